@@ -1,0 +1,145 @@
+#include "base/text.h"
+
+static const char hex_digits[] = "0123456789abcdef";
+
+char *cs_hex(cs_view bytes, char *out) {
+    for (size_t i = 0; i < bytes.n; i++) {
+        out[2 * i] = hex_digits[bytes.p[i] >> 4];
+        out[2 * i + 1] = hex_digits[bytes.p[i] & 15];
+    }
+    out[2 * bytes.n] = '\0';
+    return out;
+}
+
+bool cs_hex_add(cs_buf *b, cs_view bytes) {
+    for (size_t i = 0; i < bytes.n; i++) {
+        char pair[2] = {hex_digits[bytes.p[i] >> 4], hex_digits[bytes.p[i] & 15]};
+        if (!cs_buf_add(b, pair, 2)) return false;
+    }
+    return !b->failed;
+}
+
+static int hex_value(uint8_t c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+bool cs_hex_decode(cs_view text, uint8_t *out, size_t cap, size_t *ret_n) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.n;) {
+        if (text.p[i] == ':' && i > 0) {
+            i++;
+            continue;
+        }
+        if (i + 1 >= text.n || n >= cap) return false;
+        int hi = hex_value(text.p[i]), lo = hex_value(text.p[i + 1]);
+        if (hi < 0 || lo < 0) return false;
+        out[n++] = (uint8_t)(hi << 4 | lo);
+        i += 2;
+    }
+    *ret_n = n;
+    return true;
+}
+
+static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+bool cs_base64_add(cs_buf *b, cs_view v) {
+    for (size_t i = 0; i < v.n; i += 3) {
+        size_t left = v.n - i;
+        uint32_t x = (uint32_t)v.p[i] << 16;
+        if (left > 1) x |= (uint32_t)v.p[i + 1] << 8;
+        if (left > 2) x |= v.p[i + 2];
+        char four[4] = {b64[x >> 18], b64[x >> 12 & 63], left > 1 ? b64[x >> 6 & 63] : '=',
+                        left > 2 ? b64[x & 63] : '='};
+        if (!cs_buf_add(b, four, 4)) return false;
+    }
+    return !b->failed;
+}
+
+static int b64_value(uint8_t c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    if (c == '+') return 62;
+    if (c == '/') return 63;
+    return -1;
+}
+
+bool cs_base64_decode(cs_view text, bool loose, cs_buf *b) {
+    uint32_t acc = 0;
+    unsigned have = 0, pads = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') continue;
+        if (c == '=') {
+            pads++;
+            continue;
+        }
+        int x = b64_value(c);
+        if (x < 0 || pads > 0) return false;
+        acc = acc << 6 | (uint32_t)x;
+        if (++have == 4) {
+            if (!cs_buf_add(b, (const uint8_t[]){(uint8_t)(acc >> 16), (uint8_t)(acc >> 8), (uint8_t)acc}, 3))
+                return false;
+            acc = have = 0;
+        }
+    }
+    bool padded = have == 0 ? pads == 0 : pads == 4 - have;
+    if (have == 1 || !(padded || (loose && pads == 0))) return false;
+    if (have == 2) return (acc & 15) == 0 && cs_buf_add_byte(b, (uint8_t)(acc >> 4));
+    if (have == 3)
+        return (acc & 3) == 0 && cs_buf_add(b, (const uint8_t[]){(uint8_t)(acc >> 10), (uint8_t)(acc >> 2)}, 2);
+    return !b->failed;
+}
+
+/* Length of the UTF-8 sequence at p (1-4), or 0 when there is none. */
+static size_t utf8_len(const uint8_t *p, size_t n) {
+    if (p[0] < 0x80) return 1;
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || len > n) return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
+    if (p[0] == 0xed && p[1] > 0x9f) return 0; /* surrogates */
+    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
+    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
+    return len;
+}
+
+bool cs_utf8_valid(cs_view t) {
+    for (size_t i = 0; i < t.n;) {
+        size_t len = utf8_len(t.p + i, t.n - i);
+        if (len == 0) return false;
+        i += len;
+    }
+    return true;
+}
+
+/* C0, DEL, C1 and the line and paragraph separators: whatever may break a line or drive a terminal. */
+static bool is_control(const uint8_t *p, size_t len) {
+    if (len == 1) return p[0] < 0x20 || p[0] == 0x7f;
+    if (len == 2) return p[0] == 0xc2 && p[1] < 0xa0;
+    if (len != 3) return false;
+    if (p[0] == 0xe2 && p[1] == 0x80)
+        return p[2] == 0xa8 || p[2] == 0xa9 || (p[2] >= 0xaa && p[2] <= 0xae) || p[2] == 0x8e || p[2] == 0x8f;
+    return p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9; /* directional isolates */
+}
+
+bool cs_text_escape(cs_buf *b, cs_view t, size_t max) {
+    size_t start = b->n;
+    for (size_t i = 0; i < t.n;) {
+        size_t len = utf8_len(t.p + i, t.n - i);
+        if (b->n - start + 16 > max) return cs_buf_add_str(b, "...");
+        if (len == 0 || is_control(t.p + i, len)) {
+            if (len == 0) len = 1;
+            for (size_t k = 0; k < len; k++) cs_buf_addf(b, "\\x%02x", t.p[i + k]);
+        } else {
+            if (t.p[i] == '"' || t.p[i] == '\\') cs_buf_add_byte(b, '\\');
+            cs_buf_add(b, t.p + i, len);
+        }
+        i += len;
+    }
+    return !b->failed;
+}

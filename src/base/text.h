@@ -1,0 +1,25 @@
+/* base/text.h - bytes as text: hex, base64, and outside text made safe for a line of log. */
+#ifndef CS_BASE_TEXT_H
+#define CS_BASE_TEXT_H
+
+#include "base/buf.h"
+
+/* Lower-case, no separators. */
+bool cs_hex_add(cs_buf *b, cs_view bytes);
+/* Into out[2*n+1], NUL-terminated; returns out. */
+char *cs_hex(cs_view bytes, char *out);
+/* Upper or lower case; ':' between bytes is skipped. False at anything else, an odd digit, or more than cap bytes. */
+bool cs_hex_decode(cs_view text, uint8_t *out, size_t cap, size_t *ret_n);
+
+/* RFC 4648 with padding, one line. */
+bool cs_base64_add(cs_buf *b, cs_view bytes);
+/* Appends the decoded bytes. White space anywhere is skipped; padding may be missing only if `loose`. */
+bool cs_base64_decode(cs_view text, bool loose, cs_buf *b);
+
+/* Valid UTF-8 stays, except controls, '"' and '\\', which become \xNN, \" and \\; bytes that are not UTF-8 become
+ * \xNN. At most max bytes are written; a cut is marked by "...". */
+bool cs_text_escape(cs_buf *b, cs_view text, size_t max);
+/* Is it UTF-8 (no surrogates, no overlong forms) all through? */
+bool cs_utf8_valid(cs_view text);
+
+#endif

@@ -1,0 +1,89 @@
+/* conf/conf.h - the one configuration: defaults, then one YAML file, then the command line; the same for every process.
+ * Owner: whoever called conf_load, freed by conf_free; immutable once loaded, so threads may share it. */
+#ifndef CS_CONF_CONF_H
+#define CS_CONF_CONF_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "x509/identity.h"
+
+typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
+typedef enum conf_tls { CONF_TLS_1_2, CONF_TLS_1_3 } conf_tls;
+
+/* Who may pass a route. An empty list allows every admitted identity. */
+typedef struct conf_allow {
+    const char *kind; /* "user", "device", "server"; NULL: any */
+    const char *name; /* pattern with * ; NULL: any */
+} conf_allow;
+
+typedef struct conf_route {
+    const char *path;     /* prefix, "/" for all; the longest that fits wins */
+    const char *upstream; /* "http://HOST:PORT", "unix:/path"; NULL: the site's */
+    conf_allow *allow;
+    unsigned allow_count;
+} conf_route;
+
+typedef struct conf_site {
+    const char *name;        /* SNI, exact or "*.example"; "*" is the default site */
+    const char *certificate; /* PEM: leaf + intermediates; NULL: the state folder's gateway/server.crt */
+    const char *key;         /* PEM; NULL: gateway/server.key */
+    const char *client_ca;   /* PEM anchors for clients; NULL: the authority's root, ca/root.crt */
+    const char *client_crl;  /* CRLs of those anchors, PEM or DER; NULL: none but the authority's feed */
+    conf_client client;
+    conf_tls min_tls;
+    const char *upstream;
+    bool authority; /* carry the authority's own paths (/ca/, /crl/, /healthz, ...) */
+    conf_route *routes;
+    unsigned route_count;
+} conf_site;
+
+typedef struct conf_profile {
+    cs_time lifetime;
+    cs_time backdate; /* notBefore lies this far before now, for peers whose clock is behind */
+} conf_profile;
+
+typedef struct conf {
+    const char *state;      /* the folder, absolute, without trailing slash */
+    const char *file;       /* the YAML file; NULL: none */
+    const char *https;      /* ADDR:PORT of the gateway */
+    const char *http;       /* plain listener for CRLs; "" = none */
+    const char *metrics;    /* "" = none */
+    const char *public_url; /* http://HOST:PORT that certificates name for CRL and CA; default from http */
+    const char *trust_domain;
+    unsigned threads; /* 0: one a core */
+    conf_site *sites; /* at least one */
+    unsigned site_count;
+    conf_profile profiles[CS_KIND_COUNT]; /* by cs_kind */
+    cs_time crl_lifetime, crl_interval;   /* nextUpdate - thisUpdate; how often one is made without a revocation */
+    struct {
+        cs_time handshake, header, idle, upstream, drain;
+        unsigned connections, connections_per_address;
+        uint64_t body; /* bytes of a request body; 0: no limit */
+    } limits;
+    cs_time revocation_grace; /* how long the gateway admits with a feed that has gone silent */
+    const char *log_format;   /* "json" or "text" */
+    bool access_log;
+    void *memory; /* what conf_free frees */
+} conf;
+
+/* What the command line says; NULL or 0: not said. */
+typedef struct conf_overrides {
+    const char *state, *file, *https, *http, *metrics, *upstream, *public_url, *trust_domain;
+    unsigned threads;
+} conf_overrides;
+
+/* config-invalid names file:line:column, the key and what is expected; unknown keys are refused. */
+CS_MUST_USE cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *err);
+void conf_free(conf *c);
+CS_AUTO_DEFINE(conf)
+
+/* PATH below the state folder into out; CS_LIMIT when it would not fit. */
+enum { CONF_PATH_MAX = 1024 };
+CS_MUST_USE cs_status conf_path(const conf *c, const char *below, char out[CONF_PATH_MAX], cs_err *err);
+
+/* The options that every process and `up` take (--state, -c, --https, --http, --metrics, --upstream, --public-url,
+ * --trust-domain, --threads), as argv for a child: appends to a NULL-terminated array of the caller. */
+enum { CONF_ARGV_MAX = 32 };
+int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int at);
+
+#endif

@@ -1,0 +1,71 @@
+/* verify/verify.h - is this certificate good, now, for this use, in this place?      @rfc 5280#6  @rfc 9525#6
+ *
+ * Owner: anchors, CRL sets and revocation sets are immutable and counted; whoever holds a reference may use them from
+ * any thread. A verdict belongs to its caller (cs_verdict_free).
+ * Nothing here opens a socket, follows AIA or CDP links, reads the clock, or falls back from SAN to CN. */
+#ifndef CS_VERIFY_VERIFY_H
+#define CS_VERIFY_VERIFY_H
+
+#include "verify/revset.h"
+#include "x509/cert.h"
+
+/* ---- what is trusted ---- */
+typedef struct cs_anchors cs_anchors;
+/* Takes the bag's certificates (references are added; the bag stays the caller's). Decodes and indexes once.
+ * An empty set is made; verifying against it is refused with no-trust-anchor. */
+CS_MUST_USE cs_status cs_anchors_new(const cs_certs *certs, cs_anchors **ret, cs_err *err);
+cs_anchors *cs_anchors_ref(cs_anchors *a);
+void cs_anchors_free(cs_anchors *a);
+CS_AUTO_DEFINE(cs_anchors)
+
+/* ---- CRLs ---- */
+typedef struct cs_crls cs_crls; /* a set of decoded CRLs, full and delta; signatures are checked when used, once each */
+CS_MUST_USE cs_status cs_crls_new(cs_crls **ret, cs_err *err);
+/* Every CRL of a PEM text or of one DER. crl-invalid with position and rule. Only before the set is shared. */
+CS_MUST_USE cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err);
+cs_crls *cs_crls_ref(cs_crls *s);
+void cs_crls_free(cs_crls *s);
+CS_AUTO_DEFINE(cs_crls)
+
+/* ---- the question ---- */
+typedef enum cs_purpose { CS_PURPOSE_ANY, CS_PURPOSE_SERVER, CS_PURPOSE_CLIENT } cs_purpose;
+
+typedef struct cs_name_want {
+    cs_san_type type; /* CS_SAN_DNS (A-labels or U-labels as typed), CS_SAN_IP (text), CS_SAN_EMAIL, CS_SAN_URI */
+    const char *value;
+} cs_name_want;
+
+typedef enum cs_revocation {
+    CS_REVOCATION_GIVEN,   /* what is given revokes what it lists; nothing need cover the chain */
+    CS_REVOCATION_REQUIRE, /* every certificate but the anchor needs a current, usable CRL */
+} cs_revocation;
+
+typedef struct cs_want {
+    cs_purpose purpose;
+    cs_time at;
+    const cs_name_want *names; /* one match is enough; 0 names: no name is asked for */
+    size_t name_count;
+    int max_depth; /* intermediates between leaf and anchor, self-issued ones not counted; -1: no limit of this kind */
+    cs_revocation revocation;
+    const cs_crls *crls;     /* NULL: none */
+    const cs_revset *revset; /* NULL: none; what it lists is revoked */
+} cs_want;
+
+/* ---- the answer ---- */
+typedef struct cs_verdict {
+    bool accepted;
+    cs_reason reason; /* CS_R_NONE when accepted */
+    int depth;        /* which certificate of the chain it concerns; 0 = leaf; -1: none */
+    char detail[CS_DETAIL_MAX];
+    cs_certs chain; /* the path considered: leaf first, anchor last when one was reached */
+} cs_verdict;
+void cs_verdict_free(cs_verdict *v);
+
+/* May `leaf` be used as `want` says?
+ *   anchors, leaf, extra: borrowed for the call; extra = untrusted intermediates in any order (the leaf may be among
+ * them) CS_OK: *ret is filled, accepted or not: the verdict is the answer, not the status. CS_NOMEM, CS_LIMIT: *ret is
+ * a refusal all the same, so that a caller who only looks at accepted fails closed. */
+CS_MUST_USE cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_certs *extra,
+                                const cs_want *want, cs_verdict *ret, cs_err *err);
+
+#endif
