@@ -1,0 +1,16 @@
+/* x509/pem.h - DER as PEM text (RFC 7468): 64 characters a line, LF. Appends; the buffer is the caller's. */
+#ifndef CS_X509_PEM_H
+#define CS_X509_PEM_H
+
+#include "x509/cert.h"
+
+#define CS_PEM_CERT "CERTIFICATE"
+#define CS_PEM_CRL "X509 CRL"
+#define CS_PEM_CSR "CERTIFICATE REQUEST"
+
+bool cs_pem_add(cs_buf *b, const char *label, cs_view der);
+static inline bool cs_pem_add_cert(cs_buf *b, const cs_cert *c) {
+    return cs_pem_add(b, CS_PEM_CERT, c->der);
+}
+
+#endif
