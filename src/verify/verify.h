@@ -49,6 +49,10 @@ typedef struct cs_want {
     cs_revocation revocation;
     const cs_crls *crls;     /* NULL: none */
     const cs_revset *revset; /* NULL: none; what it lists is revoked */
+    /* Inputs of RFC 5280 6.1.1 (c), (e), (f), (g); all zero: any policy, nothing demanded. */
+    const cs_view *policies; /* OID contents; 0 of them: any-policy */
+    size_t policy_count;
+    bool explicit_policy, inhibit_mapping, inhibit_any;
 } cs_want;
 
 /* ---- the answer ---- */
@@ -57,7 +61,10 @@ typedef struct cs_verdict {
     cs_reason reason; /* CS_R_NONE when accepted */
     int depth;        /* which certificate of the chain it concerns; 0 = leaf; -1: none */
     char detail[CS_DETAIL_MAX];
-    cs_certs chain; /* the path considered: leaf first, anchor last when one was reached */
+    cs_certs chain;                /* the path considered: leaf first, anchor last when one was reached */
+    cs_time good_from, good_until; /* when accepted: the seconds, inclusive, in which it would be accepted again */
+    bool named;                    /* the question asked for a name */
+    unsigned signature_checks;     /* the work that it took */
 } cs_verdict;
 void cs_verdict_free(cs_verdict *v);
 
