@@ -1,0 +1,128 @@
+/* Private keys: made and used. */
+#include "keys/keys_priv.h"
+
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+struct cs_key {
+    EVP_PKEY *pkey;
+    uint8_t *spki;
+    size_t spki_n;
+};
+
+static const struct {
+    const char *name;
+    const char *type, *curve;
+    size_t bits;
+} specs[CS_KEYSPEC_COUNT] = {
+    [CS_KEYSPEC_ECDSA_P256] = {"ecdsa-p256", "EC", "P-256", 0},
+    [CS_KEYSPEC_ECDSA_P384] = {"ecdsa-p384", "EC", "P-384", 0},
+    [CS_KEYSPEC_ED25519] = {"ed25519", "ED25519", NULL, 0},
+    [CS_KEYSPEC_RSA_2048] = {"rsa-2048", "RSA", NULL, 2048},
+    [CS_KEYSPEC_RSA_3072] = {"rsa-3072", "RSA", NULL, 3072},
+    [CS_KEYSPEC_RSA_4096] = {"rsa-4096", "RSA", NULL, 4096},
+};
+
+const char *cs_key_spec_name(cs_key_spec spec) {
+    return (size_t)spec < CS_KEYSPEC_COUNT ? specs[spec].name : "unknown";
+}
+
+cs_status cs_key_spec_parse(cs_view text, cs_key_spec *ret, cs_err *err) {
+    for (size_t i = 0; i < CS_KEYSPEC_COUNT; i++) {
+        if (cs_view_eq_nocase(text, cs_view_str(specs[i].name))) {
+            *ret = (cs_key_spec)i;
+            return CS_OK;
+        }
+    }
+    return cs_fail(err, CS_REFUSED, CS_R_USAGE,
+                   "key type \"%.*s\": use ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096",
+                   (int)(text.n > 64 ? 64 : text.n), (const char *)text.p);
+}
+
+void cs_key_free(cs_key *k) {
+    if (!k) return;
+    EVP_PKEY_free(k->pkey); /* wipes the private part with its last reference */
+    OPENSSL_free(k->spki);
+    free(k);
+}
+
+EVP_PKEY *cs_key_evp(const cs_key *k) {
+    return k->pkey;
+}
+
+cs_view cs_key_spki(const cs_key *k) {
+    return cs_view_of(k->spki, k->spki_n);
+}
+
+static cs_status key_wrap(EVP_PKEY *take_pkey, cs_key **ret, cs_err *err) {
+    cs_key *k = calloc(1, sizeof(*k));
+    if (!k) {
+        EVP_PKEY_free(take_pkey);
+        return CS_NOMEM_ERR(err);
+    }
+    k->pkey = take_pkey;
+    int n = i2d_PUBKEY(take_pkey, &k->spki);
+    if (n <= 0) {
+        char words[128];
+        cs_key_free(k);
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "no public key: %s", cs_ossl_words(words));
+    }
+    k->spki_n = (size_t)n;
+    *ret = k;
+    return CS_OK;
+}
+
+cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err) {
+    static const uint8_t probe[] = "do both halves belong together?";
+    cs_view said = {probe, sizeof(probe) - 1};
+    CS_AUTO(cs_key) k = NULL;
+    CS_SCOPED(cs_buf) sig = cs_buf_of(2048);
+    if (key_wrap(take_pkey, &k, err) != CS_OK) return cs_fail_in(err, "%s", what);
+    if (cs_key_spki_check(cs_key_spki(k), err) != CS_OK) return cs_fail_in(err, "%s", what);
+    if (cs_key_sign(k, said, &sig, err) != CS_OK ||
+        cs_key_verify(cs_key_spki(k), said, cs_buf_view(&sig), err) != CS_OK)
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s: its private and public halves do not belong together",
+                       what);
+    *ret = CS_TAKE(k);
+    return CS_OK;
+}
+
+static EVP_PKEY *generate(cs_key_spec spec) {
+    if (specs[spec].curve) return EVP_PKEY_Q_keygen(NULL, NULL, specs[spec].type, specs[spec].curve);
+    if (specs[spec].bits) return EVP_PKEY_Q_keygen(NULL, NULL, specs[spec].type, specs[spec].bits);
+    return EVP_PKEY_Q_keygen(NULL, NULL, specs[spec].type);
+}
+
+cs_status cs_key_generate(cs_key_spec spec, cs_key **ret, cs_err *err) {
+    if ((size_t)spec >= CS_KEYSPEC_COUNT) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "unknown key type");
+    EVP_PKEY *pkey = generate(spec);
+    char words[128];
+    if (!pkey)
+        return cs_fail(err, CS_FAILED, CS_R_RANDOM_FAILED, "making a key of type %s: %s", specs[spec].name,
+                       cs_ossl_words(words));
+    return key_wrap(pkey, ret, err);
+}
+
+cs_status cs_key_sign(const cs_key *k, cs_view tbs, cs_buf *signature, cs_err *err) {
+    const cs_key_alg *alg = cs_key_alg_of(cs_key_spki(k));
+    char words[128];
+    if (!alg) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "nothing is signed here with such a key");
+    size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
+    uint8_t *out = cs_buf_reserve(signature, n);
+    if (!out) return cs_buf_ok(signature, "signature", err);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int good = ctx ? EVP_DigestSignInit_ex(ctx, NULL, alg->digest, NULL, NULL, k->pkey, NULL) : -1;
+    if (good == 1) good = EVP_DigestSign(ctx, out, &n, tbs.p, tbs.n);
+    EVP_MD_CTX_free(ctx);
+    if (good != 1)
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "signing with %s: %s", alg->text, cs_ossl_words(words));
+    cs_buf_commit(signature, n);
+    return CS_OK;
+}
+
+cs_status cs_key_match(const cs_key *k, cs_view spki, const char *what, cs_err *err) {
+    if (cs_view_eq(cs_key_spki(k), spki)) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_MISMATCH, "%s", what);
+}

@@ -1,0 +1,29 @@
+/* keys/keys_priv.h - what the rooms of this floor (x509, verify, tls) may see of a key beyond keys.h. */
+#ifndef CS_KEYS_KEYS_PRIV_H
+#define CS_KEYS_KEYS_PRIV_H
+
+#include "keys/keys.h"
+
+#include <openssl/evp.h>
+
+/* Borrowed; lives as long as the key (a holder that must live longer takes EVP_PKEY_up_ref). */
+EVP_PKEY *cs_key_evp(const cs_key *k);
+/* Takes pkey, also on failure; refuses what cs_key_spki_check refuses. */
+CS_MUST_USE cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err);
+
+/* What we know of a public key's algorithm; static rows. */
+typedef struct cs_key_alg {
+    const char *text;       /* "ECDSA P-256" */
+    cs_view spki_algorithm; /* AlgorithmIdentifier of the key */
+    cs_view sig_algorithm;  /* AlgorithmIdentifier of its signatures */
+    const char *digest;     /* NULL: the algorithm hashes by itself */
+    size_t spki_len;        /* whole SPKI when it is always the same, else 0 */
+    size_t sig_max;         /* octets of a signature at most; 0: as long as the modulus */
+} cs_key_alg;
+/* NULL when it is none that we use. */
+const cs_key_alg *cs_key_alg_of(cs_view spki);
+
+/* Empties libcrypto's error queue; its last words in out. */
+const char *cs_ossl_words(char out[128]);
+
+#endif

@@ -1,0 +1,221 @@
+/* Public keys: which algorithms there are, and which keys are good enough. */
+#include "keys/keys_priv.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+
+#define EC_KEY "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+#define RSA_KEY "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+#define ECDSA_WITH "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
+
+/* @rfc 5480#2.1.1  @rfc 8410#3  @rfc 3279#2.3.1  @rfc 5758#3.2  @rfc 4055#5 */
+static const cs_key_alg algs[] = {
+    {"ECDSA P-256",
+     {(const uint8_t *)"\x30\x13" EC_KEY "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 21},
+     {(const uint8_t *)ECDSA_WITH "\x02", 12},
+     "SHA256",
+     91,
+     72},
+    {"ECDSA P-384",
+     {(const uint8_t *)"\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x22", 18},
+     {(const uint8_t *)ECDSA_WITH "\x03", 12},
+     "SHA384",
+     120,
+     104},
+    {"ECDSA P-521",
+     {(const uint8_t *)"\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x23", 18},
+     {(const uint8_t *)ECDSA_WITH "\x04", 12},
+     "SHA512",
+     158,
+     139},
+    {"Ed25519",
+     {(const uint8_t *)"\x30\x05\x06\x03\x2b\x65\x70", 7},
+     {(const uint8_t *)"\x30\x05\x06\x03\x2b\x65\x70", 7},
+     NULL,
+     44,
+     64},
+    {"RSA",
+     {(const uint8_t *)"\x30\x0d" RSA_KEY "\x05\x00", 15},
+     {(const uint8_t *)"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00", 15},
+     "SHA256",
+     0,
+     0},
+};
+enum { ALG_COUNT = sizeof(algs) / sizeof(algs[0]), FERMAT_ROUNDS = 100 };
+
+const char *cs_ossl_words(char out[128]) {
+    unsigned long code = ERR_peek_last_error();
+    const char *words = code ? ERR_reason_error_string(code) : NULL;
+    (void)snprintf(out, 128, "%s", words ? words : "libcrypto gives no reason");
+    ERR_clear_error();
+    return out;
+}
+
+/* The header of a SEQUENCE: its length in octets, or 0 when there is none. This room stands below x509 and its DER
+ * reader; the exact form is proven by encoding again (spki_decode). */
+static size_t sequence_header(cs_view v) {
+    if (v.n < 2 || v.p[0] != 0x30) return 0;
+    if (v.p[1] < 0x80) return 2;
+    size_t octets = v.p[1] & 0x7fU;
+    return octets >= 1 && octets <= 3 && v.n > 2 + octets ? 2 + octets : 0;
+}
+
+const cs_key_alg *cs_key_alg_of(cs_view spki) {
+    size_t head = sequence_header(spki);
+    if (head == 0) return NULL;
+    cs_view rest = {spki.p + head, spki.n - head};
+    for (size_t i = 0; i < ALG_COUNT; i++) {
+        if (cs_view_starts(rest, algs[i].spki_algorithm)) return &algs[i];
+    }
+    return NULL;
+}
+
+cs_status cs_key_algorithm(cs_view spki, cs_view *ret, cs_err *err) {
+    const cs_key_alg *alg = cs_key_alg_of(spki);
+    if (!alg) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "nothing is signed here with such a key");
+    *ret = alg->sig_algorithm;
+    return CS_OK;
+}
+
+/* ---- judged ---- */
+
+/* Floor of the square root, by Newton's method from above. */
+static bool square_root(BIGNUM *root, const BIGNUM *n, BIGNUM *next, BN_CTX *ctx) {
+    if (BN_is_zero(n)) return BN_zero(root), true;
+    if (!BN_set_word(root, 1) || !BN_lshift(root, root, (BN_num_bits(n) + 1) / 2)) return false;
+    for (;;) {
+        if (!BN_div(next, NULL, n, root, ctx) || !BN_add(next, next, root) || !BN_rshift1(next, next)) return false;
+        if (BN_cmp(next, root) >= 0) return true;
+        if (!BN_copy(root, next)) return false;
+    }
+}
+
+/* 1: n = a^2 - b^2 with a within FERMAT_ROUNDS of the root of n, so its primes are found at once; 0: not; -1: failed.
+ */
+static int primes_are_close(const BIGNUM *n, BN_CTX *ctx) {
+    BN_CTX_start(ctx);
+    BIGNUM *a = BN_CTX_get(ctx), *b2 = BN_CTX_get(ctx), *root = BN_CTX_get(ctx), *t = BN_CTX_get(ctx);
+    int found = t && square_root(a, n, t, ctx) ? 0 : -1;
+    for (int i = 0; found == 0 && i <= FERMAT_ROUNDS; i++) {
+        if (!BN_sqr(b2, a, ctx) || !BN_sub(b2, b2, n)) found = -1;
+        if (found == 0 && !BN_is_negative(b2)) {
+            BN_ULONG low = BN_mod_word(b2, 64); /* squares end in one of 12 of 64 patterns */
+            if (low == 0 || low == 1 || low == 4 || low == 9 || low == 16 || low == 17 || low == 25 || low == 33 ||
+                low == 36 || low == 41 || low == 49 || low == 57) {
+                if (!square_root(root, b2, t, ctx) || !BN_sqr(t, root, ctx))
+                    found = -1;
+                else if (BN_cmp(t, b2) == 0)
+                    found = 1;
+            }
+        }
+        if (found == 0 && !BN_add_word(a, 1)) found = -1;
+    }
+    BN_CTX_end(ctx);
+    return found;
+}
+
+static cs_status check_rsa_numbers(const BIGNUM *n, const BIGNUM *e, cs_err *err) {
+    int bits = BN_num_bits(n);
+    if (bits < CS_RSA_BITS_MIN)
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA of %d bits, the least is %d", bits, CS_RSA_BITS_MIN);
+    if (bits > CS_RSA_BITS_MAX)
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "RSA of %d bits, the most is %d", bits, CS_RSA_BITS_MAX);
+    if (!BN_is_odd(n)) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA modulus is even");
+    if (!BN_is_odd(e)) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA exponent is even");
+    if (BN_num_bits(e) < 17) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA exponent is under 65537");
+    if (BN_num_bits(e) > 64) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "RSA exponent over 64 bits");
+    BN_CTX *ctx = BN_CTX_new();
+    int close = ctx ? primes_are_close(n, ctx) : -1;
+    BN_CTX_free(ctx);
+    if (close < 0) return CS_NOMEM_ERR(err);
+    if (close > 0) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA primes are close: factored at once");
+    return CS_OK;
+}
+
+static cs_status check_rsa(EVP_PKEY *pkey, cs_err *err) {
+    BIGNUM *n = NULL, *e = NULL;
+    cs_status status;
+    if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1)
+        status = cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "RSA key without modulus or exponent");
+    else
+        status = check_rsa_numbers(n, e, err);
+    BN_free(n);
+    BN_free(e);
+    return status;
+}
+
+/* The one canonical form only: what decodes must encode to the same octets. */
+static cs_status spki_decode(cs_view spki, EVP_PKEY **ret, cs_err *err) {
+    const unsigned char *p = spki.p;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    unsigned char *again = NULL;
+    int n = pkey ? i2d_PUBKEY(pkey, &again) : -1;
+    bool same = n > 0 && p == spki.p + spki.n && cs_view_eq(spki, cs_view_of(again, (size_t)n));
+    OPENSSL_free(again);
+    ERR_clear_error();
+    if (same) {
+        *ret = pkey;
+        return CS_OK;
+    }
+    EVP_PKEY_free(pkey);
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the public key is not in its one DER form");
+}
+
+static cs_status unsupported(cs_view spki, cs_err *err) {
+    size_t head = sequence_header(spki);
+    if (head == 0 || spki.n < head + 2 || spki.p[head] != 0x30)
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "not a SubjectPublicKeyInfo");
+    cs_view algorithm = {spki.p + head + 2, spki.n - head - 2};
+    if (cs_view_starts(algorithm, CS_VIEW_LIT(RSA_KEY)))
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "RSA parameters are not NULL");
+    if (cs_view_starts(algorithm, CS_VIEW_LIT(EC_KEY)))
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "EC key on a curve other than P-256, P-384, P-521");
+    if (spki.n > head + 3 && spki.p[head + 1] >= 0x80 && memmem(spki.p, spki.n < 40 ? spki.n : 40, EC_KEY, 9))
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "EC key with explicit curve parameters");
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "neither ECDSA, Ed25519 nor RSA");
+}
+
+cs_status cs_key_spki_check(cs_view spki, cs_err *err) {
+    const cs_key_alg *alg = cs_key_alg_of(spki);
+    if (!alg) return unsupported(spki, err);
+    if (alg->spki_len && spki.n != alg->spki_len)
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is not in the uncompressed form", alg->text);
+    EVP_PKEY *pkey = NULL;
+    TRY(spki_decode(spki, &pkey, err));
+    cs_status status = alg->sig_max == 0 ? check_rsa(pkey, err) : CS_OK;
+    EVP_PKEY_free(pkey);
+    return status;
+}
+
+const char *cs_key_spki_text(cs_view spki, char out[CS_KEY_TEXT_MAX]) {
+    const cs_key_alg *alg = cs_key_alg_of(spki);
+    (void)snprintf(out, CS_KEY_TEXT_MAX, "%s", alg ? alg->text : "unknown");
+    if (alg && alg->sig_max == 0) {
+        const unsigned char *p = spki.p;
+        EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+        if (pkey) (void)snprintf(out, CS_KEY_TEXT_MAX, "RSA %d", EVP_PKEY_get_bits(pkey));
+        EVP_PKEY_free(pkey);
+        ERR_clear_error();
+    }
+    return out;
+}
+
+cs_status cs_key_verify(cs_view spki, cs_view tbs, cs_view signature, cs_err *err) {
+    const cs_key_alg *alg = cs_key_alg_of(spki);
+    EVP_PKEY *pkey = NULL;
+    if (!alg) return unsupported(spki, err);
+    TRY(spki_decode(spki, &pkey, err));
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int good = ctx ? EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, pkey, NULL) : -1;
+    if (good == 1) good = EVP_DigestVerify(ctx, signature.p, signature.n, tbs.p, tbs.n);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    if (!ctx) return CS_NOMEM_ERR(err);
+    if (good != 1) return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "%s signature", alg->text);
+    return CS_OK;
+}

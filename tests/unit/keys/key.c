@@ -1,0 +1,170 @@
+/* Keys: made, judged, read with an exact reason, written. */
+#include "unit.h"
+
+#include "fixtures.h"
+#include "keys/keys.h"
+
+static cs_secret *secret(const char *text) {
+    cs_err err;
+    cs_secret *s = NULL;
+    assert_ok(cs_secret_new(strlen(text), &s, &err));
+    memcpy(s->p, text, strlen(text));
+    s->n = strlen(text);
+    return s;
+}
+
+static void a_made_key_signs_and_verifies(void **state) {
+    static const char *const text[] = {"ECDSA P-256", "ECDSA P-384", "Ed25519", "RSA 2048", "RSA 3072"};
+    for (cs_key_spec spec = CS_KEYSPEC_ECDSA_P256; spec <= CS_KEYSPEC_RSA_3072; spec++) {
+        cs_err err;
+        CS_AUTO(cs_key) k = NULL;
+        CS_SCOPED(cs_buf) sig = cs_buf_of(1024);
+        char out[CS_KEY_TEXT_MAX];
+        cs_key_spec again;
+        assert_ok(cs_key_generate(spec, &k, &err));
+        assert_string_equal(cs_key_spki_text(cs_key_spki(k), out), text[spec]);
+        assert_ok(cs_key_spki_check(cs_key_spki(k), &err));
+        assert_ok(cs_key_sign(k, CS_VIEW_LIT("hello"), &sig, &err));
+        assert_ok(cs_key_verify(cs_key_spki(k), CS_VIEW_LIT("hello"), cs_buf_view(&sig), &err));
+        assert_fails(cs_key_verify(cs_key_spki(k), CS_VIEW_LIT("hallo"), cs_buf_view(&sig), &err),
+                     CS_R_SIGNATURE_INVALID);
+        assert_ok(cs_key_spec_parse(cs_view_str(cs_key_spec_name(spec)), &again, &err));
+        assert_int_equal(again, spec);
+    }
+}
+
+static void an_unknown_type_names_the_choices(void **state) {
+    cs_err err;
+    cs_key_spec spec;
+    assert_fails(cs_key_spec_parse(cs_view_str("dsa"), &spec, &err), CS_R_USAGE);
+    assert_non_null(strstr(err.detail, "ecdsa-p256"));
+}
+
+static void what_is_written_reads_back(void **state) {
+    cs_err err;
+    CS_AUTO(cs_secret) pass = secret("correct horse battery");
+    CS_AUTO(cs_secret) wrong = secret("incorrect horse battery");
+    for (cs_key_spec spec = CS_KEYSPEC_ECDSA_P256; spec <= CS_KEYSPEC_RSA_2048; spec++) {
+        CS_AUTO(cs_key) k = NULL;
+        CS_AUTO(cs_key) plain = NULL;
+        CS_AUTO(cs_key) opened = NULL;
+        CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+        CS_SCOPED(cs_buf) locked = cs_buf_of(CS_KEY_FILE_MAX);
+        assert_ok(cs_key_generate(spec, &k, &err));
+        assert_ok(cs_key_write_pem(k, &pem, &err));
+        assert_ok(cs_key_read_pem(cs_buf_view(&pem), NULL, "k", &plain, &err));
+        assert_ok(cs_key_match(k, cs_key_spki(plain), "k", &err));
+        assert_ok(cs_key_write_pem_encrypted(k, pass, &locked, &err));
+        assert_ok(cs_key_read_pem(cs_buf_view(&locked), pass, "k", &opened, &err));
+        assert_ok(cs_key_match(opened, cs_key_spki(k), "k", &err));
+        if (spec != CS_KEYSPEC_ECDSA_P256) continue;
+        CS_AUTO(cs_key) none = NULL;
+        assert_fails(cs_key_read_pem(cs_buf_view(&locked), wrong, "k", &none, &err), CS_R_PASSPHRASE_WRONG);
+        assert_fails(cs_key_read_pem(cs_buf_view(&locked), NULL, "k", &none, &err), CS_R_PASSPHRASE_NEEDED);
+        assert_null(none);
+    }
+}
+
+static void a_key_goes_into_secret_buffers_only(void **state) {
+    cs_err err;
+    CS_AUTO(cs_key) k = NULL;
+    CS_SCOPED(cs_buf) plain = cs_buf_of(CS_KEY_FILE_MAX);
+    CS_AUTO(cs_secret) shorty = secret("elevenchars");
+    assert_ok(cs_key_generate(CS_KEYSPEC_ECDSA_P256, &k, &err));
+    assert_fails(cs_key_write_pem(k, &plain, &err), CS_R_INTERNAL_ERROR);
+    assert_fails(cs_key_write_pem_encrypted(k, shorty, &plain, &err), CS_R_PASSPHRASE_TOO_SHORT);
+    assert_int_equal(plain.n, 0);
+}
+
+static void every_unfit_input_has_its_reason(void **state) {
+    static const struct {
+        const char *text;
+        cs_reason reason;
+        const char *says;
+    } rows[] = {
+        {"", CS_R_FILE_EMPTY, ""},
+        {" \r\n", CS_R_FILE_EMPTY, ""},
+        {"hello", CS_R_FILE_WRONG_TYPE, "no PEM"},
+        {"0\x82\x01\x02 and more", CS_R_FILE_WRONG_TYPE, "DER"},
+        {"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", CS_R_FILE_WRONG_TYPE, "a certificate,"},
+        {"-----BEGIN NEW CERTIFICATE REQUEST-----\n", CS_R_FILE_WRONG_TYPE, "request"},
+        {"-----BEGIN PUBLIC KEY-----\n", CS_R_FILE_WRONG_TYPE, "public key"},
+        {"-----BEGIN OPENSSH-----\n", CS_R_FILE_WRONG_TYPE, "OPENSSH"},
+        {"-----BEGIN ", CS_R_FILE_WRONG_TYPE, ""},
+        {"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", CS_R_KEY_MALFORMED, "damaged"},
+        {"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI", CS_R_KEY_MALFORMED, "damaged"},
+        {"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n", CS_R_KEY_MALFORMED, ""},
+        {pem_rsa_1024, CS_R_KEY_TOO_WEAK, "1024"},
+        {pem_rsa_e3, CS_R_KEY_TOO_WEAK, "exponent"},
+        {pem_rsa_close_primes, CS_R_KEY_TOO_WEAK, "close"},
+        {pem_ec_explicit, CS_R_KEY_UNSUPPORTED, "explicit"},
+        {pem_ec_secp256k1, CS_R_KEY_UNSUPPORTED, "curve"},
+        {pem_ec_traditional_locked, CS_R_PASSPHRASE_NEEDED, ""},
+        {pem_pkcs8_locked, CS_R_PASSPHRASE_NEEDED, ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cs_err err;
+        cs_key *k = NULL;
+        assert_fails(cs_key_read_pem(cs_view_str(rows[i].text), NULL, "some.key", &k, &err), rows[i].reason);
+        assert_null(k);
+        assert_non_null(strstr(err.detail, "some.key"));
+        if (!strstr(err.detail, rows[i].says)) fail_msg("row %zu: %s", i, err.detail);
+    }
+}
+
+static void what_others_wrote_is_read(void **state) {
+    static const char *const locked[] = {pem_ec_traditional_locked, pem_pkcs8_locked};
+    cs_err err;
+    CS_AUTO(cs_key) k = NULL;
+    CS_AUTO(cs_secret) pass = secret("hello-passphrase");
+    CS_AUTO(cs_secret) wrong = secret("hello-passphrasf");
+    assert_ok(cs_key_read_pem(cs_view_str(pem_ec_traditional), NULL, "k", &k, &err));
+    for (size_t i = 0; i < 2; i++) {
+        CS_AUTO(cs_key) same = NULL;
+        cs_key *none = NULL;
+        assert_fails(cs_key_read_pem(cs_view_str(locked[i]), wrong, "k", &none, &err), CS_R_PASSPHRASE_WRONG);
+        assert_ok(cs_key_read_pem(cs_view_str(locked[i]), pass, "k", &same, &err));
+        assert_ok(cs_key_match(k, cs_key_spki(same), "k", &err));
+    }
+}
+
+static void two_keys_do_not_match(void **state) {
+    cs_err err;
+    CS_AUTO(cs_key) a = NULL;
+    CS_AUTO(cs_key) b = NULL;
+    assert_ok(cs_key_generate(CS_KEYSPEC_ED25519, &a, &err));
+    assert_ok(cs_key_generate(CS_KEYSPEC_ED25519, &b, &err));
+    assert_fails(cs_key_match(a, cs_key_spki(b), "server.crt", &err), CS_R_KEY_MISMATCH);
+    assert_string_equal(err.detail, "server.crt");
+}
+
+static void a_public_key_has_one_form_only(void **state) {
+    cs_err err;
+    CS_AUTO(cs_key) k = NULL;
+    assert_ok(cs_key_generate(CS_KEYSPEC_ECDSA_P256, &k, &err));
+    cs_view spki = cs_key_spki(k);
+    uint8_t odd[200];
+    memcpy(odd, spki.p, spki.n);
+    odd[spki.n - 1] ^= 1; /* off the curve */
+    assert_fails(cs_key_spki_check(cs_view_of(odd, spki.n), &err), CS_R_KEY_MALFORMED);
+    assert_fails(cs_key_spki_check(cs_view_of(spki.p, spki.n - 1), &err), CS_R_KEY_MALFORMED);
+    memcpy(odd, spki.p, spki.n);
+    odd[spki.n] = 0;
+    assert_fails(cs_key_spki_check(cs_view_of(odd, spki.n + 1), &err), CS_R_KEY_MALFORMED);
+    assert_fails(cs_key_spki_check(cs_view_of(NULL, 0), &err), CS_R_KEY_MALFORMED);
+    for (size_t n = 0; n < spki.n; n++) assert_int_not_equal(cs_key_spki_check(cs_view_of(spki.p, n), &err), CS_OK);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_made_key_signs_and_verifies),
+        cmocka_unit_test(an_unknown_type_names_the_choices),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(a_key_goes_into_secret_buffers_only),
+        cmocka_unit_test(every_unfit_input_has_its_reason),
+        cmocka_unit_test(what_others_wrote_is_read),
+        cmocka_unit_test(two_keys_do_not_match),
+        cmocka_unit_test(a_public_key_has_one_form_only),
+    };
+    return cmocka_run_group_tests_name("keys/key", tests, NULL, NULL);
+}
