@@ -143,3 +143,22 @@ bool cs_text_escape(cs_buf *b, cs_view t, size_t max) {
     }
     return !b->failed;
 }
+
+size_t cs_text_distance(cs_view a, cs_view b) {
+    enum { WORD_MAX = 64 };
+    size_t row[WORD_MAX + 1];
+    if (a.n > WORD_MAX || b.n > WORD_MAX) return a.n > b.n ? a.n : b.n;
+    for (size_t j = 0; j <= b.n; j++) row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t above = row[j], best = diagonal + (a.p[i - 1] != b.p[j - 1]);
+            if (above + 1 < best) best = above + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+            diagonal = above;
+        }
+    }
+    return row[b.n];
+}

@@ -22,4 +22,8 @@ bool cs_text_escape(cs_buf *b, cs_view text, size_t max);
 /* Is it UTF-8 (no surrogates, no overlong forms) all through? */
 bool cs_utf8_valid(cs_view text);
 
+/* How many letters must be changed, added or left out to make b of a (Levenshtein), for "did you mean"; words longer
+ * than 64 bytes are as far as their longer length. */
+size_t cs_text_distance(cs_view a, cs_view b);
+
 #endif

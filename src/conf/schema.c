@@ -1,0 +1,107 @@
+#include "conf/schema.h"
+
+/* libcyaml's tables hold pointers to const as plain ones and flags as enums. */
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wconversion"
+
+enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000 };
+
+#define TEXT(type, field)                                                                                              \
+    CYAML_FIELD_STRING_PTR(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field, 0, TEXT_MAX)
+#define NEEDED_TEXT(type, field) CYAML_FIELD_STRING_PTR(#field, CYAML_FLAG_POINTER, type, field, 0, TEXT_MAX)
+#define NUMBER(type, field) CYAML_FIELD_UINT_PTR(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field)
+#define TRUTH(type, field) CYAML_FIELD_BOOL_PTR(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field)
+#define SECTION(type, field, fields) CYAML_FIELD_MAPPING(#field, CYAML_FLAG_OPTIONAL, type, field, fields)
+#define LIST(type, field, entry, max)                                                                                  \
+    CYAML_FIELD_SEQUENCE(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field, &(entry), 0, max)
+
+static const cyaml_schema_field_t allow_fields[] = {
+    TEXT(file_allow, kind),
+    TEXT(file_allow, name),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t allow_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_allow, allow_fields)};
+
+static const cyaml_schema_field_t route_fields[] = {
+    NEEDED_TEXT(file_route, path),
+    TEXT(file_route, upstream),
+    LIST(file_route, allow, allow_entry, ALLOW_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t route_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_route, route_fields)};
+
+static const cyaml_schema_field_t site_fields[] = {
+    NEEDED_TEXT(file_site, name),
+    TEXT(file_site, certificate),
+    TEXT(file_site, key),
+    TEXT(file_site, client),
+    TEXT(file_site, client_ca),
+    TEXT(file_site, client_crl),
+    TEXT(file_site, min_tls),
+    TEXT(file_site, upstream),
+    TRUTH(file_site, authority),
+    LIST(file_site, routes, route_entry, ROUTES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t site_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_site, site_fields)};
+
+static const cyaml_schema_field_t profile_fields[] = {
+    TEXT(file_profile, lifetime),
+    TEXT(file_profile, backdate),
+    CYAML_FIELD_END,
+};
+
+#define PROFILE(kind)                                                                                                  \
+    {                                                                                                                  \
+        .key = #kind, .data_offset = offsetof(file_conf, profiles.kind) - offsetof(file_conf, profiles), .value = {    \
+            CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, file_profile, profile_fields)                                     \
+        }                                                                                                              \
+    }
+static const cyaml_schema_field_t profiles_fields[] = {PROFILE(server), PROFILE(user), PROFILE(device),
+                                                       CYAML_FIELD_END};
+
+typedef __typeof__(((file_conf *)0)->crl) file_crl;
+typedef __typeof__(((file_conf *)0)->limits) file_limits;
+typedef __typeof__(((file_conf *)0)->log) file_log;
+
+static const cyaml_schema_field_t crl_fields[] = {
+    TEXT(file_crl, lifetime),
+    TEXT(file_crl, interval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t limits_fields[] = {
+    TEXT(file_limits, handshake),
+    TEXT(file_limits, header),
+    TEXT(file_limits, idle),
+    TEXT(file_limits, upstream),
+    TEXT(file_limits, drain),
+    NUMBER(file_limits, connections),
+    NUMBER(file_limits, connections_per_address),
+    NUMBER(file_limits, body),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t log_fields[] = {
+    TEXT(file_log, format),
+    TRUTH(file_log, access),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t conf_fields[] = {
+    TEXT(file_conf, state),
+    TEXT(file_conf, https),
+    TEXT(file_conf, http),
+    TEXT(file_conf, metrics),
+    TEXT(file_conf, public_url),
+    TEXT(file_conf, trust_domain),
+    TEXT(file_conf, upstream),
+    NUMBER(file_conf, threads),
+    LIST(file_conf, sites, site_entry, SITES_MAX),
+    SECTION(file_conf, profiles, profiles_fields),
+    SECTION(file_conf, crl, crl_fields),
+    SECTION(file_conf, limits, limits_fields),
+    TEXT(file_conf, revocation_grace),
+    SECTION(file_conf, log, log_fields),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t conf_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, file_conf, conf_fields)};

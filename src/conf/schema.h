@@ -1,0 +1,57 @@
+/* conf/schema.h - the configuration file as it is written: keys, types and structure, for libcyaml.
+ * Static storage; read by any thread. Durations, addresses and names arrive as text; conf/value.h judges them. */
+#ifndef CS_CONF_SCHEMA_H
+#define CS_CONF_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cyaml/cyaml.h>
+
+/* NULL everywhere: not written. */
+typedef struct file_allow {
+    char *kind, *name;
+} file_allow;
+
+typedef struct file_route {
+    char *path, *upstream;
+    file_allow *allow;
+    unsigned allow_count;
+} file_route;
+
+typedef struct file_site {
+    char *name, *certificate, *key, *client_ca, *client_crl, *upstream, *min_tls, *client;
+    bool *authority;
+    file_route *routes;
+    unsigned routes_count;
+} file_site;
+
+typedef struct file_profile {
+    char *lifetime, *backdate;
+} file_profile;
+
+typedef struct file_conf {
+    char *state, *https, *http, *metrics, *public_url, *trust_domain, *upstream, *revocation_grace;
+    unsigned *threads;
+    file_site *sites;
+    unsigned sites_count;
+    struct {
+        file_profile server, user, device;
+    } profiles;
+    struct {
+        char *lifetime, *interval;
+    } crl;
+    struct {
+        char *handshake, *header, *idle, *upstream, *drain;
+        unsigned *connections, *connections_per_address;
+        uint64_t *body;
+    } limits;
+    struct {
+        char *format;
+        bool *access;
+    } log;
+} file_conf;
+
+extern const cyaml_schema_value_t conf_schema;
+
+#endif

@@ -1,0 +1,178 @@
+#include "conf/value.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "x509/identity.h"
+
+static const struct {
+    const char *path;
+    conf_type type;
+} typed[] = {
+    {"https", CONF_ADDRESS},
+    {"http", CONF_ADDRESS_OFF},
+    {"metrics", CONF_ADDRESS_OFF},
+    {"public_url", CONF_URL},
+    {"trust_domain", CONF_TRUST_DOMAIN},
+    {"upstream", CONF_UPSTREAM},
+    {"revocation_grace", CONF_DURATION},
+    {"sites[].name", CONF_SITE_NAME},
+    {"sites[].certificate", CONF_FILE},
+    {"sites[].key", CONF_FILE},
+    {"sites[].client", CONF_CLIENT},
+    {"sites[].client_ca", CONF_FILE},
+    {"sites[].client_crl", CONF_FILE},
+    {"sites[].min_tls", CONF_TLS},
+    {"sites[].upstream", CONF_UPSTREAM},
+    {"sites[].routes[].path", CONF_ROUTE_PATH},
+    {"sites[].routes[].upstream", CONF_UPSTREAM},
+    {"sites[].routes[].allow[].kind", CONF_KIND},
+    {"profiles.server.lifetime", CONF_DURATION},
+    {"profiles.server.backdate", CONF_DURATION},
+    {"profiles.user.lifetime", CONF_DURATION},
+    {"profiles.user.backdate", CONF_DURATION},
+    {"profiles.device.lifetime", CONF_DURATION},
+    {"profiles.device.backdate", CONF_DURATION},
+    {"crl.lifetime", CONF_DURATION},
+    {"crl.interval", CONF_DURATION},
+    {"limits.handshake", CONF_DURATION},
+    {"limits.header", CONF_DURATION},
+    {"limits.idle", CONF_DURATION},
+    {"limits.upstream", CONF_DURATION},
+    {"limits.drain", CONF_DURATION},
+    {"log.format", CONF_LOG_FORMAT},
+};
+
+conf_type conf_type_of(const char *path) {
+    for (size_t i = 0; i < sizeof typed / sizeof typed[0]; i++)
+        if (strcmp(typed[i].path, path) == 0) return typed[i].type;
+    return CONF_TEXT;
+}
+
+static bool port_ok(const char *text) {
+    size_t n = strspn(text, "0123456789");
+    if (n == 0 || n > 5 || text[n] != '\0') return false;
+    long port = strtol(text, NULL, 10);
+    return port >= 1 && port <= 65535;
+}
+
+/* LDH labels; `plain`: nothing else before or after. */
+static bool host_name_ok(const char *text, size_t n) {
+    size_t label = 0;
+    if (n == 0 || n > 253) return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '.') {
+            if (label == 0 || text[i - 1] == '-') return false;
+            label = 0;
+            continue;
+        }
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (c != '-' || label == 0) && c != '_') return false;
+        if (++label > 63) return false;
+    }
+    return label > 0 && text[n - 1] != '-';
+}
+
+static bool ip_ok(int family, const char *text, size_t n) {
+    char copy[INET6_ADDRSTRLEN + 1];
+    uint8_t bytes[16];
+    if (n == 0 || n >= sizeof copy) return false;
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    return inet_pton(family, copy, bytes) == 1;
+}
+
+/* "[v6]:port", "v4:port"; with names also "host:port", and without a port when it may lack. */
+static bool endpoint_ok(const char *text, bool names, bool port_may_lack) {
+    if (text[0] == '[') {
+        const char *end = strchr(text, ']');
+        if (end == NULL || !ip_ok(AF_INET6, text + 1, (size_t)(end - text - 1))) return false;
+        return end[1] == ':' ? port_ok(end + 2) : port_may_lack && end[1] == '\0';
+    }
+    const char *colon = strchr(text, ':');
+    size_t n = colon != NULL ? (size_t)(colon - text) : strlen(text);
+    bool host = ip_ok(AF_INET, text, n) || (n == 9 && strncmp(text, "localhost", 9) == 0) ||
+                (names && host_name_ok(text, n) && strspn(text, "0123456789.") < n);
+    if (!host) return false;
+    return colon != NULL ? port_ok(colon + 1) : port_may_lack;
+}
+
+static bool url_ok(const char *text) {
+    char copy[512];
+    if (strncmp(text, "http://", 7) != 0) return false;
+    size_t n = strlen(text + 7);
+    if (n > 0 && text[7 + n - 1] == '/') n--;
+    if (n == 0 || n >= sizeof copy) return false;
+    memcpy(copy, text + 7, n);
+    copy[n] = '\0';
+    return endpoint_ok(copy, true, true);
+}
+
+static bool site_name_ok(const char *text) {
+    if (strcmp(text, "*") == 0) return true;
+    if (strncmp(text, "*.", 2) == 0) text += 2;
+    return host_name_ok(text, strlen(text));
+}
+
+/* Visible ASCII without what would start a query, a fragment or a dot segment. */
+static bool route_path_ok(const char *text) {
+    if (text[0] != '/') return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p <= 0x20 || *p > 0x7e || *p == '?' || *p == '#' || *p == '%' || *p == '\\') return false;
+    return strstr(text, "//") == NULL && strstr(text, "/./") == NULL && strstr(text, "/../") == NULL;
+}
+
+static bool one_of(const char *text, const char *const words[]) {
+    for (size_t i = 0; words[i] != NULL; i++)
+        if (strcmp(text, words[i]) == 0) return true;
+    return false;
+}
+
+bool conf_value_ok(conf_type type, const char *text) {
+    static const char *const clients[] = {"require", "optional", "off", NULL};
+    static const char *const tls[] = {"1.2", "1.3", NULL};
+    static const char *const formats[] = {"json", "text", NULL};
+    cs_time duration;
+    cs_kind kind;
+    switch (type) {
+    case CONF_TEXT: return true;
+    case CONF_ADDRESS: return endpoint_ok(text, false, false);
+    case CONF_ADDRESS_OFF: return text[0] == '\0' || strcmp(text, "off") == 0 || endpoint_ok(text, false, false);
+    case CONF_URL: return url_ok(text);
+    case CONF_UPSTREAM: return strncmp(text, "unix:/", 6) == 0 ? text[6] != '\0' : url_ok(text);
+    case CONF_DURATION: return cs_duration_parse(cs_view_str(text), &duration);
+    case CONF_FILE: return text[0] != '\0';
+    case CONF_SITE_NAME: return site_name_ok(text);
+    case CONF_ROUTE_PATH: return route_path_ok(text);
+    case CONF_TRUST_DOMAIN:
+        return host_name_ok(text, strlen(text)) && strpbrk(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL;
+    case CONF_KIND: return cs_kind_parse(cs_view_str(text), &kind);
+    case CONF_CLIENT: return one_of(text, clients);
+    case CONF_TLS: return one_of(text, tls);
+    case CONF_LOG_FORMAT: return one_of(text, formats);
+    }
+    return false;
+}
+
+const char *conf_value_expected(conf_type type) {
+    switch (type) {
+    case CONF_TEXT: return "text";
+    case CONF_ADDRESS: return "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443";
+    case CONF_ADDRESS_OFF: return "ADDRESS:PORT, such as 127.0.0.1:8880 or [::1]:8880, or off";
+    case CONF_URL: return "http://HOST:PORT without a path, such as http://pki.corp.example";
+    case CONF_UPSTREAM: return "http://HOST:PORT without a path, or unix:/PATH";
+    case CONF_DURATION: return "a duration, such as 90d, 8h, 15m or 30s";
+    case CONF_FILE: return "the path of a readable file";
+    case CONF_SITE_NAME: return "a DNS name, *.DOMAIN, or * for the default site";
+    case CONF_ROUTE_PATH: return "a path that begins with /, without ? # % or dot segments";
+    case CONF_TRUST_DOMAIN: return "a DNS name in lower case, such as corp.example";
+    case CONF_KIND: return "server, user or device";
+    case CONF_CLIENT: return "require, optional or off";
+    case CONF_TLS: return "1.2 or 1.3";
+    case CONF_LOG_FORMAT: return "json or text";
+    }
+    return "something else";
+}

@@ -1,0 +1,31 @@
+/* conf/value.h - what each key's text must be; the same judgement for the file and for the command line. */
+#ifndef CS_CONF_VALUE_H
+#define CS_CONF_VALUE_H
+
+#include "base/view.h"
+
+typedef enum conf_type {
+    CONF_TEXT,         /* anything */
+    CONF_ADDRESS,      /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
+    CONF_ADDRESS_OFF,  /* the same, or off */
+    CONF_URL,          /* http://HOST[:PORT] */
+    CONF_UPSTREAM,     /* http://HOST[:PORT] or unix:/PATH */
+    CONF_DURATION,     /* 90d, 8h, 15m, 30s */
+    CONF_FILE,         /* a readable file; relative to the configuration's folder */
+    CONF_SITE_NAME,    /* gw.example, *.example, * */
+    CONF_ROUTE_PATH,   /* /... */
+    CONF_TRUST_DOMAIN, /* corp.example */
+    CONF_KIND,         /* server, user, device */
+    CONF_CLIENT,       /* require, optional, off */
+    CONF_TLS,          /* 1.2, 1.3 */
+    CONF_LOG_FORMAT,   /* json, text */
+} conf_type;
+
+/* The type of the key at `path`, as "limits.idle" or "sites[].routes[].path". */
+conf_type conf_type_of(const char *path);
+/* Is the text of that type? CONF_FILE: looks only at its form. */
+bool conf_value_ok(conf_type type, const char *text);
+/* "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443": follows "expected". */
+const char *conf_value_expected(conf_type type);
+
+#endif

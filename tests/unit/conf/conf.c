@@ -1,0 +1,291 @@
+#include "conf/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/files.h"
+#include "unit.h"
+
+static char dir[64], file[80];
+static cs_err err;
+
+static int make_dir(void **state) {
+    (void)snprintf(dir, sizeof dir, "/tmp/cs-conf-XXXXXX");
+    if (mkdtemp(dir) == NULL) return 1;
+    (void)snprintf(file, sizeof file, "%s/c.yaml", dir);
+    return 0;
+}
+
+static int drop_dir(void **state) {
+    return files_remove_tree(dir, &err) != CS_OK;
+}
+
+static conf_overrides saying(const char *yaml) {
+    assert_ok(files_write(file, cs_view_str(yaml), 0600, FILES_REPLACE, &err));
+    return (conf_overrides){.file = file, .state = dir};
+}
+
+/* ---- what is refused: one named test a row ---- */
+
+typedef struct refusal {
+    const char *name, *yaml;
+    const char *at;   /* ":LINE:COLUMN: " */
+    const char *says; /* a part of the detail */
+} refusal;
+
+static const refusal refusals[] = {
+    {"an unknown key with its nearest neighbour", "https: 127.0.0.1:8443\nhtpp: 127.0.0.1:1\n",
+     ":2:1: ", "unknown key \"htpp\", did you mean \"http\"?"},
+    {"an unknown key like no other with all that may stand there", "crl:\n  lifetime: 7d\n  colour: red\n",
+     ":3:3: crl: ", "expected one of lifetime, interval"},
+    {"an unknown key deep inside", "sites:\n  - name: '*'\n    routes:\n      - path: /\n        alow: []\n",
+     ":5:9: sites[0].routes[0]: ", "did you mean \"allow\""},
+    {"a key that stands there twice", "https: 127.0.0.1:1\nhttp: off\nhttps: 127.0.0.1:2\n",
+     ":3:1: ", "twice (first in line 1)"},
+    {"an address without a port", "https: 127.0.0.1\n", ":1:8: https: ", "expected ADDRESS:PORT"},
+    {"an address with a port out of range", "https: 127.0.0.1:65536\n", ":1:8: ", "65536"},
+    {"an address with port 0", "https: 127.0.0.1:0\n", ":1:8: ", "expected ADDRESS:PORT"},
+    {"an address that is a name", "https: gw.example:8443\n", ":1:8: ", "gw.example"},
+    {"an IPv6 address without brackets", "https: ::1:8443\n", ":1:8: ", "[::1]:8443"},
+    {"no address where one must be", "https: off\n", ":1:8: ", "expected ADDRESS:PORT"},
+    {"a public address that is https", "public_url: https://pki.example\n", ":1:13: public_url: ", "expected http://"},
+    {"a public address with a path", "public_url: http://pki.example/crl\n", ":1:13: ", "without a path"},
+    {"an upstream with another scheme", "upstream: ftp://localhost\n", ":1:11: upstream: ", "unix:/PATH"},
+    {"an upstream socket with a relative path", "upstream: unix:run/app.sock\n", ":1:11: ", "unix:/PATH"},
+    {"a site's upstream", "sites:\n  - name: a.example\n    upstream: localhost:80\n",
+     ":3:15: sites[0].upstream: ", "http://HOST:PORT"},
+    {"a duration without a unit", "limits:\n  idle: 60\n", ":2:9: limits.idle: ", "expected a duration"},
+    {"a negative duration", "limits:\n  idle: -5s\n", ":2:9: ", "expected a duration"},
+    {"a duration that overflows", "crl:\n  lifetime: 99999999999999y\n", ":2:13: ", "expected a duration"},
+    {"a limit that is no number", "limits:\n  connections: many\n", ":2:16: limits.connections: ", "whole number"},
+    {"a negative limit", "limits:\n  connections: -1\n", ":2:16: ", "whole number"},
+    {"a limit beyond 32 bits", "limits:\n  connections: 4294967296\n", ":2:16: ", "whole number"},
+    {"a truth that is neither", "log:\n  access: yes\n", ":2:11: log.access: ", "true or false"},
+    {"a log format that is none", "log:\n  format: xml\n", ":2:11: log.format: ", "json or text"},
+    {"a client mode that is none", "sites:\n  - name: '*'\n    client: maybe\n",
+     ":3:13: sites[0].client: ", "require, optional or off"},
+    {"a TLS version below the floor", "sites:\n  - name: '*'\n    min_tls: 1.1\n", ":3:14: ", "1.2 or 1.3"},
+    {"a certificate file that does not exist", "sites:\n  - name: '*'\n    certificate: no.crt\n    key: no.key\n",
+     ":3:18: sites[0].certificate: ", "No such file"},
+    {"a site without a name", "sites:\n  - client: off\n", ":2:5: sites[0]: ", "\"name\" is missing"},
+    {"a site name with a star inside", "sites:\n  - name: a.*.example\n", ":2:11: sites[0].name: ", "*.DOMAIN"},
+    {"a route without a path", "sites:\n  - name: '*'\n    routes:\n      - upstream: http://a\n",
+     ":4:9: sites[0].routes[0]: ", "\"path\" is missing"},
+    {"a route with dot segments", "sites:\n  - name: '*'\n    routes:\n      - path: /a/../b\n",
+     ":4:15: ", "dot segments"},
+    {"an identity's kind that is none",
+     "sites:\n  - name: '*'\n    routes:\n      - path: /\n        allow:\n          - kind: robot\n",
+     ":6:19: sites[0].routes[0].allow[0].kind: ", "server, user or device"},
+    {"a trust domain in upper case", "trust_domain: Corp.Example\n", ":1:15: ", "lower case"},
+    {"a list where keys belong", "limits:\n  - idle: 5s\n", ":2:3: limits: ", "keys with values"},
+    {"a value where a list belongs", "sites: gw.example\n", ":1:8: sites: ", "expected a list"},
+    {"a list where a value belongs", "https: [1, 2]\n", ":1:8: https: ", "single value"},
+    {"text where the whole must be keys", "just words\n", ":1:1: ", "keys with values"},
+    {"what is not YAML: a tab", "limits:\n\tidle: 5s\n", ":2:1: ", "not YAML"},
+    {"what is not YAML: an open quote", "https: \"127.0.0.1\n", ":2:1: ", "not YAML"},
+    {"what is not YAML: bytes that are not UTF-8", "https: \xff\xfe\n", ":1:1: ", "not YAML"},
+    {"a NUL in a value", "state: \"a\\0b\"\n", ":1:8: state: ", "NUL"},
+    {"the same site twice", "sites:\n  - name: a.example\n  - name: A.example\n", "",
+     "the site A.example stands there twice"},
+    {"a certificate without its key", "sites:\n  - name: '*'\n    certificate: c.yaml\n", "", "key is missing"},
+    {"the same route twice", "sites:\n  - name: '*'\n    routes:\n      - path: /a\n      - path: /a\n", "",
+     "the route /a stands there twice"},
+    {"CRLs made more seldom than they expire", "crl:\n  lifetime: 1h\n  interval: 2h\n", "",
+     "crl.interval must be shorter"},
+};
+
+static void refuses(void **state) {
+    const refusal *r = *state;
+    conf *c = NULL;
+    (void)make_dir(NULL);
+    conf_overrides said = saying(r->yaml);
+    assert_fails(conf_load(&said, &c, &err), CS_R_CONFIG_INVALID);
+    (void)drop_dir(NULL);
+    if (strstr(err.detail, file) == NULL || strstr(err.detail, r->at) == NULL || strstr(err.detail, r->says) == NULL)
+        fail_msg("detail: %s", err.detail);
+    assert_null(c);
+}
+
+/* ---- what is accepted ---- */
+
+static void without_a_file_the_defaults_hold(void **state) {
+    CS_AUTO(conf) c = NULL;
+    char page[128];
+    const conf_overrides said = {.state = dir};
+    assert_ok(conf_load(&said, &c, &err));
+    assert_string_equal(c->state, dir);
+    assert_string_equal(c->https, "127.0.0.1:8443");
+    assert_string_equal(c->public_url, "http://127.0.0.1:8880");
+    assert_int_equal(c->site_count, 1);
+    assert_string_equal(c->sites[0].name, "*");
+    assert_int_equal(c->sites[0].client, CONF_CLIENT_REQUIRE);
+    assert_true(c->sites[0].authority);
+    (void)snprintf(page, sizeof page, "unix:%s/run/page.sock", dir);
+    assert_string_equal(c->sites[0].upstream, page);
+    assert_true(c->profiles[CS_KIND_SERVER].lifetime == 90 * CS_DAY);
+    assert_null(c->file);
+}
+
+static void comments_alone_are_the_defaults(void **state) {
+    CS_AUTO(conf) c = NULL;
+    conf_overrides said = saying("# nothing yet\n");
+    assert_ok(conf_load(&said, &c, &err));
+    assert_int_equal(c->site_count, 1);
+}
+
+static void the_command_line_wins_over_the_file(void **state) {
+    CS_AUTO(conf) c = NULL;
+    conf_overrides said =
+        saying("https: 127.0.0.1:1\nhttp: 127.0.0.1:2\nmetrics: off\nupstream: http://a:1/\nthreads: 3\n");
+    said.https = "[::1]:9";
+    assert_ok(conf_load(&said, &c, &err));
+    assert_string_equal(c->https, "[::1]:9");
+    assert_string_equal(c->http, "127.0.0.1:2");
+    assert_string_equal(c->metrics, "");
+    assert_string_equal(c->public_url, "http://127.0.0.1:2");
+    assert_string_equal(c->sites[0].upstream, "http://a:1");
+    assert_int_equal(c->threads, 3);
+    said.upstream = "http://b:2";
+    conf_free(c);
+    assert_ok(conf_load(&said, &c, &err));
+    assert_string_equal(c->sites[0].upstream, "http://b:2");
+}
+
+static void sites_routes_and_files_are_read(void **state) {
+    CS_AUTO(conf) c = NULL;
+    char crt[128];
+    conf_overrides said = saying("sites:\n"
+                                 "  - name: gw.example\n"
+                                 "    certificate: c.yaml\n"
+                                 "    key: c.yaml\n"
+                                 "    client: optional\n"
+                                 "    min_tls: 1.3\n"
+                                 "    routes:\n"
+                                 "      - path: /admin\n"
+                                 "        upstream: unix:/run/admin.sock\n"
+                                 "        allow:\n"
+                                 "          - {kind: user, name: '*@corp.example'}\n"
+                                 "          - kind: device\n"
+                                 "  - name: '*'\n"
+                                 "profiles: {device: {lifetime: 30d, backdate: 1h}}\n"
+                                 "limits: {body: 5000000000, connections: 7}\n"
+                                 "log: {format: text, access: false}\n");
+    assert_ok(conf_load(&said, &c, &err));
+    assert_int_equal(c->site_count, 2);
+    (void)snprintf(crt, sizeof crt, "%s/c.yaml", dir);
+    assert_string_equal(c->sites[0].certificate, crt);
+    assert_int_equal(c->sites[0].client, CONF_CLIENT_OPTIONAL);
+    assert_int_equal(c->sites[0].min_tls, CONF_TLS_1_3);
+    assert_false(c->sites[0].authority);
+    assert_true(c->sites[1].authority);
+    assert_int_equal(c->sites[0].route_count, 1);
+    assert_int_equal(c->sites[0].routes[0].allow_count, 2);
+    assert_string_equal(c->sites[0].routes[0].allow[0].name, "*@corp.example");
+    assert_null(c->sites[0].routes[0].allow[1].name);
+    assert_true(c->profiles[CS_KIND_DEVICE].lifetime == 30 * CS_DAY);
+    assert_true(c->limits.body == 5000000000U);
+    assert_int_equal(c->limits.connections, 7);
+    assert_false(c->access_log);
+    assert_string_equal(c->log_format, "text");
+}
+
+static void what_the_ceremony_recorded_is_the_default(void **state) {
+    CS_AUTO(conf) c = NULL;
+    char path[128];
+    const conf_overrides said = {.state = dir}, here = {.state = dir, .http = "127.0.0.1:5"};
+    (void)snprintf(path, sizeof path, "%s/ca", dir);
+    assert_ok(files_mkdir_private(path, &err));
+    (void)snprintf(path, sizeof path, "%s/ca/ca.json", dir);
+    assert_ok(files_write(path, CS_VIEW_LIT("{\"trust_domain\":\"t.example\",\"public_url\":\"http://p.example\"}"),
+                          0600, FILES_NEW, &err));
+    assert_ok(conf_load(&said, &c, &err));
+    assert_string_equal(c->trust_domain, "t.example");
+    assert_string_equal(c->public_url, "http://p.example");
+    conf_free(CS_TAKE(c));
+    assert_ok(conf_load(&here, &c, &err));
+    assert_string_equal(c->public_url, "http://127.0.0.1:5");
+    conf_free(CS_TAKE(c));
+    assert_ok(files_write(path, CS_VIEW_LIT("{"), 0600, FILES_REPLACE, &err));
+    assert_fails(conf_load(&said, &c, &err), CS_R_STATE_CORRUPT);
+}
+
+static void a_file_in_the_state_folder_is_found(void **state) {
+    CS_AUTO(conf) c = NULL;
+    char path[128];
+    const conf_overrides said = {.state = dir};
+    (void)snprintf(path, sizeof path, "%s/countersign.yaml", dir);
+    assert_ok(files_write(path, CS_VIEW_LIT("http: off\n"), 0600, FILES_NEW, &err));
+    assert_ok(conf_load(&said, &c, &err));
+    assert_string_equal(c->http, "");
+    assert_string_equal(c->file, path);
+}
+
+static void a_missing_or_empty_file_is_named(void **state) {
+    conf *c = NULL;
+    const conf_overrides said = {.file = "/no/such.yaml", .state = dir};
+    assert_fails(conf_load(&said, &c, &err), CS_R_FILE_NOT_FOUND);
+    assert_non_null(strstr(err.detail, "/no/such.yaml"));
+    conf_overrides empty = saying("");
+    assert_fails(conf_load(&empty, &c, &err), CS_R_FILE_EMPTY);
+}
+
+static void the_command_line_is_judged_like_the_file(void **state) {
+    conf *c = NULL;
+    conf_overrides said = {.state = dir, .https = "8443"};
+    assert_fails(conf_load(&said, &c, &err), CS_R_ADDRESS_INVALID);
+    assert_non_null(strstr(err.detail, "--https \"8443\""));
+    said = (conf_overrides){.state = dir, .upstream = "localhost:3000"};
+    assert_fails(conf_load(&said, &c, &err), CS_R_USAGE);
+    said = (conf_overrides){.state = ""};
+    assert_fails(conf_load(&said, &c, &err), CS_R_USAGE);
+}
+
+static void a_state_folder_too_deep_for_sockets_is_refused(void **state) {
+    conf *c = NULL;
+    char deep[200];
+    memset(deep, 'x', sizeof deep);
+    deep[0] = '/', deep[90] = '\0';
+    const conf_overrides said = {.state = deep};
+    assert_fails(conf_load(&said, &c, &err), CS_R_CONFIG_INVALID);
+    deep[88] = '\0';
+    assert_ok(conf_load(&said, &c, &err));
+    conf_free(c);
+}
+
+static void children_get_what_was_said(void **state) {
+    const char *argv[CONF_ARGV_MAX] = {"program"};
+    const conf_overrides said = {.state = "/s", .https = "127.0.0.1:1", .threads = 2};
+    int n = conf_argv(&said, argv, 1);
+    assert_int_equal(n, 7);
+    assert_string_equal(argv[1], "--state");
+    assert_string_equal(argv[4], "127.0.0.1:1");
+    assert_string_equal(argv[6], "2");
+    assert_null(argv[7]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, drop_dir)
+
+int main(void) {
+    enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
+    static struct CMUnitTest bad[REFUSALS];
+    for (size_t i = 0; i < REFUSALS; i++)
+        bad[i] = (struct CMUnitTest){
+            .name = refusals[i].name, .test_func = refuses, .initial_state = (void *)(uintptr_t)&refusals[i]};
+    const struct CMUnitTest good[] = {
+        TEST(without_a_file_the_defaults_hold),
+        TEST(comments_alone_are_the_defaults),
+        TEST(the_command_line_wins_over_the_file),
+        TEST(sites_routes_and_files_are_read),
+        TEST(what_the_ceremony_recorded_is_the_default),
+        TEST(a_file_in_the_state_folder_is_found),
+        TEST(a_missing_or_empty_file_is_named),
+        TEST(the_command_line_is_judged_like_the_file),
+        TEST(a_state_folder_too_deep_for_sockets_is_refused),
+        cmocka_unit_test(children_get_what_was_said),
+    };
+    (void)unsetenv("COUNTERSIGN_STATE");
+    return _cmocka_run_group_tests("what is refused", bad, REFUSALS, NULL, NULL) +
+           cmocka_run_group_tests_name("what is accepted", good, NULL, NULL);
+}
