@@ -48,9 +48,13 @@ CS_MUST_USE cs_status http_forwarded_render(const char *peer, bool tls, cs_buf *
  * ceiling. */
 bool http_request_rebuild(const http_head *head, cs_view lines, bool upgrade, cs_buf *out);
 
+/* What a rebuilt head may be longer than the head that came in, besides `lines`. */
+enum { HTTP_REBUILD_SPARE = 512 };
+
 typedef struct http_reply_plan {
     http_framing framing; /* how the body goes to the client */
     bool keep_alive;      /* the client's connection may be used again */
+    bool http10;          /* the client speaks HTTP/1.0 */
 } http_reply_plan;
 
 /* How a response goes to a client that sent `request`: chunked if its length is unknown and the client speaks 1.1,
