@@ -39,7 +39,7 @@ int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int a
     const struct {
         const char *option, *value;
     } all[] = {
-        {"--state", said->state},           {"--config", said->file},
+        {"--state", said->state},           {"-c", said->file},
         {"--https", said->https},           {"--http", said->http},
         {"--metrics", said->metrics},       {"--upstream", said->upstream},
         {"--public-url", said->public_url}, {"--trust-domain", said->trust_domain},
@@ -59,6 +59,32 @@ int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int a
     }
     argv[at] = NULL;
     return at;
+}
+
+int conf_take(conf_overrides *said, int argc, char *const argv[], int at) {
+    const struct {
+        const char *option;
+        const char **to;
+    } all[] = {
+        {"--state", &said->state},
+        {"-c", &said->file},
+        {"--config", &said->file},
+        {"--https", &said->https},
+        {"--http", &said->http},
+        {"--metrics", &said->metrics},
+        {"--upstream", &said->upstream},
+        {"--public-url", &said->public_url},
+        {"--trust-domain", &said->trust_domain},
+    };
+    bool threads = strcmp(argv[at], "--threads") == 0;
+    const char **to = NULL;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(argv[at], all[i].option) == 0) to = all[i].to;
+    if (to == NULL && !threads) return 0;
+    if (at + 1 >= argc) return -1;
+    if (to != NULL) *to = argv[at + 1];
+    if (threads) said->threads = (unsigned)strtoul(argv[at + 1], NULL, 10);
+    return 2;
 }
 
 /* ---- the file ---- */

@@ -85,5 +85,8 @@ CS_MUST_USE cs_status conf_path(const conf *c, const char *below, char out[CONF_
  * --trust-domain, --threads), as argv for a child: appends to a NULL-terminated array of the caller. */
 enum { CONF_ARGV_MAX = 32 };
 int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int at);
+/* The child's side: is argv[at] one of these options? Then its value goes into *said (a pointer into argv) and the
+ * number of words used (2) comes back; 0 when it is another option, -1 when its value is missing. */
+int conf_take(conf_overrides *said, int argc, char *const argv[], int at);
 
 #endif

@@ -263,6 +263,11 @@ static void children_get_what_was_said(void **state) {
     assert_string_equal(argv[4], "127.0.0.1:1");
     assert_string_equal(argv[6], "2");
     assert_null(argv[7]);
+    conf_overrides heard = {0};
+    for (int at = 1; at < n; at += 2) assert_int_equal(conf_take(&heard, n, (char *const *)(uintptr_t)argv, at), 2);
+    assert_string_equal(heard.state, "/s");
+    assert_int_equal(heard.threads, 2);
+    assert_int_equal(conf_take(&heard, 1, (char *const *)(uintptr_t)argv, 0), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, drop_dir)
