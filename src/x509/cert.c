@@ -27,7 +27,7 @@ const char *cs_flaw_text(const cs_flaw *f, char out[CS_DETAIL_MAX]) {
 static void flaw_from_fault(cs_cert_more *m, const cs_der_fault *fault) {
     if (!fault->rule) return;
     m->broken = true;
-    cs_flaw_note(&m->flaw_any, CS_R_CERTIFICATE_MALFORMED, fault->field ? fault->field : "certificate", fault->rule);
+    cs_flaw_note(&m->flaw_any, CS_R_CERTIFICATE_MALFORMED, fault->in ? fault->in : "certificate", fault->rule);
 }
 
 /* The three parts, all octets used. Anything that lacks this form is no certificate at all. */

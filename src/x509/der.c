@@ -5,6 +5,7 @@
 bool cs_der_bad(cs_der *d, const char *rule) {
     if (!d->fault->rule) {
         d->fault->rule = rule;
+        d->fault->in = d->fault->field;
         d->fault->at = d->p;
     }
     d->left = 0;

@@ -37,6 +37,7 @@ enum { CS_DER_OID_MAX = 64 }; /* octets; the longest in use has 20 */
 typedef struct cs_der_fault {
     const char *rule;  /* NULL: none yet; else what is wrong, static text */
     const char *field; /* where, static text; set by whoever reads, before reading */
+    const char *in;    /* the field at that moment; field itself goes on with the reader */
     const uint8_t *at; /* the octet where it was noticed */
 } cs_der_fault;
 

@@ -15,6 +15,8 @@ void cs_der_close(cs_buf *b, cs_der_mark mark);
 /* A BIT STRING that wraps: cs_der_open and the octet of unused bits. */
 cs_der_mark cs_der_open_bits(cs_buf *b);
 
+/* Only the header of an element whose n octets of contents the caller appends. */
+void cs_der_put_head(cs_buf *b, uint8_t tag, size_t n);
 void cs_der_put(cs_buf *b, uint8_t tag, cs_view contents);
 void cs_der_put_str(cs_buf *b, uint8_t tag, const char *text);
 void cs_der_put_oid(cs_buf *b, cs_view contents);

@@ -21,6 +21,11 @@ typedef struct cs_identity {
  * with a letter or digit. name-invalid says what is wrong. */
 CS_MUST_USE cs_status cs_identity_make(cs_kind kind, cs_view name, cs_identity *ret, cs_err *err);
 
+/* A SAN from what people type: DNS names as for servers, IP addresses as text, e-mail addresses; a URI must be ASCII
+ * with a scheme. The value is written into store. name-invalid; CS_SAN_OTHER and the like are name-not-allowed. */
+CS_MUST_USE cs_status cs_san_make(cs_san_type type, cs_view text, uint8_t store[CS_IDENTITY_NAME_MAX + 1], cs_san *ret,
+                                  cs_err *err);
+
 /* Who a leaf certificate is for, read from typed SANs only (never from the CN): one URI spiffe://.../device/NAME is a
  * device; else an e-mail SAN with clientAuth is a user; else the first DNS or IP SAN with serverAuth is a server; else
  * other, named by its first URI, e-mail or DNS SAN, else by its subject as text. */

@@ -52,6 +52,7 @@ typedef struct cs_profile_rule {
     const cs_cert *issuer;
     const char *trust_domain;
     cs_time lifetime_limit; /* 0: the profile's */
+    cs_time now;            /* notBefore must lie between an hour before and now; 0: not asked */
 } cs_profile_rule;
 
 /* What the signer runs before it signs: is tbs, octet for octet, a certificate of that kind and nothing more?
