@@ -21,7 +21,7 @@ typedef struct test_ca {
     cs_cert *root, *issuing;
 } test_ca;
 
-static cs_cert *test_sign(const cs_key *key, cs_view tbs) {
+static inline cs_cert *test_sign(const cs_key *key, cs_view tbs) {
     cs_err err;
     cs_cert *c = NULL;
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_CERT_MAX);
@@ -30,7 +30,7 @@ static cs_cert *test_sign(const cs_key *key, cs_view tbs) {
     return c;
 }
 
-static cs_cert *test_ca_cert(cs_ca_role role, const cs_key *key, const cs_key *signer, const cs_cert *issuer) {
+static inline cs_cert *test_ca_cert(cs_ca_role role, const cs_key *key, const cs_key *signer, const cs_cert *issuer) {
     cs_err err;
     char cn[CS_CA_CN_MAX];
     uint8_t serial[CS_SERIAL_LEN];
@@ -53,7 +53,7 @@ static cs_cert *test_ca_cert(cs_ca_role role, const cs_key *key, const cs_key *s
     return test_sign(signer, cs_buf_view(&tbs));
 }
 
-static test_ca test_ca_make(cs_key_spec root, cs_key_spec issuing) {
+static inline test_ca test_ca_make(cs_key_spec root, cs_key_spec issuing) {
     cs_err err;
     test_ca ca = {0};
     assert_ok(cs_key_generate(root, &ca.root_key, &err));
