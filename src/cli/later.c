@@ -6,9 +6,7 @@
         return cli_usage(argv[0], "is not built yet");                                                                 \
     }
 
-LATER(init)
 LATER(up)
-LATER(issue)
 LATER(list)
 LATER(show)
 LATER(revoke)

@@ -16,6 +16,10 @@ static int exit_of(cs_reason reason) {
 }
 
 static void say(const char *command, const cs_err *err) {
+    if (err->reason == CS_R_USAGE) {
+        (void)cli_usage(command, "%s", err->detail);
+        return;
+    }
     bool colour = cli_colour(stderr);
     const cs_reason_info *r = cs_reason_of(err->reason);
     const char *red = colour ? "\033[31m" : "", *dim = colour ? "\033[2m" : "", *off = colour ? "\033[0m" : "";

@@ -43,10 +43,10 @@ bool files_exists(const char *path);
 CS_MUST_USE cs_status files_rename_new(const char *from, const char *to, cs_err *err);
 
 /* Removes dir with the plain files and folders in it, never following a symbolic link. Depth is at most 8. */
-CS_MUST_USE cs_status files_remove_tree(const char *dir, cs_err *err);
+cs_status files_remove_tree(const char *dir, cs_err *err);
 
 /* Removes the entries of dir whose names begin with prefix (leftovers of what was killed half way). */
-CS_MUST_USE cs_status files_remove_leftovers(const char *dir, const char *prefix, cs_err *err);
+cs_status files_remove_leftovers(const char *dir, const char *prefix, cs_err *err);
 
 /* An exclusive lock on the file at path (made 0600 when missing), released by closing the descriptor or by the end of
  * the process. Waits up to wait_ms; then CS_REFUSED/state-busy naming `what`. */

@@ -1,0 +1,33 @@
+/* cli/ceremony.h - the making of a root and an issuing CA in the state folder,
+ * whole or not at all. Runs in a process of its own, so that no other ever
+ * holds the root's key; any number at once (one wins). */
+#ifndef CS_CLI_CEREMONY_H
+#define CS_CLI_CEREMONY_H
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "keys/keys.h"
+
+typedef struct ceremony_ask {
+    const char *state;        /* the state folder; made when missing */
+    const char *organization; /* names the CAs */
+    const char *trust_domain, *public_url;
+    cs_key_spec spec;
+    const cs_secret *passphrase; /* encrypts the root's key */
+    const cs_clock *clock;
+    const cs_rng *rng;
+} ceremony_ask;
+
+/* Leaves STATE/ca/{root.crt,root.key,root.crl,issuing.crt,issuing.key,ca.json},
+ * made under another name and renamed once all is there and synced. What a
+ * killed ceremony left behind is removed first. state-exists when there is one
+ * already; state-busy; passphrase-too-short; the reasons of io/files.h. */
+CS_MUST_USE cs_status ceremony_run(const ceremony_ask *ask, cs_err *err);
+
+/* The same in a child process, for a caller that lives on. */
+CS_MUST_USE cs_status ceremony_apart(const ceremony_ask *ask, cs_err *err);
+
+/* Is there an authority in that folder? */
+bool ceremony_done(const char *state);
+
+#endif

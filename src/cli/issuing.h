@@ -1,0 +1,42 @@
+/* cli/issuing.h - a certificate asked for, received and written to files: for `issue`, and for the examples and the
+ * server certificate of `up`. One thread; nothing is kept. */
+#ifndef CS_CLI_ISSUING_H
+#define CS_CLI_ISSUING_H
+
+#include "cli/cli.h"
+#include "io/files.h"
+#include "keys/keys.h"
+#include "x509/identity.h"
+
+typedef struct issue_ask {
+    cs_kind kind;
+    const char *name;
+    const cli_texts *dns, *ip, *email; /* NULL: none */
+    const char *csr;                   /* a request's file; NULL: a new key is made */
+    cs_key_spec spec;
+    cs_time lifetime;          /* 0: the profile's */
+    const char *out;           /* the folder */
+    const char *stem;          /* STEM.crt and STEM.key; NULL: the name */
+    bool no_pem, no_ca;        /* leave out STEM.crt and STEM.key; leave out ca.pem */
+    const char *p12;           /* a file; NULL: none */
+    bool modern;               /* its form */
+    const char *password_file; /* for the password that is made; NULL: it is in issue_made */
+    bool force;                /* replace what is there */
+} issue_ask;
+
+typedef struct issue_made {
+    char serial[2 * CS_SERIAL_MAX + 1], not_before[CS_TIME_TEXT_MAX], not_after[CS_TIME_TEXT_MAX];
+    char crt[FILES_PATH_MAX], key[FILES_PATH_MAX], ca[FILES_PATH_MAX]; /* "": not written */
+    cs_secret *password; /* of the PKCS#12 file when no password_file was given */
+} issue_made;
+void issue_made_free(issue_made *m);
+
+/* How the request travels: a session's, or the supervisor's own socket. */
+typedef cs_status (*issue_call)(void *to, const char *path, const char *body_json, char **ret_json, cs_err *err);
+
+/* Looks whether everything can be written, makes the key, asks `call` for the certificate, proves that it belongs to
+ * the key, writes all. On failure no file is left that was not there before. */
+CS_MUST_USE cs_status issue_run(const issue_ask *ask, const conf *c, issue_call call, void *to, issue_made *ret,
+                                cs_err *err);
+
+#endif
