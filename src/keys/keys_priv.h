@@ -15,10 +15,11 @@ CS_MUST_USE cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_ke
 typedef struct cs_key_alg {
     const char *text;       /* "ECDSA P-256" */
     cs_view spki_algorithm; /* AlgorithmIdentifier of the key */
+    cs_view spki_head;      /* all of the SPKI that stands before the key's own octets; n == 0: it varies (RSA) */
+    size_t spki_len;        /* the whole SPKI; 0: it varies */
+    int curve;              /* NID, or 0 */
     cs_view sig_algorithm;  /* AlgorithmIdentifier of its signatures */
     const char *digest;     /* NULL: the algorithm hashes by itself */
-    size_t spki_len;        /* whole SPKI when it is always the same, else 0 */
-    size_t sig_max;         /* octets of a signature at most; 0: as long as the modulus */
 } cs_key_alg;
 /* NULL when it is none that we use. */
 const cs_key_alg *cs_key_alg_of(cs_view spki);

@@ -3,46 +3,34 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 
+/* In static tables, a literal with its length. */
+#define V(lit)                                                                                                         \
+    { (const uint8_t *)(lit), sizeof(lit) - 1 }
 #define EC_KEY "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
 #define RSA_KEY "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
 #define ECDSA_WITH "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
 
+#define P256 "\x30\x13" EC_KEY "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+#define P384 "\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x22"
+#define P521 "\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x23"
+#define ED25519 "\x30\x05\x06\x03\x2b\x65\x70"
+#define RSA_NULL "\x30\x0d" RSA_KEY "\x05\x00"
+#define RSA_SHA256 "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"
+
 /* @rfc 5480#2.1.1  @rfc 8410#3  @rfc 3279#2.3.1  @rfc 5758#3.2  @rfc 4055#5 */
 static const cs_key_alg algs[] = {
-    {"ECDSA P-256",
-     {(const uint8_t *)"\x30\x13" EC_KEY "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 21},
-     {(const uint8_t *)ECDSA_WITH "\x02", 12},
-     "SHA256",
-     91,
-     72},
-    {"ECDSA P-384",
-     {(const uint8_t *)"\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x22", 18},
-     {(const uint8_t *)ECDSA_WITH "\x03", 12},
-     "SHA384",
-     120,
-     104},
-    {"ECDSA P-521",
-     {(const uint8_t *)"\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x23", 18},
-     {(const uint8_t *)ECDSA_WITH "\x04", 12},
-     "SHA512",
-     158,
-     139},
-    {"Ed25519",
-     {(const uint8_t *)"\x30\x05\x06\x03\x2b\x65\x70", 7},
-     {(const uint8_t *)"\x30\x05\x06\x03\x2b\x65\x70", 7},
-     NULL,
-     44,
-     64},
-    {"RSA",
-     {(const uint8_t *)"\x30\x0d" RSA_KEY "\x05\x00", 15},
-     {(const uint8_t *)"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00", 15},
-     "SHA256",
-     0,
-     0},
+    {"ECDSA P-256", V(P256), V("\x30\x59" P256 "\x03\x42\x00\x04"), 91, NID_X9_62_prime256v1, V(ECDSA_WITH "\x02"),
+     "SHA256"},
+    {"ECDSA P-384", V(P384), V("\x30\x76" P384 "\x03\x62\x00\x04"), 120, NID_secp384r1, V(ECDSA_WITH "\x03"), "SHA384"},
+    {"ECDSA P-521", V(P521), V("\x30\x81\x9b" P521 "\x03\x81\x86\x00\x04"), 158, NID_secp521r1, V(ECDSA_WITH "\x04"),
+     "SHA512"},
+    {"Ed25519", V(ED25519), V("\x30\x2a" ED25519 "\x03\x21\x00"), 44, 0, V(ED25519), NULL},
+    {"RSA", V(RSA_NULL), {NULL, 0}, 0, 0, V(RSA_SHA256), "SHA256"},
 };
 enum { ALG_COUNT = sizeof(algs) / sizeof(algs[0]), FERMAT_ROUNDS = 100 };
 
@@ -179,14 +167,29 @@ static cs_status unsupported(cs_view spki, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "neither ECDSA, Ed25519 nor RSA");
 }
 
+/* The one form is fixed up to the point; libcrypto's decoder would cost ten times what this does. */
+static cs_status check_fixed_form(const cs_key_alg *alg, cs_view spki, cs_err *err) {
+    if (spki.n != alg->spki_len || !cs_view_starts(spki, alg->spki_head))
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is not in the uncompressed DER form", alg->text);
+    if (alg->curve == 0) return CS_OK;
+    const uint8_t *octets = spki.p + alg->spki_head.n - 1; /* from the 04 of the uncompressed point on */
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(alg->curve);
+    EC_POINT *point = group ? EC_POINT_new(group) : NULL;
+    bool on_curve = point && EC_POINT_oct2point(group, point, octets, spki.n - (size_t)(octets - spki.p), NULL) == 1;
+    EC_POINT_free(point);
+    EC_GROUP_free(group);
+    ERR_clear_error();
+    if (on_curve) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is no point of its curve", alg->text);
+}
+
 cs_status cs_key_spki_check(cs_view spki, cs_err *err) {
     const cs_key_alg *alg = cs_key_alg_of(spki);
-    if (!alg) return unsupported(spki, err);
-    if (alg->spki_len && spki.n != alg->spki_len)
-        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is not in the uncompressed form", alg->text);
     EVP_PKEY *pkey = NULL;
+    if (!alg) return unsupported(spki, err);
+    if (alg->spki_len) return check_fixed_form(alg, spki, err);
     TRY(spki_decode(spki, &pkey, err));
-    cs_status status = alg->sig_max == 0 ? check_rsa(pkey, err) : CS_OK;
+    cs_status status = check_rsa(pkey, err);
     EVP_PKEY_free(pkey);
     return status;
 }
@@ -194,7 +197,7 @@ cs_status cs_key_spki_check(cs_view spki, cs_err *err) {
 const char *cs_key_spki_text(cs_view spki, char out[CS_KEY_TEXT_MAX]) {
     const cs_key_alg *alg = cs_key_alg_of(spki);
     (void)snprintf(out, CS_KEY_TEXT_MAX, "%s", alg ? alg->text : "unknown");
-    if (alg && alg->sig_max == 0) {
+    if (alg && alg->spki_len == 0) {
         const unsigned char *p = spki.p;
         EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
         if (pkey) (void)snprintf(out, CS_KEY_TEXT_MAX, "RSA %d", EVP_PKEY_get_bits(pkey));

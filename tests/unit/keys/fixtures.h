@@ -120,4 +120,17 @@ static const char pem_rsa_close_primes[] = "-----BEGIN PRIVATE KEY-----\n"
                                            "7tauSVdTo/Cr81har7tc2kd/\n"
                                            "-----END PRIVATE KEY-----\n";
 
+static const char pem_ec_p521[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                                  "MIHcAgEBBEIAxvoMTT66i7zqFzSu/vgj+zVfsdSM5OC7GcYiIiXySvdlpKs9goTX\n"
+                                  "h3FRW0cODWNn3HpVccHHqkMpDLgXRJdnZGKgBwYFK4EEACOhgYkDgYYABAAuG1ro\n"
+                                  "MJ8lvaL19v8RbRnu8YSuy/q6YqxQI89WTlomGVDCeFVTs5hHh7esxa1eTEw1qAWb\n"
+                                  "SvK9N1O2En1uVu7VxgHiT/m7Ghv9gg6dAD2EA94k7IZp0gKNk+P9VPV7Zd+EqEAt\n"
+                                  "8Szl625WaC+FkG2qn+hjAUZ6opQDAVUT95L6ybibqQ==\n"
+                                  "-----END EC PRIVATE KEY-----\n";
+
+static const char pem_ec_compressed[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                                        "MFcCAQEEIKbUWW1tid52oLjNgYhKVVT77DAam4mppA8NhlGtUMkroAoGCCqGSM49\n"
+                                        "AwEHoSQDIgACwddMJu4OpzJIN/0Mu/RI6V5YSKIQ/B9Y11CMltYUg3Q=\n"
+                                        "-----END EC PRIVATE KEY-----\n";
+
 #endif

@@ -99,6 +99,7 @@ static void every_unfit_input_has_its_reason(void **state) {
         {pem_rsa_close_primes, CS_R_KEY_TOO_WEAK, "close"},
         {pem_ec_explicit, CS_R_KEY_UNSUPPORTED, "explicit"},
         {pem_ec_secp256k1, CS_R_KEY_UNSUPPORTED, "curve"},
+        {pem_ec_compressed, CS_R_KEY_MALFORMED, "uncompressed"},
         {pem_ec_traditional_locked, CS_R_PASSPHRASE_NEEDED, ""},
         {pem_pkcs8_locked, CS_R_PASSPHRASE_NEEDED, ""},
     };
@@ -118,6 +119,10 @@ static void what_others_wrote_is_read(void **state) {
     CS_AUTO(cs_key) k = NULL;
     CS_AUTO(cs_secret) pass = secret("hello-passphrase");
     CS_AUTO(cs_secret) wrong = secret("hello-passphrasf");
+    CS_AUTO(cs_key) p521 = NULL;
+    char text[CS_KEY_TEXT_MAX];
+    assert_ok(cs_key_read_pem(cs_view_str(pem_ec_p521), NULL, "k", &p521, &err));
+    assert_string_equal(cs_key_spki_text(cs_key_spki(p521), text), "ECDSA P-521");
     assert_ok(cs_key_read_pem(cs_view_str(pem_ec_traditional), NULL, "k", &k, &err));
     for (size_t i = 0; i < 2; i++) {
         CS_AUTO(cs_key) same = NULL;

@@ -289,7 +289,6 @@ static void a_trust_domain_is_lower_case(void **state) {
 
 static int make_ca(void **state) {
     cs_err err;
-    CS_SCOPED(cs_buf) pem = cs_buf_of(CS_PEM_FILE_MAX);
     ca = test_ca_make(CS_KEYSPEC_ECDSA_P256, CS_KEYSPEC_ECDSA_P256);
     keep("root.pem", ca.root);
     keep("issuing.pem", ca.issuing);
