@@ -1,0 +1,62 @@
+#include <stdlib.h>
+
+#include "verify/verify_priv.h"
+
+cs_status cs_crls_new(cs_crls **ret, cs_err *err) {
+    cs_crls *s = calloc(1, sizeof *s);
+    if (!s) return CS_NOMEM_ERR(err);
+    s->refs = 1;
+    *ret = s;
+    return CS_OK;
+}
+
+cs_crls *cs_crls_ref(cs_crls *s) {
+    if (s) __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void cs_crls_free(cs_crls *s) {
+    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    for (size_t i = 0; i < s->n; i++) cs_crl_free(s->at[i]);
+    free(s->at);
+    free(s);
+}
+
+static cs_status add_one(cs_crls *set, cs_view der, cs_err *err) {
+    CS_AUTO(cs_crl) c = NULL;
+    TRY(cs_crl_decode(der, &c, err));
+    if ((set->n & (set->n - 1)) == 0) { /* full at every power of two */
+        cs_crl **grown = realloc(set->at, (set->n ? 2 * set->n : 1) * sizeof *grown);
+        if (!grown) return CS_NOMEM_ERR(err);
+        set->at = grown;
+    }
+    set->at[set->n++] = CS_TAKE(c);
+    return CS_OK;
+}
+
+cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err) {
+    if (cs_view_trim(text).n == 0) return cs_fail(err, CS_REFUSED, CS_R_FILE_EMPTY, "%s", what);
+    if (cs_looks_der(text)) {
+        cs_status s = add_one(set, text, err);
+        return s == CS_OK ? s : cs_fail_in(err, "%s", what);
+    }
+    CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
+    cs_pem pem = cs_pem_of(text, what);
+    char other[sizeof pem.label] = "";
+    unsigned found = 0;
+    for (;;) {
+        cs_status s = cs_pem_next(&pem, &der, err);
+        if (s == CS_AGAIN) break;
+        if (s != CS_OK) return s;
+        if (strcmp(pem.label, "X509 CRL") != 0) {
+            memcpy(other, pem.label, sizeof other);
+            continue;
+        }
+        s = add_one(set, cs_buf_view(&der), err);
+        if (s != CS_OK) return cs_fail_in(err, "%s: block %u (line %u)", what, pem.block, pem.line);
+        found++;
+    }
+    if (found) return CS_OK;
+    if (other[0]) return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: holds \"%s\", not a CRL", what, other);
+    return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: neither PEM nor DER", what);
+}
