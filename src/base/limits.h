@@ -8,6 +8,7 @@ enum {
     CS_PEER_CERT_MAX = 16 * 1024,       /* one certificate that a TLS peer sends before it is known */
     CS_PEER_CHAIN_MAX = 64 * 1024,      /* all that a TLS peer sends */
     CS_PEER_CHAIN_COUNT = 8,            /* certificates in a TLS peer's chain */
+    CS_BAG_MAX = 4096,                  /* certificates in a set of anchors or intermediates; Mozilla's has 150 */
     CS_PATH_MAX = 16,                   /* certificates in a path; the longest seen in the wild is 6 */
     CS_NAME_TEXT_MAX = 1024,            /* a distinguished name as text in a log or verdict */
     CS_SERIAL_MAX = 20,                 /* octets, RFC 5280 4.1.2.2 */

@@ -40,7 +40,7 @@ typedef enum cli_opt_kind {
     CLI_NEVER,  /* refused; help says what to use instead */
 } cli_opt_kind;
 
-enum { CLI_LIST_MAX = 100 };
+enum { CLI_LIST_MAX = 256 };
 typedef struct cli_texts {
     const char *at[CLI_LIST_MAX];
     size_t n;

@@ -45,45 +45,67 @@ static bool dns_sans_ok(const cs_cert *leaf, cs_refusal *r) {
     return true;
 }
 
-/* A common name that somebody might take for a host must be a SAN's very copy: CA/Browser Forum BR 7.1.4.3. Ours never
- * reads it; other software behind us might. Only what reads as an address, or differs from a SAN by spelling, is
- * refused. */
-static bool common_name_ok(const cs_cert *leaf, cs_refusal *r) {
-    cs_view cn;
-    char text[64], canonical[INET6_ADDRSTRLEN];
-    if (!cs_name_cn(leaf->subject, &cn) || cn.n == 0) return true;
-    bool digits = true, colons = true, dot = false, wide = false;
+/* ---- the common name: ours never reads it as a host, other software behind us might. For servers, therefore, what
+ * reads as a host must agree with the SANs. CA/Browser Forum BR 7.1.4.3, as far as it is about confusion ---- */
+
+typedef struct looks {
+    bool v4, v6, wide, host;
+} looks;
+
+static looks look_at(cs_view cn) {
+    looks k = {true, memchr(cn.p, ':', cn.n) != NULL, false, false};
+    bool hex_form = cn.n > 2 && cn.p[0] == '0' && (cn.p[1] | 0x20) == 'x', dot = memchr(cn.p, '.', cn.n) != NULL;
     for (size_t i = 0; i < cn.n; i++) {
         uint8_t c = cn.p[i], l = c | 0x20;
         bool digit = c >= '0' && c <= '9', hex = digit || (l >= 'a' && l <= 'f');
-        digits &= digit || c == '.' || (cn.n > 2 && cn.p[0] == '0' && (cn.p[1] | 0x20) == 'x' && (hex || i == 1));
-        colons &= hex || c == ':' || c == '.';
-        dot |= c == '.';
-        wide |= c >= 0x80;
+        k.v4 &= digit || c == '.' || (hex_form && (hex || i == 1));
+        k.v6 &= hex || c == ':' || c == '.';
+        k.wide |= c >= 0x80;
     }
-    colons &= memchr(cn.p, ':', cn.n) != NULL;
-    bool address = (digits && (dot || (cn.n > 2 && (cn.p[1] | 0x20) == 'x'))) || colons;
-    if (address && cn.n < sizeof text) {
-        uint8_t raw[16];
-        memcpy(text, cn.p, cn.n);
-        text[cn.n] = '\0';
-        int family = colons ? AF_INET6 : AF_INET;
-        bool right = inet_pton(family, text, raw) == 1 && inet_ntop(family, raw, canonical, sizeof canonical) &&
-                     strcmp(text, canonical) == 0;
-        if (!right)
-            return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "subject: commonName is an IP address oddly written");
+    k.v4 &= dot || hex_form;
+    k.wide &= dot && !memchr(cn.p, ' ', cn.n);
+    k.host = dot && !k.v4 && cs_dns_name_ok(cn, true, true);
+    return k;
+}
+
+static bool address_is_canonical(cs_view cn, int family) {
+    char text[INET6_ADDRSTRLEN], canonical[INET6_ADDRSTRLEN];
+    uint8_t raw[16];
+    if (cn.n >= sizeof text) return false;
+    memcpy(text, cn.p, cn.n);
+    text[cn.n] = '\0';
+    return inet_pton(family, text, raw) == 1 && inet_ntop(family, raw, canonical, sizeof canonical) &&
+           strcmp(text, canonical) == 0;
+}
+
+/* Is some DNS SAN the host, spelt the same, or below it? */
+static bool sans_know(const cs_cert *leaf, cs_view host, bool *nearly, bool *any) {
+    for (size_t i = 0; i < leaf->san_count; i++) {
+        cs_view san = leaf->sans[i].value;
+        if (leaf->sans[i].type != CS_SAN_DNS) continue;
+        *any = true;
+        if (cs_view_eq(san, host)) return true;
+        *nearly |= cs_view_eq_nocase(san, host);
+        if (san.n > host.n && san.p[san.n - host.n - 1] == '.' &&
+            cs_view_eq_nocase((cs_view){san.p + san.n - host.n, host.n}, host))
+            return true;
     }
-    if (wide && dot && memchr(cn.p, ' ', cn.n) == NULL)
+    return false;
+}
+
+static bool common_name_ok(const cs_cert *leaf, cs_refusal *r) {
+    cs_view cn;
+    bool nearly = false, any = false;
+    if (!cs_name_cn(leaf->subject, &cn) || cn.n == 0) return true;
+    looks k = look_at(cn);
+    if ((k.v4 && !address_is_canonical(cn, AF_INET)) || (k.v6 && !address_is_canonical(cn, AF_INET6)))
+        return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "subject: commonName is an IP address oddly written");
+    if (k.wide)
         return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0,
                          "subject: commonName is a host name that is not in A-labels");
-    bool nearly = false;
-    for (size_t i = 0; i < leaf->san_count; i++) {
-        if (leaf->sans[i].type != CS_SAN_DNS) continue;
-        if (cs_view_eq(leaf->sans[i].value, cn)) return true;
-        nearly |= cs_view_eq_nocase(leaf->sans[i].value, cn);
-    }
-    if (nearly) return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "subject: commonName is a SAN in other letter case");
-    return true;
+    if (!k.host || sans_know(leaf, cn, &nearly, &any) || !any) return true;
+    return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "subject: commonName %s",
+                     nearly ? "is a SAN in other letter case" : "is a host name that is not among the SANs");
 }
 
 bool cs_leaf_judge(const cs_cert *leaf, const cs_want *want, cs_refusal *r) {
@@ -96,5 +118,7 @@ bool cs_leaf_judge(const cs_cert *leaf, const cs_want *want, cs_refusal *r) {
     if (want->purpose != CS_PURPOSE_SERVER) return true;
     if (m->ext[CS_EXT_EKU].critical)
         return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "extKeyUsage: must not be critical in a server certificate");
+    if (m->ext[CS_EXT_SAN].critical && !cs_name_empty(leaf->subject))
+        return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, 0, "subjectAltName: must not be critical beside a subject");
     return dns_sans_ok(leaf, r) && common_name_ok(leaf, r);
 }

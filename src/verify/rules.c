@@ -16,10 +16,12 @@ bool cs_issuer_healthy(const cs_cert *c, const cs_want *want) {
     return is_valid_at(c, want->at);
 }
 
-static bool form_ok(const cs_cert *c, int depth, const cs_want *want, cs_refusal *r) {
+static bool form_ok(const cs_cert *c, int depth, bool anchor, const cs_want *want, cs_refusal *r) {
     const cs_cert_more *m = cs_cert_more_of(c);
     if (m->flaw_any.reason != CS_R_NONE) return cs_refuse_flaw(r, &m->flaw_any, depth);
     if (cs_is_strict(want) && m->flaw_strict.reason != CS_R_NONE) return cs_refuse_flaw(r, &m->flaw_strict, depth);
+    if (cs_is_strict(want) && m->flaw_serial.reason != CS_R_NONE && (!anchor || depth == 0))
+        return cs_refuse_flaw(r, &m->flaw_serial, depth);
     if (m->flaw_critical.reason != CS_R_NONE) return cs_refuse_flaw(r, &m->flaw_critical, depth);
     if (m->flaw_key.reason != CS_R_NONE) return cs_refuse_flaw(r, &m->flaw_key, depth);
     if (cs_is_strict(want) && m->flaw_key_strict.reason != CS_R_NONE)
@@ -62,9 +64,9 @@ static bool ca_ok(const cs_cert *c, int depth, bool anchor, const cs_want *want,
 }
 
 /* @rfc 5280#4.2.1.1: a key identifier in all but self-signed ones; in a self-signed one, its own or none. */
-static bool key_id_ok(const cs_cert *c, int depth, bool anchor, cs_refusal *r) {
+static bool key_id_ok(cs_run *run, const cs_cert *c, int depth, bool anchor, cs_refusal *r) {
     const cs_cert_more *m = cs_cert_more_of(c);
-    if (!m->self_issued && c->akid.n == 0)
+    if (!m->self_issued && c->akid.n == 0 && !(anchor && cs_run_cert_signed(run, c, c)))
         return cs_refuse(r, CS_R_CERTIFICATE_MALFORMED, depth, "authorityKeyIdentifier: keyIdentifier is missing");
     if (!m->self_issued || !anchor) return true;
     if (!m->ext[CS_EXT_AKI].present) return true;
@@ -120,12 +122,12 @@ bool cs_path_judge(cs_run *run, const cs_path *path, const cs_want *want, cs_ref
         const cs_cert *c = path->at[i];
         int depth = (int)i;
         bool anchor = i == path->n - 1;
-        if (!form_ok(c, depth, want, r) || !validity_ok(run, c, depth, want, r)) return false;
+        if (!form_ok(c, depth, anchor, want, r) || !validity_ok(run, c, depth, want, r)) return false;
         if (!anchor && cs_cert_more_of(c)->alg.flaw.reason != CS_R_NONE)
             return cs_refuse_flaw(r, &cs_cert_more_of(c)->alg.flaw, depth);
         if (i > 0 && !ca_ok(c, depth, anchor, want, r)) return false;
         if (i > 0 && !cs_ca_purpose_ok(c, depth, want, r)) return false;
-        if (cs_is_strict(want) && !key_id_ok(c, depth, anchor, r)) return false;
+        if (cs_is_strict(want) && !key_id_ok(run, c, depth, anchor, r)) return false;
     }
     if (!lengths_ok(path, want, r) || !constraints_ok(run, path, r) || !cs_policies_ok(path, want, r)) return false;
     if (!cs_leaf_judge(path->at[0], want, r) || !cs_names_match(path->at[0], want, r)) return false;

@@ -62,11 +62,11 @@ static void read_version_serial(cs_cert *c, cs_der *t, cs_der_fault *fault) {
     c->serial = cs_der_integer(t);
     if (c->serial.n == 0) return;
     if (c->serial.p[0] & 0x80)
-        cs_flaw_note(&m->flaw_strict, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "is negative");
+        cs_flaw_note(&m->flaw_serial, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "is negative");
     else if (c->serial.n == 1 && c->serial.p[0] == 0)
-        cs_flaw_note(&m->flaw_strict, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "is zero");
+        cs_flaw_note(&m->flaw_serial, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "is zero");
     if (c->serial.n > CS_SERIAL_MAX)
-        cs_flaw_note(&m->flaw_strict, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "has more than 20 octets");
+        cs_flaw_note(&m->flaw_serial, CS_R_CERTIFICATE_MALFORMED, "serialNumber", "has more than 20 octets");
 }
 
 /* @rfc 5280#4.1.2.5: through 2049 as UTCTime, from 2050 as GeneralizedTime. */
@@ -170,9 +170,6 @@ static void check_across(cs_cert *c) {
 }
 
 cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
-    if (der.n > CS_CERT_MAX)
-        return cs_fail(err, CS_LIMIT, CS_R_CERTIFICATE_MALFORMED, "a certificate of %zu bytes; the limit is %d", der.n,
-                       CS_CERT_MAX);
     whole *w = malloc(sizeof *w + der.n);
     if (!w) return CS_NOMEM_ERR(err);
     memset(w, 0, sizeof *w);
@@ -191,7 +188,11 @@ cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "no certificate: %s", fault.rule);
     }
     SHA256(c->der.p, c->der.n, c->sha256);
-    read_tbs(c, tbs_in, alg, &fault);
+    cs_der t = cs_der_of(tbs_in, &fault);
+    if (der.n > CS_CERT_MAX)
+        cs_der_bad(&t, "is larger than 64 KiB");
+    else
+        read_tbs(c, tbs_in, alg, &fault);
     cs_der s = cs_der_of((cs_view){NULL, 0}, &fault);
     fault.field = "signatureValue";
     m->sig = cs_der_bits_of(&s, sig, NULL);
@@ -204,9 +205,14 @@ cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
 
 cs_status cs_cert_decode(cs_view der, cs_cert **ret, cs_err *err) {
     CS_AUTO(cs_cert) c = NULL;
+    if (der.n > CS_CERT_MAX)
+        return cs_fail(err, CS_LIMIT, CS_R_CERTIFICATE_MALFORMED, "a certificate of %zu bytes; the limit is %d", der.n,
+                       CS_CERT_MAX);
     TRY(cs_cert_decode_noting(der, &c, err));
     const cs_cert_more *m = cs_cert_more_of(c);
-    const cs_flaw *f = m->flaw_any.reason != CS_R_NONE ? &m->flaw_any : &m->flaw_strict;
+    const cs_flaw *f = m->flaw_any.reason != CS_R_NONE      ? &m->flaw_any
+                       : m->flaw_strict.reason != CS_R_NONE ? &m->flaw_strict
+                                                            : &m->flaw_serial;
     if (f->reason != CS_R_NONE) {
         char text[CS_DETAIL_MAX];
         return cs_fail(err, CS_REFUSED, f->reason, "%s", cs_flaw_text(f, text));

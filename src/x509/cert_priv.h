@@ -68,6 +68,7 @@ typedef struct cs_cert_more {
     int version;         /* 1..3 */
     cs_flaw flaw_any;    /* breaks RFC 5280 so that nobody may use it; reason certificate-malformed mostly */
     cs_flaw flaw_strict; /* breaks what RFC 5280 demands of CAs and a strict relying party refuses */
+    cs_flaw flaw_serial; /* the serial number; widespread in roots, where it does no harm */
     cs_flaw flaw_key;    /* the subject's key: key-too-weak, key-unsupported */
     cs_flaw flaw_key_strict;
     cs_flaw flaw_critical; /* critical-extension-unknown */

@@ -11,14 +11,8 @@ int cs_integer_cmp(cs_view a, cs_view b) {
     return a.n ? memcmp(a.p, b.p, a.n) : 0;
 }
 
-static cs_view trim_zeros(cs_view serial) {
-    while (serial.n > 1 && serial.p[0] == 0) serial = (cs_view){serial.p + 1, serial.n - 1};
-    return serial;
-}
-
 static uint32_t bucket_of(const cs_crl *c, cs_view serial) {
     uint64_t h = 0xcbf29ce484222325ULL;
-    serial = trim_zeros(serial);
     for (size_t i = 0; i < serial.n; i++) h = (h ^ serial.p[i]) * 0x100000001b3ULL;
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9ULL;
@@ -139,7 +133,7 @@ bool cs_crl_find(const cs_crl *c, cs_view cert_issuer, cs_view serial, cs_crl_en
     bool found = false;
     for (uint32_t i = c->first[b]; i < c->first[b + 1]; i++) {
         entry e;
-        if (!entry_at(c, c->index[i], &e) || !cs_view_eq(trim_zeros(e.serial), trim_zeros(serial))) continue;
+        if (!entry_at(c, c->index[i], &e) || !cs_view_eq(e.serial, serial)) continue;
         if (c->by_issuer ? !entry_is_of(c, c->by_issuer[i], cert_issuer) : !cs_name_eq(c->issuer, cert_issuer))
             continue;
         *ret = e.e; /* of doubles the last one wins */
@@ -303,10 +297,16 @@ cs_status cs_crl_decode(cs_view der, cs_crl **ret, cs_err *err) {
     c->tbs = cs_der_get_whole(&s, CS_DER_SEQUENCE);
     cs_view tbs_in = cs_der_get(&peek, CS_DER_SEQUENCE);
     cs_view alg = cs_der_get_whole(&s, CS_DER_SEQUENCE);
-    c->sig = cs_der_bits(&s, NULL);
+    cs_view sig = cs_der_get(&s, CS_DER_BIT_STRING);
     cs_der_end(&s);
-    if (!fault.rule) read_tbs(c, tbs_in, alg, &fault);
-    if (fault.rule) return cs_fail(err, CS_REFUSED, CS_R_CRL_INVALID, "%s: %s", fault.field, fault.rule);
+    if (fault.rule) return cs_fail(err, CS_REFUSED, CS_R_CRL_INVALID, "no CRL: %s", fault.rule);
+    read_tbs(c, tbs_in, alg, &fault);
+    fault.field = fault.rule ? fault.field : "signatureValue";
+    c->sig = cs_der_bits_of(&s, sig, NULL);
+    if (fault.rule) { /* it has the form of one: a verdict names what is wrong in it */
+        c->flaw = (cs_flaw){CS_R_CRL_INVALID, fault.field, fault.rule, {NULL, 0}};
+        c->entries.n = c->count = 0;
+    }
     c->issuer_hash = cs_name_hash(c->issuer);
     TRY(index_entries(c, err));
     *ret = CS_TAKE(c);

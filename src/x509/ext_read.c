@@ -188,6 +188,9 @@ static void check_subtrees(cs_cert *c, cs_view list, cs_der_fault *fault) {
         }
         if (cs_der_opt(&s, CS_DER_CTX(1), &v)) cs_der_bad(&s, "a maximum");
         cs_der_end(&s);
+        if (type == CS_SAN_DNS && base.n && (base.p[0] == '.' || base.p[0] == '*' || !visible_ascii(base)))
+            cs_flaw_note(&m->flaw_strict, CS_R_CERTIFICATE_MALFORMED, "nameConstraints",
+                         "a dNSName that begins with a dot or a wildcard");
         if (type == CS_SAN_IP && base.n) { /* @rfc 4632#5.1: a mask is ones, then zeros */
             size_t half = base.n / 2, i = half * 8;
             bool seen_zero = false;

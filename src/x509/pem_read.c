@@ -71,6 +71,8 @@ typedef cs_status decode_fn(cs_view der, cs_cert **ret, cs_err *err);
 
 static cs_status add_der(cs_view der, decode_fn *decode, const char *what, unsigned block, cs_certs *bag, cs_err *err) {
     cs_cert *c = NULL;
+    if (bag->n >= CS_BAG_MAX)
+        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s: more than %d certificates", what, CS_BAG_MAX);
     cs_status s = decode(der, &c, err);
     if (s != CS_OK) {
         err->reason = err->reason == CS_R_OUT_OF_MEMORY ? err->reason : CS_R_CERTIFICATE_MALFORMED;

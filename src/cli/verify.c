@@ -1,0 +1,286 @@
+/* countersign verify: the verdict on a certificate, with its reason. DESIGN.md section 4 has its contract. */
+#include "verify/verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/cli.h"
+#include "io/files.h"
+#include "x509/cert_priv.h"
+
+typedef struct question {
+    cli_texts names, trust, chain, crls, policies;
+    const char *purpose, *at;
+    unsigned max_depth;
+    bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
+    cs_name_want wants[CLI_LIST_MAX];
+    cs_view policy_oids[CLI_LIST_MAX];
+    uint8_t policy_bytes[CLI_LIST_MAX][CS_DER_OID_MAX];
+    cs_want want;
+} question;
+
+/* Unreadable input and usage are exit 2: the verdict is then neither yes nor no. */
+static int unreadable(const cs_err *err, bool json) {
+    (void)cli_fail("verify", err, json);
+    return CLI_USAGE;
+}
+
+/* ---- what was asked ---- */
+
+static int parse_name(const char *text, cs_name_want *ret) {
+    static const struct {
+        const char *prefix;
+        cs_san_type type;
+    } kinds[] = {{"dns:", CS_SAN_DNS}, {"ip:", CS_SAN_IP}, {"email:", CS_SAN_EMAIL}, {"uri:", CS_SAN_URI}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t n = strlen(kinds[i].prefix);
+        if (strncmp(text, kinds[i].prefix, n) != 0) continue;
+        if (text[n] == '\0') break;
+        *ret = (cs_name_want){kinds[i].type, text + n};
+        return 0;
+    }
+    return cli_usage("verify", "--name \"%s\", expected dns:HOST, ip:ADDRESS, email:ADDRESS or uri:URI", text);
+}
+
+/* "2.16.840..." as OID contents. */
+static bool parse_oid(const char *text, uint8_t out[CS_DER_OID_MAX], cs_view *ret) {
+    size_t n = 0, arc = 0;
+    uint64_t first = 0;
+    for (const char *p = text; *p; arc++) {
+        char *end;
+        if (*p < '0' || *p > '9') return false;
+        uint64_t v = strtoull(p, &end, 10);
+        if (*end && *end != '.') return false;
+        p = *end ? end + 1 : end;
+        if (arc == 0) {
+            first = v;
+            continue;
+        }
+        if (arc == 1) v += first * 40;
+        if (first > 2 || v >> 56 || n + 9 > CS_DER_OID_MAX) return false;
+        for (int shift = 56; shift >= 0; shift -= 7) {
+            if (shift && !(v >> shift)) continue;
+            out[n++] = (uint8_t)((v >> shift & 0x7f) | (shift ? 0x80 : 0));
+        }
+    }
+    *ret = (cs_view){out, n};
+    return arc >= 2;
+}
+
+static int fill_want(question *q, const cs_clock *clock) {
+    cs_want *w = &q->want;
+    if (!q->purpose) return cli_usage("verify", "--purpose is missing: server, client or any");
+    if (strcmp(q->purpose, "server") == 0)
+        w->purpose = CS_PURPOSE_SERVER;
+    else if (strcmp(q->purpose, "client") == 0)
+        w->purpose = CS_PURPOSE_CLIENT;
+    else if (strcmp(q->purpose, "any") == 0)
+        w->purpose = CS_PURPOSE_ANY;
+    else
+        return cli_usage("verify", "--purpose \"%s\", expected server, client or any", q->purpose);
+    w->at = cs_now(clock);
+    if (q->at && !cs_time_parse(cs_view_str(q->at), &w->at))
+        return cli_usage("verify", "--at \"%s\", expected RFC 3339 such as 2026-11-23T15:08:00Z", q->at);
+    for (size_t i = 0; i < q->names.n; i++) {
+        int bad = parse_name(q->names.at[i], &q->wants[i]);
+        if (bad) return bad;
+    }
+    for (size_t i = 0; i < q->policies.n; i++) {
+        if (!parse_oid(q->policies.at[i], q->policy_bytes[i], &q->policy_oids[i]))
+            return cli_usage("verify", "--policy \"%s\", expected an object identifier such as 2.23.140.1.2.1",
+                             q->policies.at[i]);
+    }
+    w->names = q->wants;
+    w->name_count = q->names.n;
+    w->max_depth = q->max_depth == UINT32_MAX ? -1 : (int)q->max_depth;
+    w->revocation = q->require_revocation ? CS_REVOCATION_REQUIRE : CS_REVOCATION_GIVEN;
+    w->policies = q->policy_oids;
+    w->policy_count = q->policies.n;
+    w->explicit_policy = q->explicit_policy;
+    w->inhibit_mapping = q->inhibit_mapping;
+    w->inhibit_any = q->inhibit_any;
+    return 0;
+}
+
+/* ---- what was given ---- */
+
+static cs_status read_certs(const char *path, cs_certs *bag, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
+    return cs_certs_read_noting(cs_buf_view(&text), path, bag, err);
+}
+
+static cs_status read_all(const cli_texts *paths, cs_certs *bag, cs_err *err) {
+    for (size_t i = 0; i < paths->n; i++) TRY(read_certs(paths->at[i], bag, err));
+    return CS_OK;
+}
+
+static cs_status read_crls(const cli_texts *paths, cs_crls *set, cs_err *err) {
+    for (size_t i = 0; i < paths->n; i++) {
+        CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
+        TRY(files_read(paths->at[i], CS_CRL_MAX, &text, err));
+        TRY(cs_crls_read(set, cs_buf_view(&text), paths->at[i], err));
+    }
+    return CS_OK;
+}
+
+typedef struct given {
+    cs_certs leaf, trust, chain; /* leaf: the first is the leaf, the others count as chain */
+    cs_anchors *anchors;
+    cs_crls *crls;
+} given;
+
+static void given_free(given *g) {
+    cs_certs_free(&g->leaf);
+    cs_certs_free(&g->trust);
+    cs_certs_free(&g->chain);
+    cs_anchors_free(g->anchors);
+    cs_crls_free(g->crls);
+}
+
+static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err) {
+    TRY(read_certs(leaf, &g->leaf, err));
+    TRY(read_all(&q->trust, &g->trust, err));
+    TRY(read_all(&q->chain, &g->chain, err));
+    for (size_t i = 1; i < g->leaf.n; i++) TRY(cs_certs_add(&g->chain, cs_cert_ref(g->leaf.at[i]), err));
+    TRY(cs_anchors_new(&g->trust, &g->anchors, err));
+    if (q->crls.n == 0) return CS_OK;
+    TRY(cs_crls_new(&g->crls, err));
+    TRY(read_crls(&q->crls, g->crls, err));
+    q->want.crls = g->crls;
+    return CS_OK;
+}
+
+/* ---- the answer ---- */
+
+static void json_cert(cs_json *j, const cs_cert *c, int depth, bool anchor) {
+    char name[CS_NAME_TEXT_MAX + 1];
+    cs_json_object(j, NULL);
+    cs_json_int(j, "depth", depth);
+    cs_json_str(j, "subject", cs_name_text(c->subject, name));
+    cs_json_str(j, "issuer", cs_name_text(c->issuer, name));
+    cs_json_hex(j, "serial", c->serial);
+    cs_json_time(j, "not_before", c->not_before);
+    cs_json_time(j, "not_after", c->not_after);
+    cs_json_hex(j, "sha256", cs_view_of(c->sha256, sizeof c->sha256));
+    cs_json_hex(j, "spki_sha256", cs_view_of(c->spki_sha256, sizeof c->spki_sha256));
+    cs_json_bool(j, "ca", c->is_ca);
+    cs_json_bool(j, "anchor", anchor);
+    cs_json_object_end(j);
+}
+
+static bool is_among(const cs_certs *bag, const cs_cert *c) {
+    for (size_t i = 0; i < bag->n; i++) {
+        if (memcmp(bag->at[i]->sha256, c->sha256, sizeof c->sha256) == 0) return true;
+    }
+    return false;
+}
+
+static void add_json(cs_buf *b, const cs_verdict *v, const given *g) {
+    const cs_reason_info *r = cs_reason_of(v->reason);
+    cs_json j = cs_json_to(b);
+    cs_json_object(&j, NULL);
+    cs_json_str(&j, "result", v->accepted ? "accepted" : "rejected");
+    cs_json_str(&j, "reason", r->name);
+    cs_json_str(&j, "detail", v->detail);
+    cs_json_str(&j, "says", r->says);
+    cs_json_str(&j, "advice", r->advice);
+    cs_json_str(&j, "source", r->source);
+    cs_json_int(&j, "depth", v->depth);
+    if (v->accepted) {
+        cs_json_time(&j, "good_from", v->good_from);
+        cs_json_time(&j, "good_until", v->good_until);
+    }
+    cs_json_int(&j, "signature_checks", v->signature_checks);
+    cs_json_array(&j, "chain");
+    for (size_t i = 0; i < v->chain.n; i++)
+        json_cert(&j, v->chain.at[i], (int)i, i + 1 == v->chain.n && is_among(&g->trust, v->chain.at[i]));
+    cs_json_array_end(&j);
+    cs_json_object_end(&j);
+    (void)cs_buf_add_byte(b, '\n');
+}
+
+static void add_text(cs_buf *b, const cs_verdict *v, const given *g) {
+    const cs_reason_info *r = cs_reason_of(v->reason);
+    bool colour = cli_colour(stdout);
+    const char *mark = !colour ? "" : v->accepted ? "\033[32m" : "\033[31m", *dim = colour ? "\033[2m" : "";
+    const char *off = colour ? "\033[0m" : "";
+    char name[CS_NAME_TEXT_MAX + 1], time[CS_TIME_TEXT_MAX];
+    if (v->accepted)
+        cs_buf_addf(b, "%saccepted%s\n", mark, off);
+    else
+        cs_buf_addf(b, "%srejected%s  %s: %s\n", mark, off, r->name, r->says);
+    if (!v->accepted && v->detail[0]) cs_buf_addf(b, "  %s\n", v->detail);
+    if (!v->accepted && r->advice[0]) cs_buf_addf(b, "  %sto mend it: %s%s\n", dim, r->advice, off);
+    if (!v->accepted && r->source[0]) cs_buf_addf(b, "  %srule: %s%s\n", dim, r->source, off);
+    for (size_t i = 0; i < v->chain.n; i++) {
+        const cs_cert *c = v->chain.at[i];
+        bool anchor = i + 1 == v->chain.n && is_among(&g->trust, c);
+        const char *what = anchor ? "anchor" : i == 0 ? "leaf" : "CA";
+        cs_buf_addf(b, "%s %zu %-6s %s  %suntil %s%s\n", (int)i == v->depth ? ">" : " ", i, what,
+                    cs_name_text(c->subject, name), dim, cs_time_text(c->not_after, time), off);
+    }
+}
+
+static int verify(question *q, const char *leaf) {
+    given g = {0};
+    cs_err err = {0};
+    cs_verdict v = {.accepted = false};
+    CS_SCOPED(cs_buf) b = cs_buf_of(1 << 20);
+    int code = CLI_USAGE;
+    cs_status s = read_given(q, leaf, &g, &err);
+    if (s == CS_OK) s = cs_verify(g.anchors, g.leaf.at[0], &g.chain, &q->want, &v, &err);
+    if (s != CS_OK) {
+        code = unreadable(&err, q->json);
+    } else {
+        if (q->json)
+            add_json(&b, &v, &g);
+        else
+            add_text(&b, &v, &g);
+        code = !cli_print(&b) ? CLI_USAGE : v.accepted ? CLI_DONE : CLI_FAILED;
+    }
+    cs_verdict_free(&v);
+    given_free(&g);
+    return code;
+}
+
+int cli_verify(int argc, char **argv) {
+    static question q; /* lists of a hundred and more: not for the stack */
+    q = (question){.max_depth = UINT32_MAX};
+    const cli_opt opts[] = {
+        {"purpose", 'p', CLI_TEXT, &q.purpose, "PURPOSE", "server, client, or any (RFC 5280 alone)"},
+        {"name", 'n', CLI_LIST, &q.names, "NAME",
+         "dns:HOST, ip:ADDRESS, email:ADDRESS or uri:URI; one match is enough"},
+        {"trust", 't', CLI_LIST, &q.trust, "FILE", "trust anchors; without one nothing is accepted"},
+        {"chain", 0, CLI_LIST, &q.chain, "FILE", "intermediates, in any order, not trusted by themselves"},
+        {"crl", 0, CLI_LIST, &q.crls, "FILE", "CRLs, full or delta, PEM or DER"},
+        {"require-revocation", 0, CLI_FLAG, &q.require_revocation, NULL,
+         "ask for a current CRL for every certificate but the anchor"},
+        {"at", 0, CLI_TEXT, &q.at, "TIME", "judge as of that time (RFC 3339), not now"},
+        {"max-depth", 0, CLI_NUMBER, &q.max_depth, "N", "at most N intermediates; self-issued ones do not count"},
+        {"policy", 0, CLI_LIST, &q.policies, "OID", "an acceptable certificate policy; may repeat"},
+        {"explicit-policy", 0, CLI_FLAG, &q.explicit_policy, NULL, "an acceptable policy must hold for the whole path"},
+        {"inhibit-mapping", 0, CLI_FLAG, &q.inhibit_mapping, NULL, "policies may not be mapped"},
+        {"inhibit-any-policy", 0, CLI_FLAG, &q.inhibit_any, NULL, "anyPolicy stands for nothing"},
+        CLI_OPT_JSON(q.json),
+        CLI_OPT_END,
+    };
+    const cli_use use = {
+        .name = "verify",
+        .synopsis = "--purpose server|client|any --trust FILE [OPTION]... LEAF",
+        .says = "Says whether the certificate in LEAF (PEM or DER; more in the file count as chain) is good, now, for\n"
+                "that purpose, and if not, why. Exit code 0 accepted, 1 rejected, 2 usage or unreadable input.",
+        .examples =
+            "  countersign verify --purpose client --trust ca.pem device.crt\n"
+            "  countersign verify --purpose server --name dns:gw.corp.example --trust ca.pem --chain mid.pem gw.crt",
+        .opts = opts,
+        .operands_min = 1,
+        .operands_max = 1,
+    };
+    cli_texts operands;
+    int code = 0;
+    if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
+    code = fill_want(&q, cs_clock_system());
+    return code ? code : verify(&q, operands.at[0]);
+}
