@@ -57,7 +57,7 @@ cs_status cs_profile_validity(cs_kind kind, cs_time lifetime, cs_time limit, cs_
 
 cs_status cs_trust_domain_check(const char *trust_domain, cs_err *err) {
     enum { TRUST_DOMAIN_MAX = 128 }; /* SPIFFE-ID allows 255; with /device/ and a name it must fit a SAN of ours */
-    size_t n = strlen(trust_domain);
+    size_t n = trust_domain ? strlen(trust_domain) : 0;
     if (n == 0 || n > TRUST_DOMAIN_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "trust domain: %s", n ? "longer than 128" : "is empty");
     for (size_t i = 0; i < n; i++) {
