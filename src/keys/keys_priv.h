@@ -1,13 +1,9 @@
-/* keys/keys_priv.h - what the rooms of this floor (x509, verify, tls) may see of a key beyond keys.h. */
+/* keys/keys_priv.h - what the files of this room share. Static rows; nothing is owned. */
 #ifndef CS_KEYS_KEYS_PRIV_H
 #define CS_KEYS_KEYS_PRIV_H
 
-#include "keys/keys.h"
+#include "keys/keys_evp.h"
 
-#include <openssl/evp.h>
-
-/* Borrowed; lives as long as the key (a holder that must live longer takes EVP_PKEY_up_ref). */
-EVP_PKEY *cs_key_evp(const cs_key *k);
 /* Takes pkey, also on failure; refuses what cs_key_spki_check refuses. */
 CS_MUST_USE cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err);
 
@@ -23,8 +19,5 @@ typedef struct cs_key_alg {
 } cs_key_alg;
 /* NULL when it is none that we use. */
 const cs_key_alg *cs_key_alg_of(cs_view spki);
-
-/* Empties libcrypto's error queue; its last words in out. */
-const char *cs_ossl_words(char out[128]);
 
 #endif

@@ -1,7 +1,7 @@
 /* PKCS#12, made by libcrypto from our own choices. @rfc 7292 */
 #include "x509/p12.h"
 
-#include "keys/keys_priv.h"
+#include "keys/keys_evp.h"
 
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
