@@ -1,0 +1,32 @@
+/* cli/supervise_priv.h - the supervisor's state, shared with the writer of STATE/run/status.json. */
+#ifndef CS_CLI_SUPERVISE_PRIV_H
+#define CS_CLI_SUPERVISE_PRIV_H
+
+#include "cli/supervise.h"
+
+typedef struct watched {
+    bool wanted;
+    bool was_ready;    /* at least once */
+    cs_time started;   /* wall */
+    cs_time began;     /* monotonic */
+    cs_time again;     /* monotonic: start it then; 0: it runs */
+    unsigned in_a_row; /* ends that followed soon on a start */
+    unsigned restarts;
+    char last_end[64];
+} watched;
+
+typedef struct supervisor {
+    supervise_ask *ask;
+    watched of[PROC_COUNT];
+    conf *reloaded; /* owned, when a reload replaced the first one */
+    int signals;    /* signalfd */
+    pid_t task;     /* provisioning, 0: none */
+    bool announced;
+    cs_time check_at; /* monotonic: look at the server's certificate then */
+    cs_time started;
+} supervisor;
+
+/* What `countersign status` reads. A failure is not said: the processes matter more. */
+void supervise_write_status(const supervisor *s);
+
+#endif
