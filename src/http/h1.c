@@ -257,7 +257,7 @@ static void head_clear(http_head *h) {
 }
 
 cs_status http_request_parse(cs_view in, size_t *scanned, http_head *ret, cs_err *err) {
-    size_t skip = in.n >= 2 && in.p[0] == '\r' && in.p[1] == '\n' ? 2 : 0, end;
+    size_t skip = in.n >= 2 && in.p[0] == '\r' && in.p[1] == '\n' ? 2 : 0, end = 0;
     if (in.n > 0 && in.p[0] == '\r' && skip == 0)
         return in.n == 1 ? CS_AGAIN : MALFORMED(err, "bare CR before the request");
     cs_view text = {in.p + skip, in.n - skip};
@@ -267,7 +267,7 @@ cs_status http_request_parse(cs_view in, size_t *scanned, http_head *ret, cs_err
     if (found != CS_OK) return found;
 
     said s = {0};
-    const uint8_t *next = NULL;
+    const uint8_t *next = text.p;
     head_clear(ret);
     TRY(read_request_line(text.p, ret, &next, err));
     TRY(read_fields(next, text.p + end, ret, &s, err));
@@ -317,11 +317,11 @@ static void judge_response(http_head *h) {
 }
 
 cs_status http_response_parse(cs_view in, size_t *scanned, http_method asked, http_head *ret, cs_err *err) {
-    size_t end;
+    size_t end = 0;
     if (in.n > 0 && in.p[0] == '\r') return MALFORMED(err, "empty line before the response");
     TRY(find_end(in, scanned, &end, err));
     said s = {0};
-    const uint8_t *next = NULL;
+    const uint8_t *next = in.p;
     head_clear(ret);
     ret->is_response = true;
     ret->asked = asked;
