@@ -57,21 +57,19 @@ cs_view cs_key_spki(const cs_key *k) {
 }
 
 static cs_status key_wrap(EVP_PKEY *take_pkey, cs_key **ret, cs_err *err) {
-    cs_key *k = calloc(1, sizeof(*k));
-    if (!k) {
-        EVP_PKEY_free(take_pkey);
-        return CS_NOMEM_ERR(err);
+    uint8_t *spki = NULL;
+    char words[128];
+    int n = i2d_PUBKEY(take_pkey, &spki);
+    cs_key *k = n > 0 ? calloc(1, sizeof(*k)) : NULL;
+    if (k) {
+        *k = (cs_key){take_pkey, spki, (size_t)n};
+        *ret = k;
+        return CS_OK;
     }
-    k->pkey = take_pkey;
-    int n = i2d_PUBKEY(take_pkey, &k->spki);
-    if (n <= 0) {
-        char words[128];
-        cs_key_free(k);
-        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "no public key: %s", cs_ossl_words(words));
-    }
-    k->spki_n = (size_t)n;
-    *ret = k;
-    return CS_OK;
+    EVP_PKEY_free(take_pkey);
+    OPENSSL_free(spki);
+    if (n > 0) return CS_NOMEM_ERR(err);
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "no public key: %s", cs_ossl_words(words));
 }
 
 cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err) {

@@ -27,6 +27,10 @@ static bool is_alnum(uint8_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
+static bool is_one_of(uint8_t c, const char *set) {
+    return c != 0 && strchr(set, c) != NULL;
+}
+
 static uint8_t lower(uint8_t c) {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
 }
@@ -76,7 +80,7 @@ static const char *email_fault(cs_view name) {
         uint8_t c = local.p[i];
         bool dot_misplaced = c == '.' && (i == 0 || i + 1 == local.n || local.p[i - 1] == '.');
         if (dot_misplaced) return "has a misplaced '.'";
-        if (c != '.' && !is_alnum(c) && (c == 0 || !strchr("!#$%&'*+-/=?^_`{|}~", c)))
+        if (c != '.' && !is_alnum(c) && !is_one_of(c, "!#$%&'*+-/=?^_`{|}~"))
             return "holds a character that is not allowed before the '@'";
     }
     return dns_fault(domain, false);
@@ -87,7 +91,7 @@ static const char *device_fault(cs_view name) {
     if (name.n > 64) return "is longer than 64 characters";
     if (!is_alnum(name.p[0])) return "does not begin with a letter or digit";
     for (size_t i = 0; i < name.n; i++) {
-        if (!is_alnum(name.p[i]) && !memchr("._-", name.p[i], 3))
+        if (!is_alnum(name.p[i]) && !is_one_of(name.p[i], "._-"))
             return "holds something else than letters, digits, . _ -";
     }
     return NULL;
@@ -95,11 +99,11 @@ static const char *device_fault(cs_view name) {
 
 static const char *uri_fault(cs_view uri) {
     size_t scheme = 0;
-    while (scheme < uri.n && (is_alnum(uri.p[scheme]) || (scheme > 0 && memchr("+-.", uri.p[scheme], 3)))) scheme++;
+    while (scheme < uri.n && (is_alnum(uri.p[scheme]) || (scheme > 0 && is_one_of(uri.p[scheme], "+-.")))) scheme++;
     if (scheme == 0 || scheme >= uri.n || uri.p[scheme] != ':') return "has no scheme";
     if (uri.n > CS_IDENTITY_NAME_MAX) return "is longer than 253 characters";
     for (size_t i = 0; i < uri.n; i++) {
-        if (uri.p[i] <= 0x20 || uri.p[i] >= 0x7f || memchr("<>\"\\^`{|}", uri.p[i], 9))
+        if (uri.p[i] <= 0x20 || uri.p[i] >= 0x7f || is_one_of(uri.p[i], "<>\"\\^`{|}"))
             return "holds a character that URIs do not have";
     }
     return NULL;

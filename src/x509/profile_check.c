@@ -61,9 +61,10 @@ static cs_status check_fields(const cs_cert *c, const cs_profile *profile, const
 }
 
 static void copy_url(cs_view url, char out[URL_TEXT_MAX]) {
-    size_t n = url.n < URL_TEXT_MAX && !memchr(url.p ? url.p : (const uint8_t *)"", 0, url.n) ? url.n : 0;
-    if (n) memcpy(out, url.p, n);
-    out[n] = '\0';
+    out[0] = '\0';
+    if (!url.p || url.n >= URL_TEXT_MAX || memchr(url.p, 0, url.n)) return;
+    memcpy(out, url.p, url.n);
+    out[url.n] = '\0';
 }
 
 /* The one address in the form that exts_write.c gives it; anything else gives "" or fails to be built the same. */
