@@ -77,7 +77,7 @@ cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_
     cs_view said = {probe, sizeof(probe) - 1};
     CS_AUTO(cs_key) k = NULL;
     CS_SCOPED(cs_buf) sig = cs_buf_of(2048);
-    if (key_wrap(take_pkey, &k, err) != CS_OK) return cs_fail_in(err, "%s", what);
+    if (key_wrap(take_pkey, &k, err) != CS_OK || !k) return cs_fail_in(err, "%s", what);
     if (cs_key_spki_check(cs_key_spki(k), err) != CS_OK) return cs_fail_in(err, "%s", what);
     if (cs_key_sign(k, said, &sig, err) != CS_OK ||
         cs_key_verify(cs_key_spki(k), said, cs_buf_view(&sig), err) != CS_OK)
