@@ -358,3 +358,43 @@ def passphrase_file(work):
     f.write_text(PASSPHRASE + "\n")
     f.chmod(0o600)
     return f
+
+
+class SmallDisk:
+    """A file system of one megabyte that can be filled."""
+
+    def __init__(self, path):
+        self.path, self.filler = path, path / "filler"
+
+    def fill(self, left=0):
+        """Until `left` bytes are free."""
+        try:
+            with open(self.filler, "ab") as f:
+                while True:
+                    f.write(b"x" * 4096)
+                    f.flush()
+        except OSError:
+            pass
+        if left and self.filler.exists():
+            os.truncate(self.filler, max(0, self.filler.stat().st_size // 4096 * 4096 - left))
+
+    def empty(self):
+        self.filler.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(work):
+    path = work / "disk"
+    path.mkdir()
+    if os.getuid() != 0 or run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path).returncode != 0:
+        pytest.skip("a small disk needs root and the right to mount")
+    yield SmallDisk(path)
+    run("umount", "-l", path)
+
+
+@pytest.fixture
+def as_nobody():
+    """A prefix that runs a program as somebody without rights."""
+    if os.getuid() != 0 or run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").returncode != 0:
+        pytest.skip("changing the user needs root and setpriv")
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
