@@ -109,6 +109,17 @@ static void many_are_found_and_their_neighbours_are_not(void **state) {
         assert_int_equal(reason, (int)(i % 6));
         assert_false(has(s, (uint8_t)((i + 1) % 7), (const char *)&serials[i], 8, NULL));
     }
+    CS_AUTO(cs_revset) t = NULL; /* changes in the midst of many: half released, half replaced, some new */
+    for (size_t i = 0; i < 1000; i++) list[i].reason = i % 2 ? 8 : 9;
+    for (size_t i = 1000; i < 1500; i++) serials[i] ^= 0x5555;
+    assert_ok(cs_revset_apply(s, list, 1500, &t, &err));
+    assert_int_equal(cs_revset_count(t), N - 500 + 500);
+    for (size_t i = 0; i < N; i++) {
+        int reason = -1;
+        bool found = has(t, (uint8_t)(i % 7), (const char *)&serials[i], 8, &reason);
+        assert_true(found == !(i < 1000 && i % 2));
+        if (found) assert_int_equal(reason, i < 1000 ? 9 : (int)(i % 6));
+    }
     free(list);
     free(serials);
 }
