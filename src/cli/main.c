@@ -1,4 +1,5 @@
 /* countersign COMMAND ...: finds the command and runs it. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,7 @@ int main(int argc, char **argv) {
     const cli_command *c = find(argv[1]);
     int code = c != NULL ? c->run(argc - 1, argv + 1) : unknown(argv[1]);
     if (fflush(stdout) != 0 && code == CLI_DONE) {
-        (void)fputs("countersign: standard output cannot be written\n", stderr);
+        if (errno != EPIPE) (void)fputs("countersign: standard output cannot be written\n", stderr);
         code = CLI_FAILED;
     }
     return code;

@@ -21,7 +21,8 @@ cs_status procs_init(procs *p, const conf *c, const conf_overrides *said, int wa
     TRY(files_join(c->state, ".lock", path, err));
     TRY(files_lock(path, wait_ms, "another countersign", &p->lock, err));
     TRY(files_join(c->state, "run", path, err));
-    return files_mkdir_private(path, err);
+    TRY(files_mkdir_private(path, err));
+    return files_remove_leftovers(path, "", err); /* sockets and notes of processes that were killed */
 }
 
 cs_status procs_listen(procs *p, bool shown, cs_err *err) {

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,6 +64,6 @@ int cli_usage(const char *command, const char *fmt, ...) {
 
 bool cli_print(const cs_buf *b) {
     if (!b->failed && (b->n == 0 || fwrite(b->p, 1, b->n, stdout) == b->n) && fflush(stdout) == 0) return true;
-    (void)fputs("countersign: standard output cannot be written\n", stderr);
+    if (errno != EPIPE) (void)fputs("countersign: standard output cannot be written\n", stderr); /* | head is fine */
     return false;
 }

@@ -92,7 +92,7 @@ static void add_processes(const json_t *up, cs_buf *b) {
     static const char *const heads[] = {"PROCESS", "STATE", "PID", "SINCE", "RESTARTS"};
     const json_t *p = NULL;
     size_t i = 0;
-    if (up == NULL) {
+    if (!json_is_object(up)) {
         (void)cs_buf_add_str(b, "Not running (countersign up starts it)\n");
         return;
     }
@@ -135,7 +135,7 @@ static void add_issued(const json_t *a, cs_buf *b) {
 static void add_gateway(const json_t *m, cs_buf *b) {
     const char *reason = NULL;
     const json_t *n = NULL;
-    if (m == NULL) return;
+    if (!json_is_object(m)) return;
     (void)cs_buf_addf(b, "Admitted   %lld handshakes, %lld connections open\n", (long long)json_number(m, "admitted"),
                       (long long)json_number(m, "connections_open"));
     /* json_object_foreach wants a pointer that it may pass on; nothing is changed */

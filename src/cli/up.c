@@ -102,25 +102,34 @@ static void url_of(const char *https, char out[128]) {
         (void)snprintf(out, 128, "https://%s", https);
 }
 
-static void add_summary(const up_said *said, const conf *c, cs_buf *b) {
-    char url[128];
-    url_of(c->https, url);
+static void add_examples(const conf *c, const char *url, cs_buf *b) {
+    char path[FILES_PATH_MAX];
+    cs_err err;
+    if (files_join(c->state, "examples/device.crt", path, &err) != CS_OK || !files_exists(path)) return;
     (void)cs_buf_addf(b,
-                      "countersign is up: %s lets in who holds a certificate of this authority\n\n"
                       "Try it as a device:\n"
                       "  curl --cacert %s/examples/ca.pem --cert %s/examples/device.crt --key %s/examples/device.key "
                       "%s/\n"
                       "and without a certificate, to see the door stay shut:\n"
                       "  curl --cacert %s/examples/ca.pem %s/\n\n",
-                      url, c->state, c->state, c->state, url, c->state, url);
+                      c->state, c->state, c->state, url, c->state, url);
     (void)cs_buf_addf(b,
                       "In a browser: import %s/examples/user.p12 as your certificate (its password is in\n"
-                      "  user.p12.password beside it) and ca.pem as an authority, then open %s/\n\n"
+                      "  user.p12.password beside it) and ca.pem as an authority, then open %s/\n\n",
+                      c->state, url);
+}
+
+static void add_summary(const up_said *said, const conf *c, cs_buf *b) {
+    char url[128];
+    url_of(c->https, url);
+    (void)cs_buf_addf(b, "countersign is up: %s lets in who holds a certificate of this authority\n\n", url);
+    add_examples(c, url, b);
+    (void)cs_buf_addf(b,
                       "Then:\n"
                       "  countersign issue device pump-17 --state %s\n"
-                      "  countersign revoke example-device --state %s\n"
+                      "  countersign revoke pump-17 --state %s\n"
                       "  countersign status --state %s\n\n",
-                      c->state, url, c->state, c->state, c->state);
+                      c->state, c->state, c->state);
     if (said->first)
         (void)cs_buf_addf(b,
                           "The root's key is needed only to make another issuing CA. Move %s/ca/root.key and\n"
