@@ -124,8 +124,11 @@ static cs_status make_key_and_csr(work *w, cs_err *err) {
 static cs_status read_csr(work *w, cs_err *err) {
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_CSR_MAX * 2);
     CS_AUTO(cs_csr) csr = NULL;
-    const char *path = strcmp(w->ask->csr, "-") == 0 ? "/dev/stdin" : w->ask->csr;
-    TRY(files_read(path, CS_CSR_MAX * 2, &text, err));
+    if (strcmp(w->ask->csr, "-") == 0) {
+        TRY(files_read_input(CS_CSR_MAX * 2, &text, err));
+    } else {
+        TRY(files_read(w->ask->csr, CS_CSR_MAX * 2, &text, err));
+    }
     TRY(cs_csr_read(cs_buf_view(&text), w->ask->csr, &csr, err));
     (void)cs_pem_add(&w->csr_pem, CS_PEM_CSR, csr->der);
     return cs_buf_ok(&w->csr_pem, w->ask->csr, err);

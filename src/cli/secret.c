@@ -25,7 +25,7 @@ cs_status cli_read_secret(const char *path, cs_secret **ret, cs_err *err) {
     CS_SCOPED(cs_buf) b = cs_buf_secret(CS_PASSPHRASE_MAX + 2);
     bool standard = strcmp(path, "-") == 0;
     if (standard) {
-        TRY(files_read("/dev/stdin", CS_PASSPHRASE_MAX + 2, &b, err));
+        TRY(files_read_input(CS_PASSPHRASE_MAX + 2, &b, err));
     } else {
         TRY(files_read_private(path, CS_PASSPHRASE_MAX + 2, &b, err));
     }

@@ -84,6 +84,10 @@ cs_status files_read(const char *path, size_t max, cs_buf *b, cs_err *err) {
     return read_file(path, max, false, b, err);
 }
 
+cs_status files_read_input(size_t max, cs_buf *b, cs_err *err) {
+    return read_all(STDIN_FILENO, "standard input", max, b, err);
+}
+
 cs_status files_read_private(const char *path, size_t max, cs_buf *b, cs_err *err) {
     return read_file(path, max, true, b, err);
 }

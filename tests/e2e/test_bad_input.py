@@ -114,7 +114,7 @@ def test_an_unreadable_request(ready, work, as_nobody):
     (work / "r.csr").write_text("x")
     (work / "r.csr").chmod(0)
     work.chmod(0o755)
-    done = run(*as_nobody, COMMAND, "verify", work / "r.csr")
+    done = run(*as_nobody, COMMAND, "verify", "--purpose", "client", work / "r.csr")
     assert done.returncode == 2
     assert "r.csr" in done.stderr and ("file-unreadable" in done.stderr or "cannot be read" in done.stderr)
 
