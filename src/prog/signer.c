@@ -1,0 +1,189 @@
+/* countersign-signer: the process that holds the issuing CA's key. No network, no database; one unix socket, one
+ * journal. */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "io/files.h"
+#include "io/sandbox.h"
+#include "report/log.h"
+#include "signer/signer.h"
+
+enum { PEERS_MAX = 4, ANSWER_WAIT_MS = 10000 };
+
+typedef struct peer {
+    int fd; /* -1: free */
+    cs_buf in, out;
+} peer;
+
+typedef struct options {
+    const char *ca, *journal, *trust_domain;
+    cs_time lifetime_limit[CS_KIND_COUNT];
+    int listen_fd, notify_fd;
+    bool json;
+} options;
+
+static void drop(peer *p) {
+    (void)close(p->fd);
+    cs_buf_free(&p->in);
+    cs_buf_free(&p->out);
+    p->fd = -1;
+}
+
+/* One batch: the frames that have arrived, at most a pipeline of them. Returns how many there were. */
+static cs_status work_off(signer *s, peer *p, size_t *ret_n, cs_err *err) {
+    signer_job jobs[SIGNING_PIPELINE];
+    size_t n = 0, used = 0;
+    cs_status status = CS_OK;
+    while (n < SIGNING_PIPELINE) {
+        ipc_frame frame;
+        size_t len = 0;
+        status = ipc_take(cs_view_of(p->in.p + used, p->in.n - used), signing_from_authority, &frame, &len, err);
+        if (status != CS_OK) break;
+        signer_check(s, &frame, &jobs[n++]);
+        used += len;
+    }
+    *ret_n = n;
+    if (status != CS_OK && status != CS_AGAIN) return status;
+    if (n == 0) return CS_OK;
+    cs_err failed;
+    if (signer_commit(s, jobs, n, &failed) != CS_OK) log_failure(LOG_ERROR, "journal-failed", &failed);
+    for (size_t i = 0; i < n; i++) {
+        signer_answer(s, &jobs[i], &p->out);
+        if (jobs[i].why.status != CS_OK) log_failure(LOG_WARN, "refused-to-sign", &jobs[i].why);
+    }
+    cs_buf_consume(&p->in, used);
+    return ipc_flush(p->fd, &p->out, ANSWER_WAIT_MS, CS_R_AUTHORITY_UNREACHABLE, err);
+}
+
+static void serve_peer(signer *s, peer *p) {
+    cs_err err;
+    cs_status status = ipc_fill(p->fd, &p->in, CS_R_AUTHORITY_UNREACHABLE, &err);
+    if (status == CS_AGAIN) return;
+    for (size_t n = 1; status == CS_OK && n > 0;) status = work_off(s, p, &n, &err);
+    if (status == CS_OK) return;
+    if (err.reason != CS_R_AUTHORITY_UNREACHABLE) log_failure(LOG_ERROR, "peer-cut-off", &err);
+    drop(p);
+}
+
+static void admit(int listen_fd, peer peers[]) {
+    cs_err err;
+    int fd = -1;
+    cs_status status = ipc_accept(listen_fd, &fd, &err);
+    if (status != CS_OK) {
+        if (status != CS_AGAIN) log_failure(LOG_WARN, "peer-refused", &err);
+        return;
+    }
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (peers[i].fd >= 0) continue;
+        peers[i] = (peer){.fd = fd, .in = cs_buf_of(CS_CRL_MAX + 1024), .out = cs_buf_of((size_t)2 * CS_CRL_MAX)};
+        return;
+    }
+    (void)close(fd);
+}
+
+static int serve(signer *s, const options *o) {
+    peer peers[PEERS_MAX];
+    sigset_t ending;
+    (void)sigemptyset(&ending);
+    (void)sigaddset(&ending, SIGTERM);
+    (void)sigaddset(&ending, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &ending, NULL);
+    int signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    for (size_t i = 0; i < PEERS_MAX; i++) peers[i].fd = -1;
+    if (o->notify_fd >= 0) {
+        (void)!write(o->notify_fd, "ready\n", 6);
+        (void)close(o->notify_fd);
+    }
+    for (;;) {
+        struct pollfd p[PEERS_MAX + 2] = {{.fd = signals, .events = POLLIN}, {.fd = o->listen_fd, .events = POLLIN}};
+        for (size_t i = 0; i < PEERS_MAX; i++) p[i + 2] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
+        if (poll(p, PEERS_MAX + 2, -1) < 0 && errno != EINTR) return 1;
+        for (size_t i = 0; i < PEERS_MAX; i++)
+            if (peers[i].fd >= 0 && p[i + 2].revents != 0) serve_peer(s, &peers[i]);
+        if (signer_broken(s)) return 1; /* a fresh start reads what the disk really holds */
+        if (p[0].revents != 0) break;
+        if (p[1].revents != 0) admit(o->listen_fd, peers);
+    }
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (peers[i].fd >= 0) drop(&peers[i]);
+    return 0;
+}
+
+static cs_status read_key(const options *o, cs_key **ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(files_join(o->ca, "issuing.key", path, err));
+    TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
+    return cs_key_read_pem(cs_buf_view(&pem), NULL, path, ret, err);
+}
+
+static cs_status open_signer(const options *o, signer **ret, cs_err *err) {
+    char ca_path[FILES_PATH_MAX], journal_path[FILES_PATH_MAX];
+    CS_SCOPED(cs_buf) pem = cs_buf_of(CS_CERT_MAX);
+    signer_setup setup = {.trust_domain = o->trust_domain, .journal_path = journal_path, .clock = cs_clock_system()};
+    memcpy(setup.lifetime_limit, o->lifetime_limit, sizeof setup.lifetime_limit);
+    TRY(files_join(o->ca, "issuing.crt", ca_path, err));
+    TRY(files_read(ca_path, CS_CERT_MAX, &pem, err));
+    TRY(files_mkdir_private(o->journal, err));
+    TRY(files_join(o->journal, "journal", journal_path, err));
+    TRY(read_key(o, &setup.take_key, err));
+    setup.ca_pem = cs_buf_view(&pem);
+    TRY(signer_new(&setup, ret, err));
+    /* The key is in memory and the journal is open: from here on the process needs no file at all. */
+    static const sandbox_path none[] = {{NULL, 0}};
+    return sandbox_enter(&(sandbox_plan){.paths = none, .holds_key = true}, err);
+}
+
+static bool parse_options(int argc, char **argv, options *o) {
+    static const struct option known[] = {{"ca", required_argument, NULL, 'c'},
+                                          {"journal", required_argument, NULL, 'j'},
+                                          {"trust-domain", required_argument, NULL, 't'},
+                                          {"listen", required_argument, NULL, 'l'},
+                                          {"notify", required_argument, NULL, 'n'},
+                                          {"limit-server", required_argument, NULL, CS_KIND_SERVER},
+                                          {"limit-user", required_argument, NULL, CS_KIND_USER},
+                                          {"limit-device", required_argument, NULL, CS_KIND_DEVICE},
+                                          {"log-format", required_argument, NULL, 'f'},
+                                          {NULL, 0, NULL, 0}};
+    int c = 0;
+    *o = (options){.listen_fd = -1, .notify_fd = -1};
+    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) { // NOLINT(concurrency-mt-unsafe): no threads
+        switch (c) {
+        case 'c': o->ca = optarg; break;
+        case 'j': o->journal = optarg; break;
+        case 't': o->trust_domain = optarg; break;
+        case 'l': o->listen_fd = (int)strtol(optarg, NULL, 10); break;
+        case 'n': o->notify_fd = (int)strtol(optarg, NULL, 10); break;
+        case 'f': o->json = strcmp(optarg, "json") == 0; break;
+        case CS_KIND_SERVER:
+        case CS_KIND_USER:
+        case CS_KIND_DEVICE:
+            if (!cs_duration_parse(cs_view_str(optarg), &o->lifetime_limit[c])) return false;
+            break;
+        default: return false;
+        }
+    }
+    return o->ca != NULL && o->journal != NULL && o->trust_domain != NULL && o->listen_fd >= 0;
+}
+
+int main(int argc, char **argv) {
+    options o;
+    cs_process_guard();
+    if (!parse_options(argc, argv, &o)) {
+        (void)!write(STDERR_FILENO, "countersign-signer is started by countersign\n", 45);
+        return 2;
+    }
+    log_setup("signer", o.json ? LOG_AS_JSON : LOG_AS_TEXT, LOG_INFO, cs_clock_system(), STDERR_FILENO);
+    CS_AUTO(signer) s = NULL;
+    cs_err err;
+    if (open_signer(&o, &s, &err) != CS_OK) {
+        log_failure(LOG_ERROR, "start-failed", &err);
+        return 1;
+    }
+    return serve(s, &o);
+}

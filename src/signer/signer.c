@@ -1,0 +1,217 @@
+#include "signer/signer.h"
+
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "base/text.h"
+#include "io/journal.h"
+#include "signer/serials.h"
+#include "x509/build.h"
+#include "x509/digest.h"
+#include "x509/profile.h"
+
+/* One record of the journal, 96 bytes: u8 type (SIGNING_CERT, SIGNING_CRL), u8 kind, 6 zero, u64 time, 16 bytes serial
+ * (or 8 zero and u64 CRL number), 32 bytes SHA-256 of the TBS, 32 bytes SHA-256 of the record before and this one, so
+ * that none can be changed or taken out unseen. */
+enum { RECORD_LEN = 96, RECORD_BODY = 64 };
+
+struct signer {
+    cs_key *key;
+    cs_cert *ca;
+    char *trust_domain;
+    cs_time lifetime_limit[CS_KIND_COUNT];
+    const cs_clock *clock;
+    journal *log;
+    serials used;
+    uint64_t crl_number; /* highest signed */
+    cs_time last;        /* of the newest record */
+    uint8_t chain[CS_SHA256_LEN];
+    struct { /* as of the last sync: where a batch that fails goes back to */
+        uint64_t crl_number;
+        uint8_t chain[CS_SHA256_LEN];
+    } synced;
+    cs_buf batch; /* records that wait for the sync */
+};
+
+void signer_free(signer *s) {
+    if (s == NULL) return;
+    cs_key_free(s->key);
+    cs_cert_free(s->ca);
+    journal_free(s->log);
+    serials_free(&s->used);
+    cs_buf_free(&s->batch);
+    free(s->trust_domain);
+    free(s);
+}
+
+bool signer_broken(const signer *s) {
+    return journal_broken(s->log);
+}
+
+static cs_status replay(void *cls, cs_view record, cs_err *err) {
+    signer *s = cls;
+    cs_rd r = cs_rd_of(record);
+    uint8_t type = cs_rd_u8(&r);
+    (void)cs_rd_bytes(&r, 7);
+    s->last = (cs_time)cs_rd_u64(&r);
+    cs_view serial = cs_rd_bytes(&r, CS_SERIAL_LEN);
+    uint8_t hash[CS_SHA256_LEN];
+    TRY(cs_sha256_two(cs_view_of(s->chain, sizeof s->chain), cs_view_of(record.p, RECORD_BODY), hash, err));
+    if (memcmp(hash, record.p + RECORD_BODY, sizeof hash) != 0)
+        return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "the hash chain is broken");
+    memcpy(s->chain, hash, sizeof hash);
+    if (type == SIGNING_CERT) return serials_add(&s->used, serial.p, err);
+    cs_rd number = cs_rd_of(cs_view_of(serial.p + 8, 8));
+    s->crl_number = cs_rd_u64(&number);
+    return CS_OK;
+}
+
+static cs_status read_ca(signer *s, cs_view pem, cs_err *err) {
+    cs_certs bag = {0};
+    cs_status status = cs_certs_read(pem, "the CA certificate", &bag, err);
+    if (status == CS_OK && bag.n != 1)
+        status = cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "the CA certificate's file holds %zu", bag.n);
+    if (status == CS_OK) s->ca = cs_cert_ref(bag.at[0]);
+    cs_certs_free(&bag);
+    TRY(status);
+    return cs_key_match(s->key, s->ca->spki, "the CA certificate", err);
+}
+
+cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
+    CS_AUTO(signer) s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        cs_key_free(CS_TAKE(setup->take_key));
+        return CS_NOMEM_ERR(err);
+    }
+    s->key = CS_TAKE(setup->take_key);
+    s->clock = setup->clock;
+    s->last = INT64_MIN;
+    s->batch = cs_buf_of((size_t)RECORD_LEN * SIGNING_PIPELINE);
+    memcpy(s->lifetime_limit, setup->lifetime_limit, sizeof s->lifetime_limit);
+    s->trust_domain = strdup(setup->trust_domain);
+    if (s->trust_domain == NULL) return CS_NOMEM_ERR(err);
+    TRY(read_ca(s, setup->ca_pem, err));
+    TRY(serials_init(&s->used, cs_rng_system(), err));
+    TRY(journal_open(setup->journal_path, RECORD_LEN, replay, s, &s->log, err));
+    s->synced.crl_number = s->crl_number;
+    memcpy(s->synced.chain, s->chain, sizeof s->chain);
+    *ret = CS_TAKE(s);
+    return CS_OK;
+}
+
+/* A record, chained to the one before; serial holds 16 bytes. */
+static cs_status note(signer *s, uint16_t type, uint8_t kind, const uint8_t serial[CS_SERIAL_LEN], cs_view tbs,
+                      cs_time now, cs_err *err) {
+    uint8_t hash[CS_SHA256_LEN];
+    size_t start = s->batch.n;
+    TRY(cs_sha256(tbs, hash, err));
+    cs_buf_add_byte(&s->batch, (uint8_t)type);
+    cs_buf_add_byte(&s->batch, kind);
+    cs_buf_add(&s->batch, (const uint8_t[6]){0}, 6);
+    cs_buf_add_u64(&s->batch, (uint64_t)now);
+    cs_buf_add(&s->batch, serial, CS_SERIAL_LEN);
+    cs_buf_add(&s->batch, hash, sizeof hash);
+    TRY(cs_buf_ok(&s->batch, "the signer's batch", err));
+    TRY(cs_sha256_two(cs_view_of(s->chain, sizeof s->chain), cs_view_of(s->batch.p + start, RECORD_BODY), hash, err));
+    cs_buf_add(&s->batch, hash, sizeof hash);
+    TRY(cs_buf_ok(&s->batch, "the signer's batch", err));
+    memcpy(s->chain, hash, sizeof hash);
+    s->last = now;
+    return CS_OK;
+}
+
+static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
+    cs_rd r = cs_rd_of(payload);
+    uint8_t kind = cs_rd_u8(&r);
+    job->tbs = cs_rd_vec32(&r);
+    if (!cs_rd_ended(&r) || kind == CS_KIND_OTHER || kind >= CS_KIND_COUNT)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CERT of %zu bytes", payload.n);
+    const cs_profile_rule rule = {s->ca, s->trust_domain, s->lifetime_limit[kind], now};
+    cs_identity who;
+    uint8_t serial[CS_SERIAL_LEN];
+    char hex[2 * CS_SERIAL_LEN + 1];
+    TRY(cs_profile_check(job->tbs, (cs_kind)kind, &rule, &who, serial, err));
+    if (serials_has(&s->used, serial))
+        return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s",
+                       cs_hex(cs_view_of(serial, sizeof serial), hex));
+    TRY(note(s, SIGNING_CERT, kind, serial, job->tbs, now, err));
+    return serials_add(&s->used, serial, err);
+}
+
+static cs_status check_crl(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
+    cs_rd r = cs_rd_of(payload);
+    job->tbs = cs_rd_vec32(&r);
+    if (!cs_rd_ended(&r)) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CRL of %zu bytes", payload.n);
+    cs_crl_facts facts;
+    uint8_t number[CS_SERIAL_LEN] = {0};
+    TRY(cs_crl_tbs_check(job->tbs, s->ca, s->crl_number, &facts, err));
+    for (unsigned i = 0; i < 8; i++) number[8 + i] = (uint8_t)(facts.number >> (56 - 8 * i));
+    TRY(note(s, SIGNING_CRL, 0, number, job->tbs, now, err));
+    s->crl_number = facts.number;
+    return CS_OK;
+}
+
+/* A clock that runs backwards would backdate certificates; a minute of correction is life. */
+static cs_status check_clock(const signer *s, cs_time now, cs_err *err) {
+    char was[CS_TIME_TEXT_MAX], is[CS_TIME_TEXT_MAX];
+    if (s->last == INT64_MIN || now >= s->last - CS_MIN) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_CLOCK_SUSPECT, "it is %s, but something was signed at %s",
+                   cs_time_text(now, is), cs_time_text(s->last, was));
+}
+
+void signer_check(signer *s, const ipc_frame *request, signer_job *ret) {
+    *ret = (signer_job){.type = request->type};
+    cs_time now = cs_now(s->clock);
+    if (request->type == SIGNING_HELLO) return;
+    cs_status status = check_clock(s, now, &ret->why);
+    if (status != CS_OK) return;
+    status = request->type == SIGNING_CERT ? check_cert(s, request->payload, ret, now, &ret->why)
+                                           : check_crl(s, request->payload, ret, now, &ret->why);
+    if (status == CS_OK) ret->why.status = CS_OK;
+}
+
+cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err) {
+    cs_status status = CS_OK;
+    if (s->batch.n > 0) status = journal_append(s->log, cs_buf_view(&s->batch), err);
+    cs_buf_clear(&s->batch);
+    if (status == CS_OK) {
+        s->synced.crl_number = s->crl_number;
+        memcpy(s->synced.chain, s->chain, sizeof s->chain);
+        return CS_OK;
+    }
+    s->crl_number = s->synced.crl_number;
+    memcpy(s->chain, s->synced.chain, sizeof s->chain);
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].why.status == CS_OK) jobs[i].why = *err;
+    return status;
+}
+
+static cs_status sign(signer *s, const signer_job *job, cs_buf *out, cs_err *err) {
+    CS_FAULT("signer.sign", err);
+    size_t mark = ipc_open(out, SIGNING_SIGNED);
+    CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
+    cs_status status = cs_signed_make(s->key, job->tbs, &der, err);
+    if (status == CS_OK) cs_buf_add_vec32(out, cs_buf_view(&der));
+    if (status != CS_OK) out->n = mark;
+    if (status == CS_OK) ipc_close(out, mark);
+    return status;
+}
+
+static void refuse(const cs_err *why, cs_buf *out) {
+    size_t mark = ipc_open(out, SIGNING_REFUSED);
+    cs_buf_add_vec16(out, cs_view_str(cs_reason_of(why->reason)->name));
+    cs_buf_add_vec16(out, cs_view_str(why->detail));
+    ipc_close(out, mark);
+}
+
+void signer_answer(signer *s, signer_job *job, cs_buf *out) {
+    if (job->why.status == CS_OK && job->type == SIGNING_HELLO) {
+        size_t mark = ipc_open(out, SIGNING_ISSUER);
+        cs_buf_add_vec32(out, s->ca->der);
+        cs_buf_add_u64(out, s->crl_number);
+        ipc_close(out, mark);
+        return;
+    }
+    if (job->why.status == CS_OK && sign(s, job, out, &job->why) == CS_OK) return;
+    refuse(&job->why, out);
+}

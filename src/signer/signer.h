@@ -1,0 +1,45 @@
+/* signer/signer.h - the engine of the process that holds the CA key: reads what it is asked to sign, checks it against
+ * its own profiles, writes it into its own journal, then signs. A compromised authority cannot make it sign a CA
+ * certificate, leave a profile, use a serial twice, go back with a CRL number, or hide what was signed.
+ * Owner: the signer process, one thread. Sees frames, not sockets. */
+#ifndef CS_SIGNER_SIGNER_H
+#define CS_SIGNER_SIGNER_H
+
+#include "base/clock.h"
+#include "ipc/signing.h"
+#include "keys/keys.h"
+#include "x509/identity.h"
+
+typedef struct signer signer;
+
+typedef struct signer_setup {
+    cs_key *take_key; /* the CA's; taken even on failure */
+    cs_view ca_pem;   /* its certificate */
+    const char *trust_domain;
+    const char *journal_path;
+    cs_time lifetime_limit[CS_KIND_COUNT]; /* by cs_kind; 0: the profile's own */
+    const cs_clock *clock;
+} signer_setup;
+
+/* key-mismatch, state-corrupt (journal), state-busy, clock-suspect (the clock stands before the last record). */
+CS_MUST_USE cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err);
+void signer_free(signer *s);
+CS_AUTO_DEFINE(signer)
+
+/* Requests are worked off in batches, so that one sync serves many: signer_check each, signer_commit once, then
+ * signer_answer each, in the order in which they came. */
+typedef struct signer_job {
+    uint16_t type; /* of the request */
+    cs_view tbs;   /* looks into the request's frame */
+    cs_err why;    /* status CS_OK: will be signed */
+} signer_job;
+
+void signer_check(signer *s, const ipc_frame *request, signer_job *ret);
+/* Writes and syncs what was checked. On failure every job of the batch is refused with it. */
+CS_MUST_USE cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err);
+/* Appends the answer. */
+void signer_answer(signer *s, signer_job *job, cs_buf *out);
+/* The journal can no longer be trusted: end the process. */
+bool signer_broken(const signer *s);
+
+#endif

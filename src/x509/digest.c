@@ -1,0 +1,16 @@
+#include "x509/digest.h"
+
+#include <openssl/evp.h>
+
+cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err *err) {
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned n = 0;
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(ctx, a.p, a.n) == 1 &&
+              EVP_DigestUpdate(ctx, b.p, b.n) == 1 && EVP_DigestFinal_ex(ctx, ret, &n) == 1 && n == CS_SHA256_LEN;
+    EVP_MD_CTX_free(ctx);
+    return ok ? CS_OK : CS_NOMEM_ERR(err);
+}
+
+cs_status cs_sha256(cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err) {
+    return cs_sha256_two(bytes, (cs_view){NULL, 0}, ret, err);
+}

@@ -1,0 +1,13 @@
+/* x509/digest.h - SHA-256 for rooms that see no OpenSSL. Nothing is kept; any thread. */
+#ifndef CS_X509_DIGEST_H
+#define CS_X509_DIGEST_H
+
+#include "base/err.h"
+#include "base/view.h"
+
+enum { CS_SHA256_LEN = 32 };
+CS_MUST_USE cs_status cs_sha256(cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err);
+/* Of a followed by b. */
+CS_MUST_USE cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err *err);
+
+#endif
