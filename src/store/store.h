@@ -1,0 +1,118 @@
+/* store/store.h - what the authority remembers, in verbs of its trade; SQL stays in here.
+ * Owner: a store is one connection, used by one thread at a time. One process writes (the authority holds a lock on the
+ * state folder); others of its threads read through connections of their own and see what was committed.
+ * Every verb that changes something runs inside store_begin ... store_commit; a commit has reached the disk when it
+ * returns. store-failed and disk-full leave the transaction to store_rollback, and the store usable. */
+#ifndef CS_STORE_STORE_H
+#define CS_STORE_STORE_H
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "x509/identity.h"
+
+typedef struct store store;
+
+/* Opens or makes (0600) the database; brings an older schema up to date. store-schema-newer, state-corrupt,
+ * store-failed, disk-full, file-unwritable. */
+CS_MUST_USE cs_status store_open(const char *path, store **ret, cs_err *err);
+void store_free(store *st);
+CS_AUTO_DEFINE(store)
+
+CS_MUST_USE cs_status store_begin(store *st, cs_err *err);
+CS_MUST_USE cs_status store_commit(store *st, cs_err *err); /* rolled back when it fails */
+void store_rollback(store *st);
+
+/* ---- certificates ---- */
+enum { STORE_SERIAL_TEXT = 2 * CS_SERIAL_MAX + 1, STORE_KEY_MAX = 128 };
+
+typedef enum store_status { STORE_INTENT = 0, STORE_ISSUED = 1, STORE_REVOKED = 2, STORE_ABANDONED = 3 } store_status;
+
+typedef struct store_cert {
+    char serial[STORE_SERIAL_TEXT];
+    cs_kind kind;
+    char name[CS_IDENTITY_NAME_MAX + 1];
+    store_status status;
+    uint8_t issuer[32], spki_sha256[32], tbs_sha256[32], request_sha256[32], sha256[32];
+    char idempotency_key[STORE_KEY_MAX + 1]; /* "": none */
+    cs_time created, not_before, not_after;
+    char subject[CS_NAME_TEXT_MAX + 1];
+    cs_view der; /* valid until the next verb on this store; n == 0 for an intent */
+    cs_time revoked_at;
+    int revocation_reason;
+} store_cert;
+
+/* Step 1: what will be signed. serial-reused when the serial is there already; idempotency-conflict for the key. */
+CS_MUST_USE cs_status store_intent_add(store *st, const store_cert *intent, cs_err *err);
+/* Step 2: what was signed. */
+CS_MUST_USE cs_status store_issued_set(store *st, const char *serial, const char *subject, const uint8_t sha256[32],
+                                       cs_view der, cs_err *err);
+/* The signer refused it: nothing was signed. */
+CS_MUST_USE cs_status store_intent_drop(store *st, const char *serial, cs_err *err);
+/* At start: intents of a process that died may have been signed. Each becomes abandoned, counts as revoked, loses its
+ * idempotency key and enters the feed. */
+CS_MUST_USE cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *err);
+
+/* certificate-unknown when there is none. */
+CS_MUST_USE cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, cs_err *err);
+CS_MUST_USE cs_status store_cert_by_key(store *st, const char *idempotency_key, store_cert *ret, cs_err *err);
+
+typedef enum store_state { STORE_ANY, STORE_VALID, STORE_EXPIRED, STORE_GONE /* revoked or abandoned */ } store_state;
+typedef struct store_filter {
+    cs_kind kind;     /* CS_KIND_OTHER: any */
+    const char *name; /* NULL: any */
+    store_state state;
+    const char *after; /* serial: go on behind it; NULL: from the newest */
+    unsigned limit;
+} store_filter;
+typedef cs_status store_cert_seen(void *cls, const store_cert *c, cs_err *err);
+/* Newest first; intents are left out. */
+CS_MUST_USE cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
+                                      cs_err *err);
+typedef struct store_counts {
+    int64_t issued[CS_KIND_COUNT]; /* ever, by kind */
+    int64_t valid, revoked, expired;
+} store_counts;
+CS_MUST_USE cs_status store_count(store *st, cs_time now, store_counts *ret, cs_err *err);
+/* The valid certificate that ends first. certificate-unknown when there is none. */
+CS_MUST_USE cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *err);
+
+/* ---- revocation ---- */
+/* already-revoked, certificate-unknown. */
+CS_MUST_USE cs_status store_revoke(store *st, const char *serial, int reason, cs_time at, uint64_t *ret_sequence,
+                                   cs_err *err);
+/* Takes a hold (reason 6) back; certificate-unknown when there is no hold on it. */
+CS_MUST_USE cs_status store_release(store *st, const char *serial, cs_time at, uint64_t *ret_sequence, cs_err *err);
+
+typedef struct store_revocation {
+    uint64_t sequence; /* of the feed; 0 in CRL entries */
+    cs_view issuer, serial;
+    cs_time at;
+    int reason;
+} store_revocation;
+typedef cs_status store_revocation_seen(void *cls, const store_revocation *r, cs_err *err);
+/* The feed behind `sequence`, in order. */
+CS_MUST_USE cs_status store_feed_after(store *st, uint64_t sequence, store_revocation_seen *seen, void *cls,
+                                       cs_err *err);
+CS_MUST_USE cs_status store_feed_last(store *st, uint64_t *ret, cs_err *err);
+/* What belongs on a CRL: revoked and abandoned certificates that end after `since`. */
+CS_MUST_USE cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, void *cls, cs_err *err);
+
+typedef struct store_crl {
+    uint64_t number;
+    cs_time this_update, next_update;
+    uint64_t feed_sequence, entries;
+    cs_view der; /* valid until the next verb */
+} store_crl;
+/* Draws the next number and records the intent. */
+CS_MUST_USE cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err *err);
+CS_MUST_USE cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err);
+/* The newest that was signed; state-missing when there is none. */
+CS_MUST_USE cs_status store_crl_last(store *st, store_crl *ret, cs_err *err);
+
+/* ---- audit ---- */
+/* event: a JSON object, canonical as the caller wrote it. Chained by SHA-256 to the record before. */
+CS_MUST_USE cs_status store_audit_add(store *st, cs_time at, cs_view event, cs_err *err);
+/* Reads the whole log; state-corrupt naming the first record whose hash is wrong. */
+CS_MUST_USE cs_status store_audit_check(store *st, uint64_t *ret_records, cs_err *err);
+
+#endif
