@@ -33,16 +33,17 @@ static void writes_typed_fields(void **state) {
     (void)cs_fail(&err, CS_REFUSED, CS_R_REVOKED, "serial 1f");
     log_fail(&e, &err);
     log_int(&e, "port", -5);
+    log_int(&e, "least", INT64_MIN);
     log_bool(&e, "resumed", false);
     log_hex(&e, "serial", CS_VIEW_LIT("\x1f\x00"));
     log_time(&e, "until", 0);
     log_str(&e, "none", NULL);
     log_end(&e);
-    assert_string_equal(
-        logged(),
-        "{\"time\":\"2026-11-23T16:00:00Z\",\"process\":\"gateway\",\"level\":\"warn\",\"event\":\"handshake-refused\","
-        "\"reason\":\"revoked\",\"detail\":\"serial "
-        "1f\",\"port\":-5,\"resumed\":false,\"serial\":\"1f00\",\"until\":\"1970-01-01T00:00:00Z\"}\n");
+    assert_string_equal(logged(), "{\"time\":\"2026-11-23T16:00:00.000000Z\",\"process\":\"gateway\",\"level\":"
+                                  "\"warn\",\"event\":\"handshake-refused\","
+                                  "\"reason\":\"revoked\",\"detail\":\"serial "
+                                  "1f\",\"port\":-5,\"least\":-9223372036854775808,\"resumed\":false,\"serial\":"
+                                  "\"1f00\",\"until\":\"1970-01-01T00:00:00Z\"}\n");
     as(LOG_AS_TEXT);
     e = log_begin(LOG_ERROR, "request");
     log_str(&e, "name", "pump-17");
@@ -50,8 +51,8 @@ static void writes_typed_fields(void **state) {
     log_str(&e, "empty", "");
     log_int(&e, "n", 7);
     log_end(&e);
-    assert_string_equal(logged(),
-                        "2026-11-23T16:00:00Z gateway error request name=pump-17 subject=\"CN=a b\" empty=\"\" n=7\n");
+    assert_string_equal(
+        logged(), "2026-11-23T16:00:00.000000Z gateway error request name=pump-17 subject=\"CN=a b\" empty=\"\" n=7\n");
 }
 
 /* W71: whatever is in a name, it stays one line of visible text. */
