@@ -1,0 +1,218 @@
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "tls/tls_priv.h"
+
+cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_err *err) {
+    CS_AUTO(tls_conn) c = calloc(1, sizeof *c);
+    if (c == NULL) return CS_NOMEM_ERR(err);
+    c->in = cs_buf_of(TLS_IN_MAX);
+    c->out = cs_buf_of(TLS_OUT_MAX);
+    c->judge = judge;
+    c->front = tls_front_ref(front);
+    c->ssl = SSL_new(front->ctx);
+    BIO *bio = c->ssl != NULL ? tls_bio_new(c) : NULL;
+    if (bio == NULL || SSL_set_app_data(c->ssl, c) != 1) {
+        BIO_free(bio);
+        ERR_clear_error();
+        return CS_NOMEM_ERR(err);
+    }
+    SSL_set_bio(c->ssl, bio, bio);
+    SSL_set_accept_state(c->ssl);
+    *ret = CS_TAKE(c);
+    return CS_OK;
+}
+
+void tls_conn_free(tls_conn *c) {
+    if (c == NULL) return;
+    SSL_free(c->ssl);
+    tls_front_free(c->front);
+    tls_peer_clear(&c->peer);
+    cs_buf_free(&c->in);
+    cs_buf_free(&c->out);
+    free(c);
+}
+
+uint8_t *tls_conn_room(tls_conn *c, size_t n) {
+    if (c->in_at > 0) {
+        cs_buf_consume(&c->in, c->in_at);
+        c->in_at = 0;
+    }
+    return cs_buf_reserve(&c->in, n);
+}
+
+void tls_conn_fed(tls_conn *c, size_t n) {
+    cs_buf_commit(&c->in, n);
+}
+
+void tls_conn_eof(tls_conn *c) {
+    c->eof = true;
+}
+
+cs_view tls_conn_out(const tls_conn *c) {
+    return cs_view_of(c->out.p + c->out_at, c->out.n - c->out_at);
+}
+
+/* An idle connection holds no buffers. */
+void tls_conn_sent(tls_conn *c, size_t n) {
+    c->out_at += n;
+    if (c->out_at < c->out.n) return;
+    c->out_at = 0;
+    if (c->out.cap > 4096)
+        cs_buf_free(&c->out), c->out = cs_buf_of(TLS_OUT_MAX);
+    else
+        cs_buf_clear(&c->out);
+    if (c->in.n == 0 && c->in.cap > 4096) cs_buf_free(&c->in), c->in = cs_buf_of(TLS_IN_MAX);
+}
+
+static cs_status alert_received(int code, cs_err *err) {
+    return cs_fail(err, CS_REFUSED, CS_R_TLS_ALERT_RECEIVED, "the peer sent the alert \"%s\" (%d)",
+                   SSL_alert_desc_string_long(code), code);
+}
+
+/* libssl's words, as one of our reasons. */
+static cs_status explain(tls_conn *c, unsigned long e, cs_err *err) {
+    int r = ERR_GET_REASON(e);
+    const char *words = ERR_reason_error_string(e);
+    if (words == NULL) words = "no reason given";
+    if (c->sni_unknown)
+        return cs_fail(err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s",
+                       c->sni[0] != '\0' ? c->sni : "the client named no host");
+    if (c->peer.reason != CS_R_NONE)
+        return cs_fail(err, CS_REFUSED, c->peer.reason, "%s", c->peer.detail != NULL ? c->peer.detail : "");
+    if (ERR_GET_LIB(e) != ERR_LIB_SSL) return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%s", words);
+    if (r >= SSL_AD_REASON_OFFSET) return alert_received(r - SSL_AD_REASON_OFFSET, err);
+    switch (r) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "site %s", c->site != NULL ? c->site->name : "");
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_UNKNOWN_PROTOCOL:
+    case SSL_R_WRONG_SSL_VERSION:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_VERSION_TOO_HIGH:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE: return cs_fail(err, CS_REFUSED, CS_R_TLS_VERSION_UNSUPPORTED, "%s", words);
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SUITABLE_GROUPS:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS: return cs_fail(err, CS_REFUSED, CS_R_TLS_NO_SHARED_CIPHER, "%s", words);
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST: return cs_fail(err, CS_REFUSED, CS_R_TLS_NOT_TLS, "%s", words);
+    case SSL_R_EXCESSIVE_MESSAGE_SIZE: return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%s", words);
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "without close_notify");
+    default: return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%s", words);
+    }
+}
+
+/* After every call of libssl: what came of it, and an empty queue. The first error of the queue is the cause. */
+static cs_status outcome(tls_conn *c, int rc, cs_err *err) {
+    int why = SSL_get_error(c->ssl, rc);
+    unsigned long e = ERR_peek_error();
+    cs_status s = CS_AGAIN;
+    switch (why) {
+    case SSL_ERROR_WANT_READ:
+        if (c->eof) s = cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "without close_notify");
+        break;
+    case SSL_ERROR_WANT_WRITE:
+    case SSL_ERROR_WANT_CLIENT_HELLO_CB: break;
+    case SSL_ERROR_ZERO_RETURN: s = cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "with close_notify"); break;
+    case SSL_ERROR_SYSCALL:
+        s = c->out.failed ? cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s", "a connection's output")
+                          : cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "without close_notify");
+        break;
+    default: s = explain(c, e, err); break;
+    }
+    ERR_clear_error();
+    return s;
+}
+
+/* A TLS 1.2 or 1.3 client begins with a handshake record; anything else is told from a broken one here. */
+static cs_status looks_like_tls(tls_conn *c, cs_err *err) {
+    size_t have = c->in.n - c->in_at;
+    if (c->not_tls_seen || have == 0) return CS_OK;
+    c->not_tls_seen = true;
+    uint8_t first = c->in.p[c->in_at];
+    if (first == 0x16) return CS_OK;
+    if (first == 0x80)
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_VERSION_UNSUPPORTED, "%s", "a hello in the form of SSL 2.0");
+    return cs_fail(err, CS_REFUSED, CS_R_TLS_NOT_TLS, "the first octet is 0x%02x", first);
+}
+
+static cs_status established(tls_conn *c, cs_err *err) {
+    c->established = true;
+    if (c->site == NULL) return cs_fail(err, CS_REFUSED, CS_R_INTERNAL_ERROR, "%s", "no site was chosen");
+    if (SSL_session_reused(c->ssl)) {
+        TRY(tls_peer_resumed(c, err));
+    } else if (c->peer.leaf == NULL && c->grant.since == 0) {
+        memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);
+        c->grant.since = cs_now(c->judge->clock);
+    }
+    if (c->site->client == TLS_CLIENT_REQUIRE && c->peer.leaf == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "site %s", c->site->name);
+    return CS_OK;
+}
+
+cs_status tls_conn_handshake(tls_conn *c, cs_err *err) {
+    if (c->established) return CS_OK;
+    TRY(looks_like_tls(c, err));
+    ERR_clear_error();
+    int rc = SSL_do_handshake(c->ssl);
+    if (rc == 1) return established(c, err);
+    return outcome(c, rc, err);
+}
+
+cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *err) {
+    *ret_n = 0;
+    ERR_clear_error();
+    int rc = SSL_read_ex(c->ssl, p, n, ret_n);
+    if (rc == 1) return CS_OK;
+    if (SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN) {
+        ERR_clear_error();
+        return CS_OK;
+    }
+    return outcome(c, rc, err);
+}
+
+cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err) {
+    while (data.n > 0) {
+        size_t put = 0;
+        ERR_clear_error();
+        int rc = SSL_write_ex(c->ssl, data.p, data.n, &put);
+        if (rc != 1) {
+            cs_status s = outcome(c, rc, err);
+            return s == CS_AGAIN ? cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "%s", "TLS write would wait") : s;
+        }
+        data.p += put;
+        data.n -= put;
+    }
+    return CS_OK;
+}
+
+void tls_conn_close(tls_conn *c) {
+    ERR_clear_error();
+    if (c->established) (void)SSL_shutdown(c->ssl);
+    ERR_clear_error();
+}
+
+const tls_peer *tls_conn_peer(const tls_conn *c) {
+    return &c->peer;
+}
+
+tls_site *tls_conn_site(const tls_conn *c) {
+    return c->site;
+}
+
+const char *tls_conn_sni(const tls_conn *c) {
+    return c->sni;
+}
+
+const char *tls_conn_version(const tls_conn *c) {
+    return SSL_get_version(c->ssl);
+}
+
+bool tls_conn_is_13(const tls_conn *c) {
+    return SSL_version(c->ssl) == TLS1_3_VERSION;
+}

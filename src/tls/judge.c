@@ -1,0 +1,190 @@
+/* Is this client good? Asked once in a full handshake (by certificate), once in a resumption (by ticket), and for live
+ * connections when trust changes. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+
+#include "tls/tls_priv.h"
+
+/* libssl chooses the alert by the error; these give back the alerts of reasons.def. */
+static int error_of_alert(int alert) {
+    switch (alert) {
+    case 42: return X509_V_ERR_CERT_REJECTED;
+    case 43: return X509_V_ERR_INVALID_PURPOSE;
+    case 44: return X509_V_ERR_CERT_REVOKED;
+    case 45: return X509_V_ERR_CERT_HAS_EXPIRED;
+    case 48: return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+    case 51: return X509_V_ERR_CERT_SIGNATURE_FAILURE;
+    case 80: return X509_V_ERR_OUT_OF_MEM;
+    default: return X509_V_ERR_PERMITTED_VIOLATION; /* certificate_unknown, 46 */
+    }
+}
+
+void tls_peer_clear(tls_peer *p) {
+    cs_cert_free(p->leaf);
+    cs_certs_free(&p->chain);
+    free(p->detail);
+    *p = (tls_peer){.leaf = NULL};
+}
+
+void tls_judge_clear(tls_judge *j) {
+    for (size_t i = 0; i < TLS_INTERN_COUNT; i++) {
+        cs_cert_free(j->known[i]);
+        j->known[i] = NULL;
+    }
+    cs_revset_free(j->revset);
+    j->revset = NULL;
+}
+
+bool tls_revocation_known(const tls_judge *j) {
+    return j->fresh_until == NULL || cs_mono(j->clock) <= atomic_load_explicit(j->fresh_until, memory_order_relaxed);
+}
+
+bool tls_grant_revoked(const tls_grant *g, const cs_revset *set) {
+    for (unsigned i = 0; set != NULL && i < g->link_count; i++)
+        if (cs_revset_has(set, g->links[i].issuer, cs_view_of(g->links[i].serial, g->links[i].serial_n), NULL))
+            return true;
+    return false;
+}
+
+static cs_status decode(X509 *x, cs_cert **ret, cs_err *err) {
+    unsigned char *der = NULL;
+    int n = i2d_X509(x, &der);
+    if (n <= 0) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "the peer's certificate");
+    cs_status s = n > CS_PEER_CERT_MAX ? cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG,
+                                                 "a certificate of %d bytes, at most %d", n, (int)CS_PEER_CERT_MAX)
+                                       : cs_cert_decode(cs_view_of(der, (size_t)n), ret, err);
+    OPENSSL_free(der);
+    return s;
+}
+
+/* The same intermediate comes with thousands of clients: one object for all of them, decoded once. */
+static cs_status decode_shared(tls_judge *j, X509 *x, cs_cert **ret, cs_err *err) {
+    uint8_t digest[32];
+    unsigned n = 0;
+    if (X509_digest(x, EVP_sha256(), digest, &n) != 1 || n != 32)
+        return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "an intermediate of the peer");
+    cs_cert **slot = &j->known[digest[0] % TLS_INTERN_COUNT];
+    if (*slot != NULL && memcmp((*slot)->sha256, digest, 32) == 0) {
+        *ret = cs_cert_ref(*slot);
+        return CS_OK;
+    }
+    TRY(decode(x, ret, err));
+    cs_cert_free(*slot);
+    *slot = cs_cert_ref(*ret);
+    return CS_OK;
+}
+
+static cs_status gather(tls_conn *c, X509_STORE_CTX *store, cs_certs *extra, cs_err *err) {
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    if (leaf == NULL) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "");
+    int count = sent != NULL ? sk_X509_num(sent) : 0;
+    if (count > CS_PEER_CHAIN_COUNT)
+        return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%d certificates, at most %d", count,
+                       (int)CS_PEER_CHAIN_COUNT);
+    TRY(decode(leaf, &c->peer.leaf, err));
+    for (int i = 0; i < count; i++) {
+        cs_cert *one = NULL;
+        X509 *x = sk_X509_value(sent, i);
+        if (x == leaf || X509_cmp(x, leaf) == 0) continue;
+        TRY(decode_shared(c->judge, x, &one, err));
+        TRY(cs_certs_add(extra, one, err));
+    }
+    return CS_OK;
+}
+
+static void remember(tls_conn *c, const cs_verdict *v) {
+    tls_grant *g = &c->grant;
+    *g = (tls_grant){.good_until = v->good_until};
+    memcpy(g->policy, c->site->policy, sizeof g->policy);
+    for (size_t i = 0; i + 1 < v->chain.n; i++) {
+        const cs_cert *cert = v->chain.at[i];
+        if (g->link_count == TLS_PATH_MAX || cert->serial.n > sizeof g->links[0].serial) {
+            g->link_count = 0; /* not resumable, see on_seal */
+            return;
+        }
+        tls_link *l = &g->links[g->link_count++];
+        memcpy(l->issuer, v->chain.at[i + 1]->spki_sha256, 32);
+        memcpy(l->serial, cert->serial.p, cert->serial.n);
+        l->serial_n = (uint8_t)cert->serial.n;
+    }
+    g->since = cs_now(c->judge->clock);
+}
+
+static cs_status ask(tls_conn *c, const tls_site *site, tls_judge *j, const cs_certs *extra, cs_verdict *v,
+                     cs_err *err) {
+    const cs_want want = {.purpose = CS_PURPOSE_CLIENT,
+                          .at = cs_now(j->clock),
+                          .max_depth = -1,
+                          .revocation = CS_REVOCATION_GIVEN,
+                          .crls = site->crls,
+                          .revset = j->revset};
+    if (!tls_revocation_known(j))
+        return cs_fail(err, CS_REFUSED, CS_R_REVOCATION_UNKNOWN, "%s",
+                       "the authority's feed has been silent for too long");
+    TRY(cs_verify(site->anchors, c->peer.leaf, extra, &want, v, err));
+    return v->accepted ? CS_OK : cs_fail(err, CS_REFUSED, v->reason, "%s", v->detail);
+}
+
+static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
+    CS_SCOPED(cs_certs) extra = {NULL, 0};
+    CS_SCOPED(cs_verdict) v = {.depth = -1};
+    if (c->site == NULL || c->site->anchors == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
+    TRY(gather(c, store, &extra, err));
+    TRY(ask(c, c->site, c->judge, &extra, &v, err));
+    remember(c, &v);
+    c->peer.chain = v.chain; /* ours now */
+    v.chain = (cs_certs){NULL, 0};
+    return CS_OK;
+}
+
+int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    tls_conn *c = tls_conn_of(ssl);
+    cs_err err = {.status = CS_OK};
+    (void)arg;
+    tls_peer_clear(&c->peer);
+    c->grant = (tls_grant){.since = 0};
+    if (judge_client(c, store, &err) == CS_OK) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    c->peer.reason = err.reason != CS_R_NONE ? err.reason : CS_R_INTERNAL_ERROR;
+    c->peer.detail = strdup(err.detail);
+    X509_STORE_CTX_set_error(store, error_of_alert(cs_reason_of(c->peer.reason)->alert));
+    return 0;
+}
+
+cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {
+    X509 *leaf = SSL_get0_peer_certificate(c->ssl);
+    tls_peer_clear(&c->peer);
+    c->peer.resumed = true;
+    if (leaf == NULL) return CS_OK;
+    return decode(leaf, &c->peer.leaf, err);
+}
+
+bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {
+    return tls_grant_revoked(&c->grant, set);
+}
+
+cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err) {
+    CS_SCOPED(cs_verdict) v = {.depth = -1};
+    if (c->site != NULL && memcmp(c->site->policy, site->policy, sizeof site->policy) == 0) return CS_OK;
+    if (site->client == TLS_CLIENT_OFF) return CS_OK;
+    if (c->peer.leaf == NULL)
+        return site->client == TLS_CLIENT_OPTIONAL
+                   ? CS_OK
+                   : cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the site asks for one now");
+    if (site->anchors == NULL) return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", site->name);
+    cs_certs extra = c->peer.chain;
+    /* a resumed client did not send its chain: those that others sent */
+    CS_SCOPED(cs_certs) others = {NULL, 0};
+    for (size_t i = 0; extra.n == 0 && i < TLS_INTERN_COUNT; i++)
+        if (j->known[i] != NULL) TRY(cs_certs_add(&others, cs_cert_ref(j->known[i]), err));
+    return ask(c, site, j, extra.n > 0 ? &extra : &others, &v, err);
+}

@@ -1,0 +1,163 @@
+/* Contexts: what libssl may do at all, and what each site adds. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+#include "keys/keys.h"
+#include "tls/tls_priv.h"
+#include "x509/identity.h"
+
+/* Forward secrecy and AEAD only. */
+#define CIPHERS_12                                                                                                     \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:"                       \
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384"
+#define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+/* SHA-1 and what RFC 9155 forbids is not among them. */
+#define SIGALGS                                                                                                        \
+    "ECDSA+SHA256:ed25519:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:ECDSA+SHA384:ECDSA+SHA512:rsa_pss_rsae_sha384:"       \
+    "rsa_pss_rsae_sha512:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512:ed448"
+#define GROUPS "X25519:P-256:P-384:P-521"
+
+cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *what) {
+    char words[160] = "";
+    unsigned long e = ERR_peek_last_error();
+    if (e != 0) ERR_error_string_n(e, words, sizeof words);
+    ERR_clear_error();
+    return cs_fail(err, status, reason, "%s: %s", what, words);
+}
+
+cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL) return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a TLS context");
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                       SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_ENCRYPT_THEN_MAC);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_security_level(ctx, 2);
+    SSL_CTX_set_max_cert_list(ctx, CS_PEER_CHAIN_MAX);
+    SSL_CTX_set_read_ahead(ctx, 0);
+    bool ok = SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
+              SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+              SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1 && SSL_CTX_set_ciphersuites(ctx, CIPHERS_13) == 1 &&
+              SSL_CTX_set1_sigalgs_list(ctx, SIGALGS) == 1 && SSL_CTX_set1_client_sigalgs_list(ctx, SIGALGS) == 1 &&
+              SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
+              SSL_CTX_set_recv_max_early_data(ctx, 0) == 1;
+    cs_status s = ok ? tls_tickets_use(ctx, t, err) : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a TLS context");
+    if (s != CS_OK) {
+        SSL_CTX_free(ctx);
+        return s;
+    }
+    SSL_CTX_set_cert_verify_callback(ctx, tls_on_certificate, NULL);
+    *ret = ctx;
+    return CS_OK;
+}
+
+static X509 *x509_of(const cs_cert *c) {
+    const unsigned char *p = c->der.p;
+    return d2i_X509(NULL, &p, (long)c->der.n);
+}
+
+static cs_status check_leaf(const tls_site_plan *plan, const cs_cert *leaf, const cs_key *key, cs_err *err) {
+    char when[CS_TIME_TEXT_MAX];
+    cs_time now = cs_now(plan->clock);
+    TRY(cs_key_match(key, leaf->spki, plan->key_what, err));
+    if (now > leaf->not_after)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "%s: ended %s", plan->certificate_what,
+                       cs_time_text(leaf->not_after, when));
+    if (now < leaf->not_before)
+        return cs_fail(err, CS_REFUSED, CS_R_NOT_YET_VALID, "%s: begins %s", plan->certificate_what,
+                       cs_time_text(leaf->not_before, when));
+    if (leaf->has_eku && (leaf->eku & (CS_EKU_SERVER_AUTH | CS_EKU_ANY)) == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_EKU_MISSING_SERVER_AUTH, "%s", plan->certificate_what);
+    return CS_OK;
+}
+
+static cs_status use_key(SSL_CTX *ctx, const tls_site_plan *plan, cs_err *err) {
+    BIO *b = BIO_new_mem_buf(plan->key.p, (int)plan->key.n);
+    EVP_PKEY *pkey = b != NULL ? PEM_read_bio_PrivateKey(b, NULL, NULL, NULL) : NULL;
+    bool ok = pkey != NULL && SSL_CTX_use_PrivateKey(ctx, pkey) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(pkey);
+    BIO_free(b);
+    return ok ? CS_OK : tls_fail(err, CS_REFUSED, CS_R_KEY_MISMATCH, plan->key_what);
+}
+
+/* The certificates are sent as the file has them, less a self-signed last one: the client has the root or has not. */
+static cs_status use_identity(SSL_CTX *ctx, const tls_site_plan *plan, cs_err *err) {
+    CS_SCOPED(cs_certs) certs = {NULL, 0};
+    CS_AUTO(cs_key) key = NULL;
+    TRY(cs_certs_read(plan->certificate, plan->certificate_what, &certs, err));
+    TRY(cs_key_read_pem(plan->key, NULL, plan->key_what, &key, err));
+    if (certs.n == 0) return cs_fail(err, CS_REFUSED, CS_R_FILE_EMPTY, "%s", plan->certificate_what);
+    TRY(check_leaf(plan, certs.at[0], key, err));
+    for (size_t i = 0; i < certs.n; i++) {
+        if (i > 0 && cs_view_eq(certs.at[i]->issuer, certs.at[i]->subject)) continue;
+        X509 *x = x509_of(certs.at[i]);
+        int ok = x == NULL ? 0 : i == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
+        X509_free(x);
+        if (ok != 1) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, plan->certificate_what);
+    }
+    return use_key(ctx, plan, err);
+}
+
+/* What a session was granted under. Another key or certificate of ours does not matter, whom we trust does. */
+static cs_status digest_policy(const tls_site_plan *plan, uint8_t out[32], cs_err *err) {
+    CS_SCOPED(cs_buf) b = cs_buf_of(1024);
+    (void)cs_buf_add_vec16(&b, cs_view_str(plan->name));
+    (void)cs_buf_add_byte(&b, (uint8_t)plan->client);
+    (void)cs_buf_add_byte(&b, plan->only_13);
+    (void)cs_buf_add(&b, plan->trust, sizeof plan->trust);
+    TRY(cs_buf_ok(&b, "a site's policy", err));
+    if (EVP_Digest(b.p, b.n, out, NULL, EVP_sha256(), NULL) != 1)
+        return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "SHA-256");
+    return CS_OK;
+}
+
+cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
+    CS_AUTO(tls_site) s = calloc(1, sizeof *s);
+    if (s == NULL) return CS_NOMEM_ERR(err);
+    atomic_init(&s->refs, 1);
+    char canonical[TLS_SNI_MAX + 1];
+    bool wild = strncmp(plan->name, "*.", 2) == 0, any = strcmp(plan->name, "*") == 0;
+    if (!any && !tls_host_canonical(cs_view_str(plan->name + (wild ? 2 : 0)), canonical))
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "site %s: neither a DNS name, *.NAME nor *", plan->name);
+    size_t size = strlen(plan->name) + 1;
+    s->name = malloc(size);
+    if (s->name == NULL) return CS_NOMEM_ERR(err);
+    (void)snprintf(s->name, size, "%s%s", any ? "*" : wild ? "*." : "", any ? "" : canonical);
+    TRY(tls_ctx_new(plan->tickets, plan->only_13, &s->ctx, err));
+    TRY(use_identity(s->ctx, plan, err));
+    TRY(digest_policy(plan, s->policy, err));
+    s->client = plan->client;
+    s->user = plan->user;
+    s->anchors = plan->anchors != NULL ? cs_anchors_ref(plan->anchors) : NULL;
+    s->crls = plan->crls != NULL ? cs_crls_ref(plan->crls) : NULL;
+    int mode = plan->client == TLS_CLIENT_OFF       ? SSL_VERIFY_NONE
+               : plan->client == TLS_CLIENT_REQUIRE ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                                    : SSL_VERIFY_PEER;
+    SSL_CTX_set_verify(s->ctx, mode, NULL);
+    if (SSL_CTX_set_session_id_context(s->ctx, s->policy, sizeof s->policy) != 1)
+        return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "session id context");
+    *ret = CS_TAKE(s);
+    return CS_OK;
+}
+
+void tls_site_free(tls_site *s) {
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1) return;
+    SSL_CTX_free(s->ctx);
+    cs_anchors_free(s->anchors);
+    cs_crls_free(s->crls);
+    free(s->name);
+    free(s);
+}
+
+void *tls_site_user(const tls_site *s) {
+    return s->user;
+}
+
+const char *tls_site_name(const tls_site *s) {
+    return s->name;
+}

@@ -1,0 +1,169 @@
+/* Sessions live with the client, in tickets that only we can open; what a session may still do is decided here each
+ * time one comes back. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "base/secret.h"
+#include "tls/tls_priv.h"
+
+enum { KEYS = 3, NAME_SIZE = 16, GRANT_MAX = 512, GRANT_VERSION = 1 };
+
+typedef struct ticket_key {
+    uint8_t name[NAME_SIZE], aes[32], mac[32];
+} ticket_key;
+
+struct tls_tickets {
+    pthread_mutex_t lock;
+    unsigned count; /* of keys, the newest first */
+    ticket_key key[KEYS];
+    EVP_CIPHER *cipher;
+};
+
+cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err) {
+    ticket_key fresh;
+    TRY(cs_rng_fill(rng, &fresh, sizeof fresh, err));
+    (void)pthread_mutex_lock(&t->lock);
+    memmove(&t->key[1], &t->key[0], sizeof t->key[0] * (KEYS - 1));
+    t->key[0] = fresh;
+    if (t->count < KEYS) t->count++;
+    (void)pthread_mutex_unlock(&t->lock);
+    cs_wipe(&fresh, sizeof fresh);
+    return CS_OK;
+}
+
+cs_status tls_tickets_new(const cs_rng *rng, tls_tickets **ret, cs_err *err) {
+    CS_AUTO(tls_tickets) t = calloc(1, sizeof *t);
+    if (t == NULL) return CS_NOMEM_ERR(err);
+    (void)pthread_mutex_init(&t->lock, NULL);
+    t->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    if (t->cipher == NULL) return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "ticket cipher");
+    TRY(tls_tickets_rotate(t, rng, err));
+    *ret = CS_TAKE(t);
+    return CS_OK;
+}
+
+void tls_tickets_free(tls_tickets *t) {
+    if (t == NULL) return;
+    EVP_CIPHER_free(t->cipher);
+    (void)pthread_mutex_destroy(&t->lock);
+    cs_wipe(t->key, sizeof t->key);
+    free(t);
+}
+
+/* The key to seal with (name == NULL) or the one of that name; which of them it is comes back, -1: none. */
+static int pick(tls_tickets *t, const uint8_t *name, ticket_key *out) {
+    int found = -1;
+    (void)pthread_mutex_lock(&t->lock);
+    for (unsigned i = 0; i < t->count && found < 0; i++)
+        if (name == NULL || memcmp(t->key[i].name, name, NAME_SIZE) == 0) found = (int)i;
+    if (found >= 0) *out = t->key[found];
+    (void)pthread_mutex_unlock(&t->lock);
+    return found;
+}
+
+static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                  int seal) {
+    tls_tickets *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    ticket_key key;
+    int which = t != NULL ? pick(t, seal ? NULL : name, &key) : -1;
+    if (which < 0) return 0; /* unknown key: a full handshake */
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.mac, sizeof key.mac),
+                                 OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                 OSSL_PARAM_construct_end()};
+    bool ok = EVP_MAC_CTX_set_params(mac, params) == 1;
+    if (seal) {
+        memcpy(name, key.name, NAME_SIZE);
+        ok = ok && cs_rng_fill(cs_rng_system(), iv, 16, &(cs_err){.status = CS_OK}) == CS_OK &&
+             EVP_EncryptInit_ex2(cipher, t->cipher, key.aes, iv, NULL) == 1;
+    } else {
+        ok = ok && EVP_DecryptInit_ex2(cipher, t->cipher, key.aes, iv, NULL) == 1;
+    }
+    cs_wipe(&key, sizeof key);
+    if (!ok) return -1;
+    return seal || which == 0 ? 1 : 2;
+}
+
+static void grant_write(const tls_grant *g, cs_buf *b) {
+    (void)cs_buf_add_byte(b, GRANT_VERSION);
+    (void)cs_buf_add(b, g->policy, sizeof g->policy);
+    (void)cs_buf_add_u64(b, (uint64_t)g->since);
+    (void)cs_buf_add_u64(b, (uint64_t)g->good_until);
+    (void)cs_buf_add_byte(b, (uint8_t)g->link_count);
+    for (unsigned i = 0; i < g->link_count; i++) {
+        (void)cs_buf_add(b, g->links[i].issuer, 32);
+        (void)cs_buf_add_vec16(b, cs_view_of(g->links[i].serial, g->links[i].serial_n));
+    }
+}
+
+static bool grant_read(cs_view data, tls_grant *g) {
+    cs_rd r = cs_rd_of(data);
+    *g = (tls_grant){.link_count = 0};
+    if (cs_rd_u8(&r) != GRANT_VERSION) return false;
+    cs_view policy = cs_rd_bytes(&r, 32);
+    if (policy.n == 32) memcpy(g->policy, policy.p, 32);
+    g->since = (cs_time)cs_rd_u64(&r);
+    g->good_until = (cs_time)cs_rd_u64(&r);
+    g->link_count = cs_rd_u8(&r);
+    if (g->link_count > TLS_PATH_MAX) return false;
+    for (unsigned i = 0; i < g->link_count; i++) {
+        cs_view issuer = cs_rd_bytes(&r, 32), serial = cs_rd_vec16(&r);
+        if (issuer.n != 32 || serial.n > sizeof g->links[i].serial) return false;
+        memcpy(g->links[i].issuer, issuer.p, 32);
+        memcpy(g->links[i].serial, serial.p, serial.n);
+        g->links[i].serial_n = (uint8_t)serial.n;
+    }
+    return cs_rd_ended(&r);
+}
+
+static int on_seal(SSL *ssl, void *arg) {
+    tls_conn *c = tls_conn_of(ssl);
+    (void)arg;
+    CS_SCOPED(cs_buf) b = cs_buf_of(GRANT_MAX);
+    /* a path that does not fit the grant cannot be looked after: its session carries none, and is never resumed */
+    if (c->site != NULL && c->grant.since != 0) grant_write(&c->grant, &b);
+    return b.failed ? 0 : SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), b.p, b.n);
+}
+
+static bool may_resume(tls_conn *c, SSL_SESSION *s, tls_grant *g) {
+    void *p = NULL;
+    size_t n = 0;
+    if (c->site == NULL || SSL_SESSION_get0_ticket_appdata(s, &p, &n) != 1) return false;
+    if (n == 0 || !grant_read(cs_view_of(p, n), g)) return false;
+    if (memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return false;
+    cs_time now = cs_now(c->judge->clock);
+    if (now < g->since || now - g->since > TLS_SESSION_MAX) return false;
+    if (g->link_count == 0) return SSL_SESSION_get0_peer(s) == NULL;
+    return SSL_SESSION_get0_peer(s) != NULL && now <= g->good_until && tls_revocation_known(c->judge) &&
+           !tls_grant_revoked(g, c->judge->revset);
+}
+
+static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *s, const unsigned char *name, size_t name_n,
+                                 SSL_TICKET_STATUS status, void *arg) {
+    tls_conn *c = tls_conn_of(ssl);
+    tls_grant g;
+    (void)name, (void)name_n, (void)arg;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!may_resume(c, s, &g)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    c->grant = g;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err) {
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_timeout(ctx, (long)(TLS_SESSION_MAX / CS_SEC));
+    if (t == NULL) {
+        (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        return SSL_CTX_set_num_tickets(ctx, 0) == 1 ? CS_OK : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "tickets");
+    }
+    (void)SSL_CTX_set_app_data(ctx, t);
+    if (SSL_CTX_set_num_tickets(ctx, 1) != 1 || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_key) != 1 ||
+        SSL_CTX_set_session_ticket_cb(ctx, on_seal, on_open, NULL) != 1)
+        return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "tickets");
+    return CS_OK;
+}

@@ -1,0 +1,124 @@
+/* tls/tls.h - the server side of TLS 1.2 and 1.3 as the gateway speaks it: sans-I/O, octets in, octets out.
+ *
+ * Owner: a tls_site and a tls_front are immutable and counted, any thread may use them; a tls_judge and the tls_conn
+ * that were made with it belong to one thread; tls_tickets is shared and locks for itself. What this room refuses to
+ * do: renegotiation, compression, early data, post-handshake authentication, TLS 1.1 and older, cipher suites without
+ * forward secrecy or AEAD. A client's certificate is judged by verify/, never by libssl; a resumed session's
+ * certificate is judged again, every time. */
+#ifndef CS_TLS_TLS_H
+#define CS_TLS_TLS_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "verify/cache.h"
+#include "verify/verify.h"
+
+/* ---- ticket keys: one set a process, so that a session is resumed by whichever thread it comes back to ---- */
+typedef struct tls_tickets tls_tickets;
+#define TLS_SESSION_MAX CS_HOUR /* from the full handshake, however often it is resumed */
+CS_MUST_USE cs_status tls_tickets_new(const cs_rng *rng, tls_tickets **ret, cs_err *err);
+/* A new key seals from now on; the two before it still open. Every TLS_SESSION_MAX / 2. */
+CS_MUST_USE cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err);
+void tls_tickets_free(tls_tickets *t); /* after every front that was made with it */
+CS_AUTO_DEFINE(tls_tickets)
+
+/* ---- a site: a name, who we are there, whom we let in ---- */
+typedef enum tls_client { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRE } tls_client;
+
+typedef struct tls_site_plan { /* all borrowed for the call, but for the counted ones, which get a reference */
+    const char *name;          /* exact, "*.example", or "*" for every other name */
+    cs_view certificate, key;  /* PEM: the leaf and its intermediates; the private key */
+    const char *certificate_what, *key_what; /* named in errors */
+    tls_client client;
+    bool only_13;
+    cs_anchors *anchors;   /* NULL with TLS_CLIENT_OFF */
+    cs_crls *crls;         /* NULL: none */
+    uint8_t trust[32];     /* digest of the anchors' and CRLs' octets: sessions made under another are not resumed */
+    tls_tickets *tickets;  /* borrowed by the site for its life */
+    const cs_clock *clock; /* likewise */
+    void *user;            /* for whoever asks tls_conn_site_user */
+} tls_site_plan;
+
+typedef struct tls_site tls_site;
+/* key-mismatch, certificate-expired and the like name the file. The leaf must be for servers and be valid now. */
+CS_MUST_USE cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err);
+void tls_site_free(tls_site *s);
+CS_AUTO_DEFINE(tls_site)
+void *tls_site_user(const tls_site *s);
+const char *tls_site_name(const tls_site *s);
+
+/* ---- the front: all sites of a configuration ---- */
+typedef struct tls_front tls_front;
+/* Takes the sites, also on failure. Names must differ. */
+CS_MUST_USE cs_status tls_front_new(tls_site **take_sites, size_t count, tls_front **ret, cs_err *err);
+tls_front *tls_front_ref(tls_front *f);
+void tls_front_free(tls_front *f);
+CS_AUTO_DEFINE(tls_front)
+/* The site for a host name, in any case, maybe with a last dot; n == 0 or an IP address: the default site. NULL: none
+ * serves it. */
+tls_site *tls_front_find(const tls_front *f, cs_view host);
+
+/* ---- what a thread judges clients with ---- */
+enum { TLS_INTERN_COUNT = 256 };
+typedef struct tls_judge {
+    const cs_clock *clock;
+    cs_cache *cache;     /* NULL: none */
+    cs_revset *revset;   /* NULL: none; the thread swaps it between handshakes */
+    uint64_t generation; /* counted up by the thread whenever trust changes */
+    /* Monotonic time until which revocation is known well enough to admit; NULL: no feed is needed. */
+    const _Atomic int64_t *fresh_until;
+    cs_cert *known[TLS_INTERN_COUNT]; /* intermediates that clients send, so that thousands share one */
+    size_t cached;                    /* verdicts that came from the cache, a counter */
+} tls_judge;
+void tls_judge_clear(tls_judge *j); /* drops references */
+
+/* Who the client is. reason != CS_R_NONE: it was refused for that. */
+typedef struct tls_peer {
+    cs_cert *leaf;  /* NULL: sent none */
+    cs_certs chain; /* the path from the leaf to the anchor; empty when resumed */
+    cs_reason reason;
+    char *detail; /* of the refusal, or NULL */
+    bool resumed;
+    bool unsure; /* resumed under trust that was changed since: ask again after the current request */
+} tls_peer;
+
+/* ---- a connection ---- */
+typedef struct tls_conn tls_conn;
+CS_MUST_USE cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_err *err);
+void tls_conn_free(tls_conn *c);
+CS_AUTO_DEFINE(tls_conn)
+
+/* Room for at least *n octets from the network; say with tls_conn_fed how many came. NULL: no memory, or the peer sent
+ * far more than a handshake or record may have. */
+uint8_t *tls_conn_room(tls_conn *c, size_t n);
+void tls_conn_fed(tls_conn *c, size_t n);
+void tls_conn_eof(tls_conn *c); /* the peer closed its side */
+/* What is to be sent; tell how much of it was. */
+cs_view tls_conn_out(const tls_conn *c);
+void tls_conn_sent(tls_conn *c, size_t n);
+
+/* CS_OK: done, the client is who tls_conn_peer says, and admitted. CS_AGAIN: feed more (and send what is there).
+ * Refusals: an alert may stand in the output. The detail has no secrets but outside text, escaped. */
+CS_MUST_USE cs_status tls_conn_handshake(tls_conn *c, cs_err *err);
+/* CS_OK with *ret_n > 0; CS_OK with 0: the peer ended the connection (close_notify); CS_AGAIN; tls-peer-closed when it
+ * was cut without close_notify; tls-alert-received, tls-handshake-failed (a broken record). */
+CS_MUST_USE cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *err);
+CS_MUST_USE cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err); /* all of it, into the output */
+void tls_conn_close(tls_conn *c);                                             /* close_notify into the output */
+
+const tls_peer *tls_conn_peer(const tls_conn *c);
+tls_site *tls_conn_site(const tls_conn *c);      /* NULL before the client's hello named one */
+const char *tls_conn_sni(const tls_conn *c);     /* canonical; "" when it sent none or nonsense */
+const char *tls_conn_version(const tls_conn *c); /* "TLSv1.3" */
+bool tls_conn_is_13(const tls_conn *c);
+
+/* Is the client revoked by that set? */
+bool tls_conn_revoked(const tls_conn *c, const cs_revset *set);
+/* Would it be admitted to `site` (of a newer configuration) by a full handshake now? For live connections after a
+ * reload. CS_REFUSED with the reason. */
+CS_MUST_USE cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *judge, cs_err *err);
+
+#endif

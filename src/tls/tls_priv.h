@@ -1,0 +1,81 @@
+/* tls/tls_priv.h - what the files of this room share. */
+#ifndef CS_TLS_TLS_PRIV_H
+#define CS_TLS_TLS_PRIV_H
+
+#include "tls/tls.h"
+
+#include <openssl/ssl.h>
+
+enum { TLS_SNI_MAX = 255, TLS_PATH_MAX = 6, TLS_IN_MAX = 256 * 1024, TLS_OUT_MAX = 4 * 1024 * 1024 };
+
+/* A certificate of a client's path, by what a revocation names. */
+typedef struct tls_link {
+    uint8_t issuer[32]; /* SHA-256 of the issuer's SPKI */
+    uint8_t serial_n, serial[CS_SERIAL_MAX + 1];
+} tls_link;
+
+/* What a session remembers, beside the leaf; sealed into the ticket. */
+typedef struct tls_grant {
+    uint8_t policy[32]; /* of the site */
+    cs_time since;      /* of the full handshake */
+    cs_time good_until;
+    unsigned link_count; /* 0: without a certificate */
+    tls_link links[TLS_PATH_MAX];
+} tls_grant;
+
+struct tls_site {
+    atomic_uint refs;
+    SSL_CTX *ctx;
+    char *name;
+    tls_client client;
+    cs_anchors *anchors;
+    cs_crls *crls;
+    uint8_t policy[32];
+    void *user;
+};
+
+struct tls_front {
+    atomic_uint refs;
+    SSL_CTX *ctx;     /* sees the hello, then hands over to a site's */
+    tls_site **sites; /* sorted by name, "*" is not among them */
+    size_t count;
+    tls_site *fallback; /* "*" */
+};
+
+struct tls_conn {
+    SSL *ssl;
+    tls_front *front;
+    tls_judge *judge;
+    tls_site *site;
+    cs_buf in, out;
+    size_t in_at, out_at;
+    bool eof, established, sni_unknown, not_tls_seen;
+    tls_peer peer;
+    tls_grant grant;
+    char sni[TLS_SNI_MAX + 1];
+};
+
+/* bio.c */
+BIO *tls_bio_new(tls_conn *c);
+/* hello.c: chooses the site. */
+int tls_on_hello(SSL *ssl, int *alert, void *arg);
+bool tls_host_canonical(cs_view host, char out[TLS_SNI_MAX + 1]);
+/* judge.c */
+int tls_on_certificate(X509_STORE_CTX *store, void *arg);
+void tls_peer_clear(tls_peer *p);
+bool tls_grant_revoked(const tls_grant *g, const cs_revset *set);
+bool tls_revocation_known(const tls_judge *j);
+/* After a resumption: the leaf of the session becomes the peer. */
+cs_status tls_peer_resumed(tls_conn *c, cs_err *err);
+/* ticket.c */
+cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err);
+/* conn.c */
+static inline tls_conn *tls_conn_of(const SSL *ssl) {
+    return SSL_get_app_data(ssl);
+}
+/* ctx.c */
+cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err);
+/* A failed call: empties the queue; its last words become the detail. */
+cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *what);
+
+#endif
