@@ -101,6 +101,14 @@ static void removes_identity_headers_in_every_spelling(void **state) {
         }
 }
 
+static void knows_a_name_in_every_spelling(void **state) {
+    assert_int_equal(http_field_classify(CS_VIEW_LIT("x_Countersign.identity")), HTTP_F_IDENTITY);
+    assert_int_equal(http_field_classify(CS_VIEW_LIT("SSL_CLIENT_CERT")), HTTP_F_IDENTITY);
+    assert_int_equal(http_field_classify(CS_VIEW_LIT("X_Forwarded_For")), HTTP_F_FORWARDED);
+    assert_int_equal(http_field_classify(CS_VIEW_LIT("Content_Length")), HTTP_F_ODD);
+    assert_int_equal(http_field_classify(CS_VIEW_LIT("X-App")), HTTP_F_PLAIN);
+}
+
 static void drops_names_that_upstreams_read_otherwise(void **state) {
     const char *got = rebuilt("GET / HTTP/1.1\r\nHost: a\r\nX_Under: evil\r\nX.Dot: evil\r\nX!: "
                               "evil\r\nContent_Length: 5\r\nTransfer_Encoding: evil\r\nX-Ok: 1\r\n\r\n",
@@ -241,6 +249,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rebuilds_a_plain_request),
         cmocka_unit_test(removes_identity_headers_in_every_spelling),
+        cmocka_unit_test(knows_a_name_in_every_spelling),
         cmocka_unit_test(drops_names_that_upstreams_read_otherwise),
         cmocka_unit_test(connection_cannot_strip_what_we_add),
         cmocka_unit_test(upgrades_only_where_allowed),

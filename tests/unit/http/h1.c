@@ -86,6 +86,10 @@ static const bad ambiguities[] = {
              "b\r\n\r\n"),
      CS_R_HTTP_MALFORMED},
     {"DEL in a value", RAW(GET "X: aaaaaaaaaa\x7f\r\n\r\n"), CS_R_HTTP_MALFORMED},
+    {"DEL in the middle of a long value",
+     RAW(GET "X: aaaa\x7f"
+             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"),
+     CS_R_HTTP_MALFORMED},
     {"name in brackets", RAW(GET "X(y): x\r\n\r\n"), CS_R_HTTP_MALFORMED},
     {"name with a byte over 127", RAW(GET "X\xc3\xa4: x\r\n\r\n"), CS_R_HTTP_MALFORMED},
     {"CL and TE", RAW(GET "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), CS_R_HTTP_FRAMING_AMBIGUOUS},
