@@ -33,13 +33,13 @@ static const char *domain_of(const char *organization) {
     return dot && ldh && organization[0] != '.' && organization[n - 1] != '.' ? organization : NULL;
 }
 
-static bool print_made(const init_said *said, const conf *c, const ceremony_ask *ask) {
+static bool print_made(const init_said *said, const ceremony_ask *ask) {
     CS_SCOPED(cs_buf) b = cs_buf_of(16 * 1024);
     if (said->json) {
         cs_json j = cs_json_to(&b);
         cs_json_object(&j, NULL);
         cs_json_str(&j, "result", "done");
-        cs_json_str(&j, "state", c->state);
+        cs_json_str(&j, "state", ask->state);
         cs_json_str(&j, "organization", ask->organization);
         cs_json_str(&j, "trust_domain", ask->trust_domain);
         cs_json_str(&j, "public_url", ask->public_url);
@@ -59,7 +59,7 @@ static bool print_made(const init_said *said, const conf *c, const ceremony_ask 
                           "Next:\n"
                           "  countersign issue server gw.example --state %s\n"
                           "  countersign up --state %s\n",
-                          ask->organization, c->state, ask->public_url, ask->trust_domain, c->state, c->state);
+                          ask->organization, ask->state, ask->public_url, ask->trust_domain, ask->state, ask->state);
     }
     return cli_print(&b);
 }
@@ -132,5 +132,5 @@ int cli_init(int argc, char **argv) {
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
     if (run(&said, operands.n > 0 ? operands.at[0] : "Countersign", &c, &ask, &err) != CS_OK)
         return cli_fail("init", &err, said.json);
-    return print_made(&said, c, &ask) ? CLI_DONE : CLI_FAILED;
+    return print_made(&said, &ask) ? CLI_DONE : CLI_FAILED;
 }

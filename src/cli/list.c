@@ -8,7 +8,7 @@ typedef struct list_said {
     conf_overrides conf;
     const char *kind, *name, *status;
     unsigned limit;
-    bool json;
+    bool all, json;
 } list_said;
 
 enum { PAGE = 500 };
@@ -82,6 +82,7 @@ int cli_list(int argc, char **argv) {
         {"kind", 0, CLI_TEXT, &said.kind, "KIND", "only server, user or device"},
         {"name", 0, CLI_TEXT, &said.name, "NAME", "only those of that name"},
         {"status", 0, CLI_TEXT, &said.status, "STATUS", "valid (default), expired, revoked or all"},
+        {"all", 'a', CLI_FLAG, &said.all, NULL, "the same as --status all"},
         {"limit", 'n', CLI_NUMBER, &said.limit, "N", "at most N"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
@@ -99,6 +100,7 @@ int cli_list(int argc, char **argv) {
     cs_err err;
     int code = 0;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
+    if (said.all) said.status = "all";
     CS_SCOPED(cs_buf) b = cs_buf_of(64 * 1024 * 1024);
     table t = table_begin(5, heads);
     cs_status s = run(&said, &t, &err);

@@ -93,7 +93,7 @@ static void add_processes(const json_t *up, cs_buf *b) {
     const json_t *p = NULL;
     size_t i = 0;
     if (!json_is_object(up)) {
-        (void)cs_buf_add_str(b, "Not running (countersign up starts it)\n");
+        (void)cs_buf_add_str(b, "countersign is not running (countersign up starts it)\n");
         return;
     }
     table t = table_begin(5, heads);
