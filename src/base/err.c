@@ -32,7 +32,7 @@ static cs_status fill(cs_err *err, cs_status status, cs_reason reason, const cha
     return status;
 }
 
-cs_status cs_fail(cs_err *err, cs_status status, cs_reason reason, const char *fmt, ...) {
+cs_status(cs_fail)(cs_err *err, cs_status status, cs_reason reason, const char *fmt, ...) {
     char text[CS_DETAIL_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -67,7 +67,7 @@ static cs_reason reason_of_errno(int errnum, cs_reason other) {
     }
 }
 
-cs_status cs_fail_errno(cs_err *err, int errnum, cs_reason other, const char *fmt, ...) {
+cs_status(cs_fail_errno)(cs_err *err, int errnum, cs_reason other, const char *fmt, ...) {
     char what[CS_DETAIL_MAX];
     char text[2 * CS_DETAIL_MAX];
     char words[128];

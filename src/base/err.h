@@ -34,4 +34,10 @@
  * the detail is the formatted text followed by ": " and the system's words. Returns CS_FAILED. */
 cs_status cs_fail_errno(cs_err *err, int errnum, cs_reason other, const char *fmt, ...) CS_PRINTF(4, 5);
 
+/* The static analyzer sees one file at a time: tell it that a failure is never CS_OK. */
+#ifdef __clang_analyzer__
+#define cs_fail(err, status, ...) ((void)(cs_fail)((err), (status), __VA_ARGS__), (status))
+#define cs_fail_errno(...) ((void)(cs_fail_errno)(__VA_ARGS__), CS_FAILED)
+#endif
+
 #endif

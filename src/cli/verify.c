@@ -1,5 +1,6 @@
 /* countersign verify: the verdict on a certificate, with its reason. DESIGN.md section 4 has its contract. */
 #include "verify/verify.h"
+#include "x509/der.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,6 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "io/files.h"
-#include "x509/cert_priv.h"
 
 typedef struct question {
     cli_texts names, trust, chain, crls, policies;

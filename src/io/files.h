@@ -18,8 +18,8 @@ CS_MUST_USE cs_status files_read(const char *path, size_t max, cs_buf *b, cs_err
 /* Standard input to its end, whatever it is (opening /dev/stdin anew would fail where it is another user's pipe). */
 CS_MUST_USE cs_status files_read_input(size_t max, cs_buf *b, cs_err *err);
 
-/* As files_read, for a private key or a passphrase: the file must be ours or root's, and nobody else may read or change it.
- * b should be a cs_buf_secret. */
+/* As files_read, for a private key or a passphrase: the file must be ours or root's, and nobody else may read or change
+ * it. b should be a cs_buf_secret. */
 CS_MUST_USE cs_status files_read_private(const char *path, size_t max, cs_buf *b, cs_err *err);
 
 typedef enum files_how {

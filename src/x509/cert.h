@@ -85,6 +85,12 @@ void cs_certs_free(cs_certs *bag);
  * file-empty, file-wrong-type (says what it holds), file-malformed (says which block), and cs_cert_decode's. */
 CS_MUST_USE cs_status cs_certs_read(cs_view text, const char *what, cs_certs *bag, cs_err *err);
 
+/* As cs_cert_decode, but a certificate that has the outer form (three parts, all octets used) is decoded with its
+ * flaws noted instead of refused: a verdict then names them. CS_REFUSED/certificate-malformed otherwise. */
+CS_MUST_USE cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err);
+/* As cs_certs_read, by cs_cert_decode_noting. */
+CS_MUST_USE cs_status cs_certs_read_noting(cs_view text, const char *what, cs_certs *bag, cs_err *err);
+
 /* A Name (DER) as RFC 4514 text, most specific RDN first, escaped so that it is one safe line; at most
  * CS_NAME_TEXT_MAX bytes. "" for the empty name. */
 bool cs_name_add(cs_buf *b, cs_view name);

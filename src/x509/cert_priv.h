@@ -91,11 +91,6 @@ static inline cs_cert_more *cs_cert_more_of(const cs_cert *c) {
     return (cs_cert_more *)c->more;
 }
 
-/* As cs_cert_decode, but a certificate that has the outer form (three parts, all octets used) is decoded with its
- * flaws noted instead of refused: a verdict then names them. CS_REFUSED/certificate-malformed otherwise. */
-CS_MUST_USE cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err);
-/* As cs_certs_read, by cs_cert_decode_noting. */
-CS_MUST_USE cs_status cs_certs_read_noting(cs_view text, const char *what, cs_certs *bag, cs_err *err);
 /* "serialNumber: must be positive"; the detail of a refusal. */
 const char *cs_flaw_text(const cs_flaw *f, char out[CS_DETAIL_MAX]);
 static inline void cs_flaw_note(cs_flaw *f, cs_reason reason, const char *field, const char *rule) {

@@ -173,7 +173,7 @@ static void read_aki(cs_cert *c, cs_der *d) {
 static void check_subtrees(cs_cert *c, cs_view list, cs_der_fault *fault) {
     cs_cert_more *m = cs_cert_more_of(c);
     cs_der d = cs_der_of(list, fault);
-    cs_san_type type;
+    cs_san_type type = CS_SAN_OTHER;
     cs_view v;
     if (d.left == 0) cs_der_bad(&d, "an empty list of subtrees");
     while (cs_der_more(&d)) {

@@ -38,9 +38,9 @@ static void renders_what_prometheus_reads(void **state) {
         text,
         "countersign_handshake_seconds_bucket{le=\"5e-05\"} 0\ncountersign_handshake_seconds_bucket{le=\"0.0001\"} 1\n"
         "countersign_handshake_seconds_bucket{le=\"0.00025\"} 2\n"));
-    assert_non_null(
-        strstr(text, "countersign_handshake_seconds_bucket{le=\"+Inf\"} 3\ncountersign_handshake_seconds_sum "
-                     "60.000201\ncountersign_handshake_seconds_count 3\n"));
+    assert_non_null(strstr(text,
+                           "countersign_handshake_seconds_bucket{le=\"+Inf\"} 3\ncountersign_handshake_seconds_sum "
+                           "60.000201\ncountersign_handshake_seconds_count 3\n"));
 }
 
 static void labels_out_of_range_stay_in_their_family(void **state) {
