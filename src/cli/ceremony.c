@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,12 +25,6 @@ typedef struct made_ca {
 static void made_ca_free(made_ca *m) {
     cs_key_free(m->key);
     cs_cert_free(m->cert);
-}
-
-bool ceremony_done(const char *state) {
-    char path[FILES_PATH_MAX];
-    cs_err err;
-    return files_join(state, "ca/ca.json", path, &err) == CS_OK && files_exists(path);
 }
 
 /* ---- certificates ---- */
@@ -152,6 +147,48 @@ static cs_status make_all(const ceremony_ask *ask, const char *dir, cs_err *err)
     return put_about(ask, dir, &root, &issuing, err);
 }
 
+/* ---- what is there ---- */
+
+static cs_status corrupt(const char *path, cs_err *err) {
+    cs_err why = *err;
+    return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s: %s (%s)", path, cs_reason_of(why.reason)->says, why.detail);
+}
+
+static cs_status check_cert(const char *dir, const char *name, cs_certs *bag, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(files_join(dir, name, path, err));
+    if (files_read(path, CS_PEM_FILE_MAX, &text, err) != CS_OK) return corrupt(path, err);
+    if (cs_certs_read(cs_buf_view(&text), path, bag, err) != CS_OK) return corrupt(path, err);
+    return CS_OK;
+}
+
+/* The key is the signer's to read: here only whether there is something. */
+static cs_status check_there(const char *dir, const char *name, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    struct stat st;
+    TRY(files_join(dir, name, path, err));
+    if (stat(path, &st) == 0 && st.st_size > 0) return CS_OK;
+    return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s is missing or empty", path);
+}
+
+cs_status ceremony_check(const char *state, cs_err *err) {
+    static const char *const needed[] = {"ca.json", "issuing.key", "root.crl"};
+    char dir[FILES_PATH_MAX];
+    struct stat st;
+    CS_SCOPED(cs_certs) root = {NULL, 0};
+    CS_SCOPED(cs_certs) issuing = {NULL, 0};
+    TRY(files_join(state, "ca", dir, err));
+    if (stat(dir, &st) != 0 && errno == EACCES) return cs_fail_errno(err, errno, CS_R_FILE_UNREADABLE, "%s", dir);
+    if (!files_exists(dir)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", state);
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) TRY(check_there(dir, needed[i], err));
+    TRY(check_cert(dir, "root.crt", &root, err));
+    TRY(check_cert(dir, "issuing.crt", &issuing, err));
+    if (!cs_view_eq(issuing.at[0]->akid, root.at[0]->skid))
+        return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s/issuing.crt was not issued by root.crt beside it", dir);
+    return CS_OK;
+}
+
 /* ---- the whole ---- */
 
 static cs_status make_and_rename(const ceremony_ask *ask, cs_err *err) {
@@ -172,9 +209,9 @@ static cs_status make_and_rename(const ceremony_ask *ask, cs_err *err) {
     return s;
 }
 
-static cs_status refuse_existing(const ceremony_ask *ask, cs_err *err) {
+cs_status ceremony_refuse(const char *state, cs_err *err) {
     char path[FILES_PATH_MAX];
-    TRY(files_join(ask->state, "ca", path, err));
+    TRY(files_join(state, "ca", path, err));
     if (!files_exists(path)) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_STATE_EXISTS, "%s", path);
 }
@@ -186,11 +223,11 @@ cs_status ceremony_run(const ceremony_ask *ask, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_PASSPHRASE_TOO_SHORT, "%zu characters, at least %d", ask->passphrase->n,
                        CS_PASSPHRASE_MIN);
     cs_process_guard();
-    TRY(refuse_existing(ask, err));
+    TRY(ceremony_refuse(ask->state, err));
     TRY(files_mkdir_private(ask->state, err));
     TRY(files_join(ask->state, ".init.lock", lock, err));
     TRY(files_lock(lock, LOCK_WAIT_MS, "another countersign init", &held, err));
-    cs_status s = refuse_existing(ask, err);
+    cs_status s = ceremony_refuse(ask->state, err);
     if (s == CS_OK) s = files_remove_leftovers(ask->state, "ca.tmp-", err);
     if (s == CS_OK) s = make_and_rename(ask, err);
     (void)close(held);

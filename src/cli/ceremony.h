@@ -27,7 +27,11 @@ CS_MUST_USE cs_status ceremony_run(const ceremony_ask *ask, cs_err *err);
 /* The same in a child process, for a caller that lives on. */
 CS_MUST_USE cs_status ceremony_apart(const ceremony_ask *ask, cs_err *err);
 
-/* Is there an authority in that folder? */
-bool ceremony_done(const char *state);
+/* state-exists when there is an authority, whole or not: asked before a passphrase is. */
+CS_MUST_USE cs_status ceremony_refuse(const char *state, cs_err *err);
+
+/* Is there an authority in that folder, with all that its processes need? state-missing when there is none at all;
+ * state-corrupt naming the file that is missing, empty or no certificate of it (the root's key may be elsewhere). */
+CS_MUST_USE cs_status ceremony_check(const char *state, cs_err *err);
 
 #endif

@@ -75,7 +75,7 @@ static cs_status run(const init_said *said, const char *organization, conf **ret
     if (over.trust_domain == NULL) over.trust_domain = domain_of(organization);
     TRY(conf_load(&over, ret_conf, err));
     const conf *c = *ret_conf;
-    if (ceremony_done(c->state)) return cs_fail(err, CS_REFUSED, CS_R_STATE_EXISTS, "%s/ca", c->state);
+    TRY(ceremony_refuse(c->state, err));
     TRY(find_passphrase(said, &passphrase, err));
     ask->state = c->state;
     ask->organization = organization;

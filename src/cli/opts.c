@@ -101,6 +101,9 @@ static bool one_option(const cli_use *use, int val, char **argv, int at, int *re
         return false;
     }
     const cli_opt *o = option_of(use, val == ':' ? optopt : val);
+    /* "--out --state X": a value was forgotten; --out=--x says that it is meant */
+    if (o != NULL && takes_value(o) && val != ':' && optarg == argv[optind - 1] && strncmp(optarg, "--", 2) == 0)
+        val = ':';
     if (val == ':')
         *ret_exit = cli_usage(use->name, "--%s needs a value: %s", o != NULL ? o->name : "?", o != NULL ? o->arg : "?");
     else if (o == NULL)

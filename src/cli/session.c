@@ -39,7 +39,7 @@ static cs_status find_or_lock(session *s, const conf *c, const conf_overrides *s
 }
 
 cs_status session_open(const conf *c, const conf_overrides *said, session **ret, cs_err *err) {
-    if (!ceremony_done(c->state)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
+    TRY(ceremony_check(c->state, err));
     __attribute__((cleanup(session_auto_))) session *s = calloc(1, sizeof *s);
     if (s == NULL) return CS_NOMEM_ERR(err);
     TRY(find_or_lock(s, c, said, err));

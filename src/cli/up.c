@@ -175,7 +175,9 @@ static bool page_needed(const conf *c) {
 static cs_status run_locked(up_said *said, const conf *c, procs *p, cs_err *err) {
     TRY(files_dir_writable(c->state, err));
     TRY(check_ports(c, err));
-    said->first = !ceremony_done(c->state);
+    cs_status there = ceremony_check(c->state, err);
+    said->first = there != CS_OK && err->reason == CS_R_STATE_MISSING;
+    if (there != CS_OK && !said->first) return there;
     if (said->first) TRY(first_ceremony(c, err));
     TRY(procs_listen(p, true, err));
     if (!page_needed(c) && p->listener[SOCKET_PAGE] >= 0) {

@@ -92,6 +92,10 @@ cs_status files_read_private(const char *path, size_t max, cs_buf *b, cs_err *er
     return read_file(path, max, true, b, err);
 }
 
+cs_status files_read_stdin(size_t max, cs_buf *b, cs_err *err) {
+    return read_all(STDIN_FILENO, "standard input", max, b, err);
+}
+
 /* ---- writing ---- */
 
 /* The folder of path into dir: "." when it has none. */

@@ -22,6 +22,9 @@ CS_MUST_USE cs_status files_read_input(size_t max, cs_buf *b, cs_err *err);
  * it. b should be a cs_buf_secret. */
 CS_MUST_USE cs_status files_read_private(const char *path, size_t max, cs_buf *b, cs_err *err);
 
+/* Standard input to its end, whatever it is (a pipe, a file, a terminal); named so in errors. */
+CS_MUST_USE cs_status files_read_stdin(size_t max, cs_buf *b, cs_err *err);
+
 typedef enum files_how {
     FILES_NEW,    /* file-exists when something is there already */
     FILES_REPLACE /* what was there is replaced in one step */
