@@ -76,7 +76,8 @@ static bool is_anchor(const cs_anchors *anchors, const cs_cert *c) {
 
 static bool pool_has(const cs_run *run, const cs_cert *c) {
     for (size_t i = 0; i < run->pool_n; i++) {
-        if (memcmp(run->pool[i].cert->sha256, c->sha256, sizeof c->sha256) == 0) return true;
+        const cs_cert *held = run->pool[i].cert; /* never NULL below pool_n */
+        if (held && memcmp(held->sha256, c->sha256, sizeof c->sha256) == 0) return true;
     }
     return false;
 }
