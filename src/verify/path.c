@@ -21,7 +21,7 @@ typedef struct search {
 } search;
 
 static void note(search *s, int rank, const cs_refusal *r) {
-    if (rank <= s->rank) return;
+    if (rank < s->rank || (rank == s->rank && (rank == R_COMPLETE || s->path.n <= s->best.n))) return;
     s->rank = rank;
     s->best = s->path;
     s->why = *r;
@@ -84,7 +84,9 @@ static bool try_candidate(search *s, const cs_candidate *c) {
         const cs_cert_more *m = cs_cert_more_of(child);
         const cs_cert_more *im = cs_cert_more_of(c->cert);
         if (s->run->spent) return false;
-        if (m->alg.flaw.reason != CS_R_NONE)
+        if (m->flaw_any.reason != CS_R_NONE)
+            cs_refuse_flaw(&r, &m->flaw_any, depth);
+        else if (m->alg.flaw.reason != CS_R_NONE)
             cs_refuse_flaw(&r, &m->alg.flaw, depth);
         else if (im->flaw_key.reason != CS_R_NONE)
             cs_refuse_flaw(&r, &im->flaw_key, depth + 1);

@@ -228,6 +228,8 @@ static void note_revoked(inquiry *q, const cs_crl_entry *e) {
 }
 
 static void consider(inquiry *q, const point *p, const cs_crl *crl) {
+    bool own = same_name(crl->issuer, crl->issuer_hash, q->cert->issuer, cs_cert_more_of(q->cert)->issuer_hash);
+    if (own && crl->flaw.reason != CS_R_NONE) (void)has_no_flaw(q, crl); /* its scope is not to be relied on */
     if (crl->is_delta || !in_scope(q, p, crl)) return;
     unsigned mask = p->reasons & (crl->idp.has_reasons ? crl->idp.reasons : CS_REASONS_ALL); /* (d) */
     bool usable = has_no_flaw(q, crl);

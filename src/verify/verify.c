@@ -110,12 +110,12 @@ static cs_status run_begin(cs_run *run, const cs_anchors *anchors, const cs_cert
     if (!run->pool) return CS_NOMEM_ERR(err);
     for (size_t i = 0; i < anchors->certs.n; i++) {
         const cs_cert *c = anchors->certs.at[i];
-        if (cs_cert_more_of(c)->broken) continue;
+        if (c->spki.n == 0) continue; /* broken before its key */
         run->pool[run->pool_n++] = (cs_candidate){c, true, cs_issuer_healthy(c, want), true};
     }
     for (size_t i = 0; extra && i < extra->n; i++) {
         const cs_cert *c = extra->at[i];
-        if (cs_cert_more_of(c)->broken || is_anchor(anchors, c) || pool_has(run, c)) continue;
+        if (c->spki.n == 0 || is_anchor(anchors, c) || pool_has(run, c)) continue;
         run->pool[run->pool_n++] = (cs_candidate){c, false, cs_issuer_healthy(c, want), false};
     }
     if (run->pool_n) qsort(run->pool, run->pool_n, sizeof run->pool[0], by_subject_anchors_first);
@@ -190,14 +190,10 @@ cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_cer
     cs_refusal r = {.reason = CS_R_NONE, .depth = -1};
     ret->named = want->name_count > 0;
     const cs_cert_more *m = cs_cert_more_of(leaf);
-    if (m->broken) {
-        cs_refuse_flaw(&r, &m->flaw_any, 0);
-        return answer(ret, &path, &r, err);
-    }
-    if (!anchors || anchors->certs.n == 0) {
-        cs_refuse(&r, CS_R_NO_TRUST_ANCHOR, -1, "no certificate is trusted");
-        return answer(ret, &path, &r, err);
-    }
+    if (!anchors || anchors->certs.n == 0) cs_refuse(&r, CS_R_NO_TRUST_ANCHOR, -1, "no certificate is trusted");
+    if (m->flaw_any.reason != CS_R_NONE) cs_refuse_flaw(&r, &m->flaw_any, 0); /* no path mends these two */
+    if (cs_is_strict(want) && m->flaw_strict.reason != CS_R_NONE) cs_refuse_flaw(&r, &m->flaw_strict, 0);
+    if (r.reason != CS_R_NONE) return answer(ret, &path, &r, err);
     cs_run run;
     memset(&run, 0, offsetof(cs_run, memo));
     memset((char *)&run + offsetof(cs_run, memo_n), 0, sizeof run - offsetof(cs_run, memo_n));

@@ -148,8 +148,6 @@ static void read_tbs(cs_cert *c, cs_view tbs_in, cs_view outer_alg, cs_der_fault
 static void check_across(cs_cert *c) {
     cs_cert_more *m = cs_cert_more_of(c);
     cs_flaw *strict = &m->flaw_strict;
-    m->issuer_hash = cs_name_hash(c->issuer);
-    m->subject_hash = cs_name_hash(c->subject);
     m->self_issued = m->issuer_hash == m->subject_hash && cs_name_eq(c->issuer, c->subject);
     if (c->not_before > c->not_after)
         cs_flaw_note(strict, CS_R_CERTIFICATE_MALFORMED, "validity", "ends before it begins");
@@ -198,6 +196,8 @@ cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
     m->sig = cs_der_bits_of(&s, sig, NULL);
     flaw_from_fault(m, &fault);
     SHA256(c->spki.p, c->spki.n, c->spki_sha256);
+    m->issuer_hash = cs_name_hash(c->issuer);
+    m->subject_hash = cs_name_hash(c->subject);
     if (!m->broken) check_across(c);
     *ret = c;
     return CS_OK;
