@@ -119,7 +119,7 @@ static cs_status add_sockets(filter f, bool inet, cs_err *err) {
         if (family == AF_UNIX) continue;
         /* netlink is how the resolver learns which address families the machine has */
         if (inet && (family == AF_INET || family == AF_INET6 || family == AF_NETLINK)) continue;
-        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family, 0));
     }
     return rc != 0 ? rule_failed(rc, "socket", err) : CS_OK;
 }
