@@ -71,8 +71,8 @@ static void outside_text_stays_in_its_line(void **state) {
         "\xc2\x85nel",
         "\xe2\x80\xaeltr",
         "\xe2\x81\xa6iso",
-        "\xef\xbb\xbf"
-        "bom",
+        ("\xef\xbb\xbf"
+         "bom"),
         "\xff\xfe bad",
         "\xc3",
         "a=b",
