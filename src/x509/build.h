@@ -91,4 +91,8 @@ CS_MUST_USE cs_status cs_signed_wrap(cs_view tbs, cs_view algorithm, cs_view sig
  * put it when issuer is the key's certificate. */
 CS_MUST_USE cs_status cs_signed_make(const cs_key *key, cs_view tbs, cs_buf *b, cs_err *err);
 
+/* Is `der` (a Certificate or CRL) exactly tbs, signed by issuer with cs_key_algorithm of its key? What an authority
+ * asks of its signer's answer. signature-invalid naming the part. */
+CS_MUST_USE cs_status cs_signed_check(cs_view der, cs_view tbs, const cs_cert *issuer, cs_err *err);
+
 #endif

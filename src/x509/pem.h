@@ -13,4 +13,8 @@ static inline bool cs_pem_add_cert(cs_buf *b, const cs_cert *c) {
     return cs_pem_add(b, CS_PEM_CERT, c->der);
 }
 
+/* The first block of that label in a PEM text, or the text itself when it is DER already, appended to b. `what` names
+ * the source. file-empty, file-malformed; file-wrong-type when it holds no such block. */
+CS_MUST_USE cs_status cs_pem_to_der(cs_view text, const char *label, const char *what, cs_buf *b, cs_err *err);
+
 #endif

@@ -1,0 +1,177 @@
+#include "authority/authority.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "authority/authority_priv.h"
+#include "base/json.h"
+#include "io/files.h"
+#include "report/log.h"
+#include "x509/pem.h"
+
+cs_time authority_now(const authority *a) {
+    return cs_now(a->clock);
+}
+cs_time authority_started(const authority *a) {
+    return a->started;
+}
+const cs_cert *authority_issuing(const authority *a) {
+    return a->issuing;
+}
+const cs_cert *authority_root(const authority *a) {
+    return a->root;
+}
+
+cs_view authority_der(const authority *a, authority_file which) {
+    if (which == AUTHORITY_ROOT) return a->root->der;
+    if (which == AUTHORITY_ISSUING) return a->issuing->der;
+    return cs_buf_view(&a->root_crl);
+}
+
+cs_status audit(authority *a, store *st, const char *event, const char *by, const store_cert *about, const char *more,
+                cs_err *err) {
+    CS_SCOPED(cs_buf) b = cs_buf_of(8192);
+    cs_json j = cs_json_to(&b);
+    cs_json_object(&j, NULL);
+    cs_json_time(&j, "at", cs_now(a->clock));
+    cs_json_str(&j, "event", event);
+    cs_json_str(&j, "by", by != NULL ? by : "unknown");
+    if (about != NULL) {
+        cs_json_str(&j, "serial", about->serial);
+        cs_json_str(&j, "kind", cs_kind_name(about->kind));
+        cs_json_str(&j, "name", about->name);
+    }
+    if (more != NULL) cs_json_str(&j, "detail", more);
+    cs_json_object_end(&j);
+    TRY(cs_buf_ok(&b, "an audit record", err));
+    return store_audit_add(st, cs_now(a->clock), cs_buf_view(&b), err);
+}
+
+cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err) {
+    (void)pthread_mutex_lock(&a->read_lock);
+    cs_status status = reading(cls, a->reader, err);
+    (void)pthread_mutex_unlock(&a->read_lock);
+    return status;
+}
+
+static cs_status read_cert(const conf *c, const char *below, cs_cert **ret, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    CS_SCOPED(cs_buf) b = cs_buf_of(CS_CERT_MAX);
+    cs_certs bag = {0};
+    TRY(conf_path(c, below, path, err));
+    TRY(files_read(path, CS_CERT_MAX, &b, err));
+    cs_status status = cs_certs_read(cs_buf_view(&b), path, &bag, err);
+    if (status == CS_OK) *ret = cs_cert_ref(bag.at[0]);
+    cs_certs_free(&bag);
+    return status;
+}
+
+/* The root's own CRL was signed once and for all when the CA was made; PEM or DER, or missing. */
+static cs_status read_root_crl(authority *a, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    a->root_crl = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(conf_path(a->conf, "ca/root.crl", path, err));
+    if (!files_exists(path)) return CS_OK;
+    CS_SCOPED(cs_buf) b = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(files_read(path, CS_PEM_FILE_MAX, &b, err));
+    return cs_pem_to_der(cs_buf_view(&b), CS_PEM_CRL, path, &a->root_crl, err);
+}
+
+static cs_status read_ca(authority *a, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    TRY(conf_path(a->conf, "ca/issuing.crt", path, err));
+    if (!files_exists(path)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", a->conf->state);
+    TRY(read_cert(a->conf, "ca/root.crt", &a->root, err));
+    TRY(read_cert(a->conf, "ca/issuing.crt", &a->issuing, err));
+    (void)snprintf(a->crl_url, sizeof a->crl_url, "%s/crl/issuing.crl", a->conf->public_url);
+    (void)snprintf(a->ca_url, sizeof a->ca_url, "%s/ca/issuing.crt", a->conf->public_url);
+    return read_root_crl(a, err);
+}
+
+/* What a process that died left behind: intents that may have been signed. */
+static cs_status settle(authority *a, cs_err *err) {
+    size_t n = 0;
+    char count[32];
+    TRY(store_begin(a->store, err));
+    cs_status status = store_intents_abandon(a->store, cs_now(a->clock), &n, err);
+    (void)snprintf(count, sizeof count, "%zu", n);
+    if (status == CS_OK && n > 0) status = audit(a, a->store, "intents-abandoned", "start", NULL, count, err);
+    if (status != CS_OK) {
+        store_rollback(a->store);
+        return status;
+    }
+    TRY(store_commit(a->store, err));
+    if (n == 0) return CS_OK;
+    log_event e = log_begin(LOG_WARN, "intents-abandoned");
+    log_int(&e, "count", (int64_t)n);
+    log_end(&e);
+    a->crl_due = true;
+    return CS_OK;
+}
+
+static cs_status open_store(authority *a, cs_err *err) {
+    char dir[CONF_PATH_MAX], lock[CONF_PATH_MAX], db[CONF_PATH_MAX];
+    TRY(conf_path(a->conf, "authority", dir, err));
+    TRY(conf_path(a->conf, "authority/lock", lock, err));
+    TRY(conf_path(a->conf, "authority/store.db", db, err));
+    TRY(files_mkdir_private(dir, err));
+    TRY(files_lock(lock, 2000, "the authority's store", &a->lock_fd, err));
+    TRY(store_open(db, &a->store, err));
+    TRY(store_open(db, &a->reader, err));
+    TRY(settle(a, err));
+    return crl_load(a, err);
+}
+
+static void init_locks(authority *a) {
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&a->queue_lock, NULL);
+    (void)pthread_mutex_init(&a->read_lock, NULL);
+    (void)pthread_mutex_init(&a->crl_lock, NULL);
+    (void)pthread_cond_init(&a->queue_grew, &monotonic);
+    (void)pthread_cond_init(&a->job_done, NULL);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *err) {
+    CS_AUTO(authority) a = calloc(1, sizeof *a);
+    if (a == NULL) return CS_NOMEM_ERR(err);
+    a->conf = setup->conf;
+    a->clock = setup->clock;
+    a->rng = setup->rng;
+    a->started = cs_mono(setup->clock);
+    a->lock_fd = a->signer.fd = -1;
+    init_locks(a);
+    a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    TRY(read_ca(a, err));
+    a->signer.path = setup->signer_path;
+    a->signer.ca = a->issuing;
+    signer_link_close(&a->signer);
+    TRY(open_store(a, err));
+    if (pthread_create(&a->writer, NULL, authority_writer, a) != 0) return CS_NOMEM_ERR(err);
+    a->writer_runs = true;
+    *ret = CS_TAKE(a);
+    return CS_OK;
+}
+
+void authority_free(authority *a) {
+    if (a == NULL) return;
+    (void)pthread_mutex_lock(&a->queue_lock);
+    a->stopping = true;
+    (void)pthread_cond_broadcast(&a->queue_grew);
+    (void)pthread_mutex_unlock(&a->queue_lock);
+    if (a->writer_runs) (void)pthread_join(a->writer, NULL);
+    signer_link_close(&a->signer);
+    store_free(a->store);
+    store_free(a->reader);
+    authority_blob_free(a->crl);
+    cs_cert_free(a->root);
+    cs_cert_free(a->issuing);
+    cs_buf_free(&a->root_crl);
+    if (a->lock_fd >= 0) (void)close(a->lock_fd);
+    if (a->feed_event >= 0) (void)close(a->feed_event);
+    free(a);
+}

@@ -1,0 +1,97 @@
+/* authority/authority.h - the CA's service: issues, revokes, publishes; records everything before and after.
+ * Owner: the authority process. Any thread may call; changes pass through one writer thread, in batches that share one
+ * sync of the disk, and a call returns when its change is durable. Holds no key: the signer does. */
+#ifndef CS_AUTHORITY_AUTHORITY_H
+#define CS_AUTHORITY_AUTHORITY_H
+
+#include "base/rng.h"
+#include "conf/conf.h"
+#include "store/store.h"
+#include "x509/csr.h"
+
+typedef struct authority authority;
+
+typedef struct authority_setup {
+    const conf *conf; /* borrowed until authority_free */
+    const char *signer_path;
+    const cs_clock *clock;
+    const cs_rng *rng;
+} authority_setup;
+
+/* Locks the state folder, opens the store, reads STATE/ca, settles what a killed process left, starts the writer.
+ * state-missing, state-busy, and the store's reasons. */
+CS_MUST_USE cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *err);
+void authority_free(authority *a); /* finishes what was accepted */
+CS_AUTO_DEFINE(authority)
+
+/* ---- issuing ---- */
+enum { ISSUE_NAMES_MAX = CS_ISSUE_SAN_MAX };
+typedef struct issue_ask {
+    cs_kind kind;
+    cs_view name;
+    cs_view csr; /* PEM or DER */
+    struct {
+        cs_san_type type; /* CS_SAN_DNS, CS_SAN_IP, CS_SAN_EMAIL */
+        cs_view text;
+    } names[ISSUE_NAMES_MAX]; /* beside the identity's own */
+    size_t name_count;
+    cs_time lifetime; /* 0: the profile's */
+    cs_view idempotency_key;
+    const char *asked_by; /* for the audit */
+} issue_ask;
+/* *ret_leaf: a reference of the caller's. csr-*, name-*, key-*, profile-violated, idempotency-conflict,
+ * signer-unreachable, clock-suspect, store-failed, disk-full. */
+CS_MUST_USE cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err);
+
+/* ---- revoking ---- */
+typedef struct revoke_answer {
+    struct {
+        char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
+        cs_kind kind;
+    } at[256];
+    size_t n;
+    uint64_t sequence; /* of the feed */
+} revoke_answer;
+/* who: a serial (hex) or an identity's name, which stands for all its valid certificates. reason: CRLReason.
+ * certificate-unknown, already-revoked. Gateways are told when it returns; a CRL follows at once. */
+CS_MUST_USE cs_status authority_revoke(authority *a, cs_view who, int reason, const char *asked_by, revoke_answer *ret,
+                                       cs_err *err);
+CS_MUST_USE cs_status authority_release(authority *a, cs_view who, const char *asked_by, revoke_answer *ret,
+                                        cs_err *err);
+
+/* ---- publishing ---- */
+/* Bytes that many may hold: immutable, counted. */
+typedef struct authority_blob {
+    int refs;
+    cs_time modified;
+    uint8_t sha256[32];
+    store_crl crl; /* of a CRL: number, times, entries; der is bytes */
+    size_t n;
+    uint8_t bytes[];
+} authority_blob;
+void authority_blob_free(authority_blob *b);
+CS_AUTO_DEFINE(authority_blob)
+/* The newest CRL of the issuing CA; a reference. state-missing before the first. */
+CS_MUST_USE cs_status authority_crl(authority *a, authority_blob **ret, cs_err *err);
+/* Makes and publishes one now. */
+CS_MUST_USE cs_status authority_crl_publish(authority *a, const char *asked_by, cs_err *err);
+typedef enum authority_file { AUTHORITY_ROOT, AUTHORITY_ISSUING, AUTHORITY_ROOT_CRL } authority_file;
+/* DER; static for the authority's life. n == 0: there is none. */
+cs_view authority_der(const authority *a, authority_file which);
+const cs_cert *authority_issuing(const authority *a);
+const cs_cert *authority_root(const authority *a);
+
+/* ---- looking ---- */
+/* A reading connection for the time of the call; other readers wait. */
+typedef cs_status authority_reading(void *cls, store *st, cs_err *err);
+CS_MUST_USE cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err);
+/* CS_OK when the signer answered its last request or answers now. */
+CS_MUST_USE cs_status authority_signer_check(authority *a, cs_err *err);
+cs_time authority_now(const authority *a);
+cs_time authority_started(const authority *a); /* monotonic */
+
+/* ---- the feed ---- */
+/* Serves gateways on the listener until stop_fd is readable; runs in a thread of its own. */
+void authority_feed_serve(authority *a, int listen_fd, int stop_fd);
+
+#endif

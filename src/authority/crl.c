@@ -1,0 +1,140 @@
+/* CRLs: intent with its number, built from the store, signed, stored, shown. */
+#include <stdlib.h>
+
+#include "authority/authority_priv.h"
+#include "base/fault.h"
+#include "x509/build.h"
+#include "x509/digest.h"
+
+#define RETRY_AFTER (5 * CS_SEC) /* a CRL that could not be made */
+
+void authority_blob_free(authority_blob *b) {
+    if (b != NULL && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0) free(b);
+}
+
+static cs_status blob_new(const store_crl *crl, authority_blob **ret, cs_err *err) {
+    authority_blob *b = malloc(sizeof *b + crl->der.n);
+    if (b == NULL) return CS_NOMEM_ERR(err);
+    *b = (authority_blob){.refs = 1, .modified = crl->this_update, .crl = *crl, .n = crl->der.n};
+    memcpy(b->bytes, crl->der.p, crl->der.n);
+    b->crl.der = cs_view_of(b->bytes, b->n);
+    cs_status status = cs_sha256(b->crl.der, b->sha256, err);
+    if (status != CS_OK) {
+        free(b);
+        return status;
+    }
+    *ret = b;
+    return CS_OK;
+}
+
+static void show(authority *a, authority_blob *take) {
+    (void)pthread_mutex_lock(&a->crl_lock);
+    authority_blob *old = a->crl;
+    a->crl = take;
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    authority_blob_free(old);
+}
+
+cs_status authority_crl(authority *a, authority_blob **ret, cs_err *err) {
+    (void)pthread_mutex_lock(&a->crl_lock);
+    *ret = a->crl;
+    if (*ret != NULL) (void)__atomic_add_fetch(&(*ret)->refs, 1, __ATOMIC_ACQ_REL);
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    if (*ret == NULL) return cs_fail(err, CS_FAILED, CS_R_STATE_MISSING, "no CRL was published yet");
+    return CS_OK;
+}
+
+cs_status crl_load(authority *a, cs_err *err) {
+    store_crl crl;
+    authority_blob *b = NULL;
+    cs_status status = store_crl_last(a->store, &crl, err);
+    if (status != CS_OK) return err->reason == CS_R_STATE_MISSING ? CS_OK : status;
+    TRY(blob_new(&crl, &b, err));
+    uint64_t last = 0;
+    show(a, b);
+    TRY(store_feed_last(a->store, &last, err));
+    if (last > b->crl.feed_sequence) a->crl_due = true; /* it was revoked, and then the power went */
+    return CS_OK;
+}
+
+typedef struct building {
+    cs_crl_builder builder;
+    const cs_cert *issuer;
+} building;
+
+static cs_status add_entry(void *cls, const store_revocation *r, cs_err *err) {
+    building *b = cls;
+    if (!cs_view_eq(r->issuer, cs_view_of(b->issuer->spki_sha256, 32))) return CS_OK; /* of a CA before this one */
+    return cs_crl_add(&b->builder, r->serial, r->at, r->reason, err);
+}
+
+static cs_status build(authority *a, store_crl *crl, cs_buf *tbs, cs_err *err) {
+    building b = {.issuer = a->issuing};
+    /* An entry stays until it has been on a CRL made after the certificate's end (RFC 5280 3.3). */
+    cs_time since = crl->this_update - a->conf->crl_lifetime;
+    TRY(cs_crl_begin(&b.builder, a->issuing, crl->number, crl->this_update, crl->next_update, tbs, err));
+    TRY(store_revoked(a->store, since, add_entry, &b, err));
+    TRY(cs_crl_end(&b.builder, err));
+    crl->entries = b.builder.entries;
+    return CS_OK;
+}
+
+static cs_status sign_and_publish(authority *a, store_crl *crl, cs_view tbs, const char *asked_by, cs_err *err) {
+    signer_link_ask_crl(&a->signer, tbs);
+    TRY(signer_link_send(&a->signer, err));
+    TRY(signer_link_next(&a->signer, &crl->der, err));
+    TRY(cs_signed_check(crl->der, tbs, a->issuing, err));
+    CS_FAULT("authority.crl.after-sign", err);
+    TRY(store_begin(a->store, err));
+    cs_status status = store_crl_publish(a->store, crl, err);
+    if (status == CS_OK) status = audit(a, a->store, "crl-published", asked_by, NULL, NULL, err);
+    if (status != CS_OK) {
+        store_rollback(a->store);
+        return status;
+    }
+    TRY(store_commit(a->store, err));
+    authority_blob *b = NULL;
+    TRY(blob_new(crl, &b, err));
+    show(a, b);
+    return CS_OK;
+}
+
+static cs_status make(authority *a, const char *asked_by, cs_err *err) {
+    store_crl crl = {0};
+    CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX - 1024);
+    TRY(signer_link_up(&a->signer, err));
+    cs_time now = cs_time_seconds(cs_now(a->clock)) * CS_SEC;
+    crl.this_update = now - CS_CRL_BACKDATE;
+    crl.next_update = now + a->conf->crl_lifetime;
+    if (crl.next_update > a->issuing->not_after) crl.next_update = a->issuing->not_after;
+    TRY(store_begin(a->store, err));
+    cs_status status = store_crl_intend(a->store, a->signer.crl_number + 1, &crl, err);
+    if (status != CS_OK) {
+        store_rollback(a->store);
+        return status;
+    }
+    TRY(store_commit(a->store, err));
+    CS_FAULT("authority.crl.after-intent", err);
+    TRY(build(a, &crl, &tbs, err));
+    return sign_and_publish(a, &crl, cs_buf_view(&tbs), asked_by, err);
+}
+
+void crl_make(authority *a, const char *asked_by, cs_err *err) {
+    if (make(a, asked_by, err) == CS_OK) {
+        *err = authority_no_error();
+        a->crl_due = false;
+        a->crl_again = 0;
+        return;
+    }
+    a->crl_again = cs_mono(a->clock) + RETRY_AFTER;
+}
+
+cs_time crl_next(authority *a) {
+    cs_time mono = cs_mono(a->clock);
+    if (a->crl_due || a->crl == NULL) return a->crl_again > mono ? a->crl_again : mono;
+    cs_time due = a->crl->crl.this_update + CS_CRL_BACKDATE + a->conf->crl_interval; /* wall clock */
+    cs_time wait = due - cs_now(a->clock);
+    if (wait < 0) wait = 0;
+    cs_time at = mono + wait;
+    return a->crl_again > at ? a->crl_again : at;
+}

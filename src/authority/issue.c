@@ -1,0 +1,264 @@
+/* Issuing: asked, checked and built in the asker's thread; recorded, signed, recorded again in the writer's. */
+#include <stdio.h>
+
+#include "authority/authority_priv.h"
+#include "base/fault.h"
+#include "base/text.h"
+#include "x509/build.h"
+#include "x509/digest.h"
+
+/* What the asker's thread makes of the question. */
+typedef struct wanted {
+    cs_identity who;
+    cs_csr *csr;
+    cs_san sans[ISSUE_NAMES_MAX];
+    uint8_t values[ISSUE_NAMES_MAX][CS_IDENTITY_NAME_MAX + 1];
+    size_t san_count;
+} wanted;
+
+static void wanted_free(wanted *w) {
+    cs_csr_free(w->csr);
+}
+
+/* Is the name that the request carries among those that were asked for? */
+static bool was_asked_for(const wanted *w, const cs_san *san) {
+    for (size_t i = 0; i < w->san_count; i++)
+        if (w->sans[i].type == san->type && cs_view_eq_nocase(w->sans[i].value, san->value)) return true;
+    return false;
+}
+
+/* A request may not carry names beyond those asked for: whoever made it may be another than who asks. */
+static cs_status check_request_names(const wanted *w, const conf *c, cs_err *err) {
+    uint8_t own[CS_IDENTITY_NAME_MAX + 1];
+    cs_san self = {0};
+    CS_SCOPED(cs_buf) uri = cs_buf_of(1024);
+    cs_err ignored;
+    if (w->who.kind == CS_KIND_DEVICE) {
+        TRY(cs_device_uri(&uri, c->trust_domain, w->who.name, err));
+        self = (cs_san){CS_SAN_URI, cs_buf_view(&uri)};
+    } else if (w->who.kind == CS_KIND_USER) {
+        TRY(cs_san_make(CS_SAN_EMAIL, cs_view_str(w->who.name), own, &self, err));
+    } else if (cs_san_make(CS_SAN_IP, cs_view_str(w->who.name), own, &self, &ignored) != CS_OK) {
+        TRY(cs_san_make(CS_SAN_DNS, cs_view_str(w->who.name), own, &self, err));
+    }
+    for (size_t i = 0; i < w->csr->san_count; i++) {
+        const cs_san *san = &w->csr->sans[i];
+        if (san->type == self.type && cs_view_eq_nocase(san->value, self.value)) continue;
+        if (was_asked_for(w, san)) continue;
+        CS_SCOPED(cs_buf) text = cs_buf_of(1024);
+        (void)cs_san_add(&text, san);
+        const char *name = cs_buf_cstr(&text);
+        return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request carries %s, which was not asked for",
+                       name != NULL ? name : "a name");
+    }
+    return CS_OK;
+}
+
+static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_err *err) {
+    if (ask->kind == CS_KIND_OTHER) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind");
+    TRY(cs_identity_make(ask->kind, ask->name, &w->who, err));
+    TRY(cs_csr_read(ask->csr, "csr", &w->csr, err));
+    TRY(cs_csr_refuse_ca(w->csr, err));
+    if (cs_view_eq(w->csr->spki, a->issuing->spki) || cs_view_eq(w->csr->spki, a->root->spki))
+        return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for the CA's own key");
+    for (; w->san_count < ask->name_count; w->san_count++)
+        TRY(cs_san_make(ask->names[w->san_count].type, ask->names[w->san_count].text, w->values[w->san_count],
+                        &w->sans[w->san_count], err));
+    return check_request_names(w, a->conf, err);
+}
+
+/* What was asked, as a hash, so that a repeated idempotency key with another question is told apart. */
+static cs_status hash_request(const issue_ask *ask, const wanted *w, uint8_t ret[32], cs_err *err) {
+    CS_SCOPED(cs_buf) b = cs_buf_of((size_t)64 * 1024);
+    cs_buf_add_byte(&b, (uint8_t)w->who.kind);
+    cs_buf_add_vec16(&b, cs_view_str(w->who.name));
+    cs_buf_add_vec16(&b, w->csr->spki);
+    cs_buf_add_u64(&b, (uint64_t)ask->lifetime);
+    for (size_t i = 0; i < w->san_count; i++) {
+        cs_buf_add_byte(&b, (uint8_t)w->sans[i].type);
+        cs_buf_add_vec16(&b, w->sans[i].value);
+    }
+    TRY(cs_buf_ok(&b, "the request", err));
+    return cs_sha256(cs_buf_view(&b), ret, err);
+}
+
+static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job *j, cs_err *err) {
+    store_cert *row = &j->row;
+    uint8_t serial[CS_SERIAL_LEN];
+    cs_time now = cs_now(a->clock);
+    cs_time lifetime = ask->lifetime > 0 ? ask->lifetime : a->conf->profiles[ask->kind].lifetime;
+    const cs_profile *profile = cs_profile_of(ask->kind);
+    cs_time limit = a->conf->profiles[ask->kind].lifetime;
+    if (limit < profile->lifetime_limit) limit = profile->lifetime_limit;
+    TRY(cs_serial_draw(a->rng, serial, err));
+    row->kind = ask->kind;
+    row->created = now;
+    (void)snprintf(row->name, sizeof row->name, "%s", w->who.name);
+    (void)cs_hex(cs_view_of(serial, sizeof serial), row->serial);
+    memcpy(row->issuer, a->issuing->spki_sha256, sizeof row->issuer);
+    memcpy(row->spki_sha256, w->csr->spki_sha256, sizeof row->spki_sha256);
+    TRY(hash_request(ask, w, row->request_sha256, err));
+    if (ask->idempotency_key.n > STORE_KEY_MAX)
+        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "idempotency_key: at most %d characters", STORE_KEY_MAX);
+    memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
+    TRY(cs_profile_validity(ask->kind, lifetime, limit, now, a->issuing, &row->not_before, &row->not_after, err));
+    const cs_profile_ask want = {.who = &w->who,
+                                 .sans = w->sans,
+                                 .san_count = w->san_count,
+                                 .spki = w->csr->spki,
+                                 .issuer = a->issuing,
+                                 .serial = cs_view_of(serial, sizeof serial),
+                                 .not_before = row->not_before,
+                                 .not_after = row->not_after,
+                                 .crl_url = a->crl_url,
+                                 .ca_url = a->ca_url,
+                                 .trust_domain = a->conf->trust_domain};
+    TRY(cs_profile_build(&want, &j->tbs, err));
+    return cs_sha256(cs_buf_view(&j->tbs), row->tbs_sha256, err);
+}
+
+/* ---- a repeated question ---- */
+typedef struct repeated {
+    const store_cert *row;
+    cs_cert *leaf;
+} repeated;
+
+static cs_status look_up(void *cls, store *st, cs_err *err) {
+    repeated *r = cls;
+    store_cert was;
+    cs_status status = store_cert_by_key(st, r->row->idempotency_key, &was, err);
+    if (status != CS_OK && err->reason == CS_R_CERTIFICATE_UNKNOWN) return CS_OK;
+    TRY(status);
+    if (memcmp(was.request_sha256, r->row->request_sha256, sizeof was.request_sha256) != 0 || was.der.n == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_IDEMPOTENCY_CONFLICT, "idempotency_key %s", was.idempotency_key);
+    return cs_cert_decode(was.der, &r->leaf, err);
+}
+
+cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err) {
+    __attribute__((cleanup(wanted_free))) wanted w = {0};
+    job j = {.type = JOB_ISSUE, .asked_by = ask->asked_by, .tbs = cs_buf_of(CS_CERT_MAX)};
+    cs_status status = understand(a, ask, &w, err);
+    if (status == CS_OK) status = build(a, ask, &w, &j, err);
+    if (status == CS_OK && j.row.idempotency_key[0] != '\0') {
+        repeated r = {.row = &j.row};
+        status = authority_read(a, look_up, &r, err);
+        if (status == CS_OK && r.leaf != NULL) {
+            cs_buf_free(&j.tbs);
+            *ret_leaf = r.leaf;
+            return CS_OK;
+        }
+    }
+    if (status == CS_OK) status = authority_submit(a, &j, err);
+    cs_buf_free(&j.tbs);
+    if (status == CS_OK) *ret_leaf = j.leaf;
+    return status;
+}
+
+/* ---- the writer's part ---- */
+
+static bool alive(const job *j) {
+    return j->err.status == CS_OK;
+}
+
+static void fail_all(job *jobs[], size_t n, const cs_err *why) {
+    for (size_t i = 0; i < n; i++)
+        if (alive(jobs[i])) jobs[i]->err = *why;
+}
+
+/* Step 1: what will be signed is on disk before the signer hears of it. */
+static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err) {
+    TRY(store_begin(a->store, err));
+    for (size_t i = 0; i < n; i++) {
+        cs_err why;
+        cs_status status = store_intent_add(a->store, &jobs[i]->row, &why);
+        if (status == CS_OK) status = audit(a, a->store, "issue-intent", jobs[i]->asked_by, &jobs[i]->row, NULL, &why);
+        if (status == CS_OK) continue;
+        jobs[i]->err = why;
+        if (status == CS_REFUSED) continue; /* this one only */
+        store_rollback(a->store);
+        *err = why;
+        return status;
+    }
+    return store_commit(a->store, err);
+}
+
+/* What the signer returned must be what it was asked for, under the CA's key, before anybody relies on it. */
+static cs_status check_signed(authority *a, job *j, cs_view der, cs_err *err) {
+    TRY(cs_signed_check(der, cs_buf_view(&j->tbs), a->issuing, err));
+    return cs_cert_decode(der, &j->leaf, err);
+}
+
+/* Step 2: all requests out, then all answers in. */
+static void sign_all(authority *a, job *jobs[], size_t n) {
+    cs_err err;
+    for (size_t i = 0; i < n; i++)
+        if (alive(jobs[i])) signer_link_ask_cert(&a->signer, jobs[i]->row.kind, cs_buf_view(&jobs[i]->tbs));
+    if (signer_link_send(&a->signer, &err) != CS_OK) {
+        fail_all(jobs, n, &err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        cs_view der;
+        if (!alive(jobs[i])) continue;
+        cs_status status = signer_link_next(&a->signer, &der, &err);
+        if (status == CS_OK) status = check_signed(a, jobs[i], der, &err);
+        if (status != CS_OK) jobs[i]->err = err;
+    }
+}
+
+/* Step 3 for one: stored; or, when it was refused, forgotten; or, when nobody knows, revoked on sight. */
+static cs_status settle(authority *a, job *j, bool *ret_lost, cs_err *err) {
+    if (j->err.status == CS_REFUSED) {
+        TRY(store_intent_drop(a->store, j->row.serial, err));
+        return audit(a, a->store, "issue-refused", j->asked_by, &j->row, cs_reason_of(j->err.reason)->name, err);
+    }
+    if (j->err.status != CS_OK) {
+        *ret_lost = true;
+        return CS_OK;
+    }
+    char subject[CS_NAME_TEXT_MAX + 1];
+    TRY(store_issued_set(a->store, j->row.serial, cs_name_text(j->leaf->subject, subject), j->leaf->sha256,
+                         j->leaf->der, err));
+    return audit(a, a->store, "issued", j->asked_by, &j->row, NULL, err);
+}
+
+static cs_status record_results(authority *a, job *jobs[], size_t n, const bool recorded[], cs_err *err) {
+    bool lost = false;
+    size_t abandoned = 0;
+    TRY(store_begin(a->store, err));
+    cs_status status = CS_OK;
+    for (size_t i = 0; status == CS_OK && i < n; i++)
+        if (recorded[i]) status = settle(a, jobs[i], &lost, err);
+    if (status == CS_OK && lost) status = store_intents_abandon(a->store, cs_now(a->clock), &abandoned, err);
+    if (status != CS_OK) {
+        store_rollback(a->store);
+        return status;
+    }
+    if (lost) a->crl_due = true;
+    return store_commit(a->store, err);
+}
+
+static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
+    bool recorded[BATCH_MAX];
+    TRY(signer_link_up(&a->signer, err));
+    CS_FAULT("authority.issue.before-intent", err);
+    TRY(record_intents(a, jobs, n, err));
+    CS_FAULT("authority.issue.after-intent", err);
+    for (size_t i = 0; i < n; i++) recorded[i] = alive(jobs[i]);
+    sign_all(a, jobs, n);
+    CS_FAULT("authority.issue.after-sign", err);
+    TRY(record_results(a, jobs, n, recorded, err));
+    CS_FAULT("authority.issue.after-commit", err);
+    return CS_OK;
+}
+
+void issue_batch(authority *a, job *jobs[], size_t n) {
+    cs_err err;
+    for (size_t i = 0; i < n; i++) jobs[i]->err = authority_no_error();
+    if (run_batch(a, jobs, n, &err) != CS_OK) fail_all(jobs, n, &err);
+    for (size_t i = 0; i < n; i++) {
+        if (alive(jobs[i])) continue;
+        cs_cert_free(jobs[i]->leaf);
+        jobs[i]->leaf = NULL;
+    }
+}

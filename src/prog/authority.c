@@ -1,0 +1,125 @@
+/* countersign-authority: the CA's service on unix sockets; no CA key (the signer has it), no network. */
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+#include "io/files.h"
+#include "io/sandbox.h"
+#include "proto/rest/rest.h"
+#include "report/log.h"
+
+typedef struct options {
+    conf_overrides said;
+    const char *signer;
+    int public_fd, control_fd, feed_fd, notify_fd;
+} options;
+
+typedef struct feed_thread {
+    authority *a;
+    int listen_fd, stop_fd;
+} feed_thread;
+
+static void *run_feed(void *arg) {
+    const feed_thread *f = arg;
+    authority_feed_serve(f->a, f->listen_fd, f->stop_fd);
+    return NULL;
+}
+
+static bool take_own(options *o, int argc, char **argv, int i) {
+    static const char *const names[] = {"--signer", "--public", "--control", "--feed", "--notify"};
+    size_t k = 0;
+    while (k < sizeof names / sizeof *names && strcmp(argv[i], names[k]) != 0) k++;
+    if (k == sizeof names / sizeof *names || i + 1 >= argc) return false;
+    int *const fds[] = {NULL, &o->public_fd, &o->control_fd, &o->feed_fd, &o->notify_fd};
+    if (fds[k] == NULL)
+        o->signer = argv[i + 1];
+    else
+        *fds[k] = (int)strtol(argv[i + 1], NULL, 10);
+    return true;
+}
+
+static bool parse_options(int argc, char **argv, options *o) {
+    *o = (options){.public_fd = -1, .control_fd = -1, .feed_fd = -1, .notify_fd = -1};
+    for (int i = 1; i < argc; i += 2) {
+        int taken = conf_take(&o->said, argc, argv, i);
+        if (taken < 0 || (taken == 0 && !take_own(o, argc, argv, i))) return false;
+    }
+    return o->public_fd >= 0 && o->control_fd >= 0 && o->feed_fd >= 0;
+}
+
+static cs_status confine(const conf *c, cs_err *err) {
+    char dir[CONF_PATH_MAX], run[CONF_PATH_MAX], ca[CONF_PATH_MAX];
+    TRY(conf_path(c, "authority", dir, err));
+    TRY(conf_path(c, "run", run, err));
+    TRY(conf_path(c, "ca", ca, err));
+    TRY(files_mkdir_private(dir, err));
+    const sandbox_path paths[] = {
+        {dir, SANDBOX_READ | SANDBOX_WRITE}, {run, SANDBOX_READ}, {ca, SANDBOX_READ}, {NULL, 0}};
+    return sandbox_enter(&(sandbox_plan){.paths = paths}, err);
+}
+
+static void wait_for_end(int notify_fd, const sigset_t *ending) {
+    int sig = 0;
+    if (notify_fd >= 0) {
+        (void)!write(notify_fd, "ready\n", 6);
+        (void)close(notify_fd);
+    }
+    do {
+        if (sigwait(ending, &sig) != 0) break;
+    } while (sig == SIGHUP); /* nothing to reload: the supervisor restarts it for a new configuration */
+}
+
+static cs_status serve(const options *o, const conf *c, const sigset_t *ending, cs_err *err) {
+    CS_AUTO(authority) a = NULL;
+    rest *r = NULL;
+    char signer[CONF_PATH_MAX];
+    TRY(conf_path(c, "run/signer.sock", signer, err));
+    const authority_setup setup = {.conf = c,
+                                   .signer_path = o->signer != NULL ? o->signer : signer,
+                                   .clock = cs_clock_system(),
+                                   .rng = cs_rng_system()};
+    TRY(confine(c, err));
+    TRY(authority_open(&setup, &a, err));
+    feed_thread feed = {a, o->feed_fd, eventfd(0, EFD_CLOEXEC)};
+    pthread_t thread;
+    if (feed.stop_fd < 0 || pthread_create(&thread, NULL, run_feed, &feed) != 0) return CS_NOMEM_ERR(err);
+    cs_status status = rest_start(a, o->control_fd, o->public_fd, &r, err);
+    if (status == CS_OK) wait_for_end(o->notify_fd, ending);
+    rest_stop(r);
+    const uint64_t one = 1;
+    (void)!write(feed.stop_fd, &one, sizeof one);
+    (void)pthread_join(thread, NULL);
+    (void)close(feed.stop_fd);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    options o;
+    cs_err err;
+    sigset_t ending;
+    cs_process_guard();
+    if (!parse_options(argc, argv, &o)) {
+        (void)!write(STDERR_FILENO, "countersign-authority is started by countersign\n", 48);
+        return 2;
+    }
+    (void)sigemptyset(&ending);
+    (void)sigaddset(&ending, SIGTERM);
+    (void)sigaddset(&ending, SIGINT);
+    (void)sigaddset(&ending, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &ending, NULL); /* inherited by every thread */
+    CS_AUTO(conf) c = NULL;
+    log_setup("authority", LOG_AS_TEXT, LOG_INFO, cs_clock_system(), STDERR_FILENO);
+    if (conf_load(&o.said, &c, &err) == CS_OK) {
+        log_format format = LOG_AS_TEXT;
+        (void)log_format_parse(c->log_format, &format);
+        log_setup("authority", format, LOG_INFO, cs_clock_system(), STDERR_FILENO);
+        if (serve(&o, c, &ending, &err) == CS_OK) return 0;
+    }
+    log_failure(LOG_ERROR, "start-failed", &err);
+    return 1;
+}

@@ -1,0 +1,257 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "proto/rest/rest_priv.h"
+#include "x509/build.h"
+#include "x509/pem.h"
+
+enum { LIST_DEFAULT = 100, LIST_MAX = 10000 };
+
+static void json_decref_at(json_t **j) {
+    json_decref(*j);
+}
+#define SCOPED_JSON __attribute__((cleanup(json_decref_at))) json_t *
+
+static void json_pem(cs_json *j, const char *key, const cs_cert *const certs[], size_t n) {
+    CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)8 * CS_CERT_MAX);
+    for (size_t i = 0; i < n; i++) (void)cs_pem_add_cert(&pem, certs[i]);
+    cs_json_view(j, key, cs_buf_view(&pem));
+}
+
+static cs_status take_names(const json_t *body, const char *key, cs_san_type type, issue_ask *ask, cs_err *err) {
+    const json_t *list = json_object_get(body, key);
+    size_t i = 0;
+    json_t *v = NULL;
+    if (list == NULL) return CS_OK;
+    if (!json_is_array(list)) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "%s: a list is expected", key);
+    json_array_foreach(list, i, v) {
+        if (!json_is_string(v))
+            return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "%s[%zu]: a string is expected", key, i);
+        if (ask->name_count == ISSUE_NAMES_MAX)
+            return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "more than %d names", ISSUE_NAMES_MAX);
+        ask->names[ask->name_count].type = type;
+        ask->names[ask->name_count++].text = cs_view_of(json_string_value(v), json_string_length(v));
+    }
+    return CS_OK;
+}
+
+static cs_status take_ask(const json_t *body, issue_ask *ask, cs_err *err) {
+    const char *kind = NULL, *name = NULL, *csr = NULL, *key = NULL;
+    TRY(rest_text(body, "kind", true, &kind, err));
+    TRY(rest_text(body, "name", true, &name, err));
+    TRY(rest_text(body, "csr", true, &csr, err));
+    TRY(rest_text(body, "idempotency_key", false, &key, err));
+    if (!cs_kind_parse(cs_view_str(kind), &ask->kind))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%s", kind);
+    ask->name = cs_view_of(name, json_string_length(json_object_get(body, "name")));
+    ask->csr = cs_view_str(csr);
+    if (key != NULL) ask->idempotency_key = cs_view_str(key);
+    const json_t *lifetime = json_object_get(body, "lifetime_seconds");
+    if (lifetime != NULL) {
+        json_int_t s = json_integer_value(lifetime);
+        if (s <= 0 || s > 100 * (CS_YEAR / CS_SEC))
+            return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED,
+                           "lifetime_seconds: a positive whole number is expected");
+        ask->lifetime = s * CS_SEC;
+    }
+    TRY(take_names(body, "dns", CS_SAN_DNS, ask, err));
+    TRY(take_names(body, "ip", CS_SAN_IP, ask, err));
+    return take_names(body, "email", CS_SAN_EMAIL, ask, err);
+}
+
+static void put_issued(rest_call *c, const issue_ask *ask, const cs_cert *leaf) {
+    const cs_cert *issuing = authority_issuing(c->a), *root = authority_root(c->a);
+    char name[CS_NAME_TEXT_MAX + 1];
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    cs_json_hex(&j, "serial", leaf->serial);
+    cs_json_str(&j, "kind", cs_kind_name(ask->kind));
+    cs_json_view(&j, "name", ask->name);
+    json_pem(&j, "certificate", (const cs_cert *const[]){leaf}, 1);
+    json_pem(&j, "chain", (const cs_cert *const[]){leaf, issuing}, 2);
+    json_pem(&j, "ca", (const cs_cert *const[]){root}, 1);
+    cs_json_time(&j, "not_before", leaf->not_before);
+    cs_json_time(&j, "not_after", leaf->not_after);
+    cs_json_str(&j, "issuer", cs_name_text(leaf->issuer, name));
+    cs_json_hex(&j, "sha256", cs_view_of(leaf->sha256, sizeof leaf->sha256));
+    cs_json_object_end(&j);
+}
+
+cs_status rest_issue(rest_call *c, cs_err *err) {
+    SCOPED_JSON body = NULL;
+    CS_AUTO(cs_cert) leaf = NULL;
+    issue_ask ask = {.asked_by = "operator"};
+    TRY(rest_body(c, &body, err));
+    TRY(take_ask(body, &ask, err));
+    TRY(authority_issue(c->a, &ask, &leaf, err));
+    put_issued(c, &ask, leaf);
+    c->status = MHD_HTTP_CREATED;
+    return CS_OK;
+}
+
+static const char *status_name(const store_cert *s, cs_time now) {
+    if (s->status == STORE_REVOKED) return s->revocation_reason == CS_CRL_HOLD ? "held" : "revoked";
+    if (s->status == STORE_ABANDONED) return "abandoned";
+    return s->not_after < now ? "expired" : s->not_before > now ? "not-yet-valid" : "valid";
+}
+
+static void put_row(cs_json *j, const store_cert *s, cs_time now) {
+    cs_json_str(j, "serial", s->serial);
+    cs_json_str(j, "kind", cs_kind_name(s->kind));
+    cs_json_str(j, "name", s->name);
+    cs_json_str(j, "subject", s->subject);
+    cs_json_str(j, "status", status_name(s, now));
+    cs_json_time(j, "not_before", s->not_before);
+    cs_json_time(j, "not_after", s->not_after);
+    if (s->status == STORE_REVOKED || s->status == STORE_ABANDONED) {
+        cs_json_time(j, "revoked_at", s->revoked_at);
+        cs_json_str(j, "revocation_reason", cs_crl_reason_name(s->revocation_reason));
+    }
+    cs_json_hex(j, "sha256", cs_view_of(s->sha256, sizeof s->sha256));
+}
+
+typedef struct listing {
+    cs_json j;
+    store_filter filter;
+    cs_time now;
+    unsigned n;
+    char last[STORE_SERIAL_TEXT];
+} listing;
+
+static cs_status list_one(void *cls, const store_cert *s, cs_err *err) {
+    listing *l = cls;
+    (void)err;
+    if (l->n++ >= l->filter.limit - 1) return CS_OK; /* one more than asked for: there is a next page */
+    cs_json_object(&l->j, NULL);
+    put_row(&l->j, s, l->now);
+    cs_json_object_end(&l->j);
+    memcpy(l->last, s->serial, sizeof l->last);
+    return CS_OK;
+}
+
+static cs_status run_list(void *cls, store *st, cs_err *err) {
+    listing *l = cls;
+    return store_cert_list(st, &l->filter, l->now, list_one, l, err);
+}
+
+static cs_status take_filter(rest_call *c, store_filter *f, cs_err *err) {
+    static const struct {
+        const char *name;
+        store_state state;
+    } states[] = {{"all", STORE_ANY}, {"valid", STORE_VALID}, {"expired", STORE_EXPIRED}, {"revoked", STORE_GONE}};
+    const char *kind = rest_query(c, "kind"), *status = rest_query(c, "status"), *limit = rest_query(c, "limit");
+    if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &f->kind))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind=%s", kind);
+    size_t i = 0;
+    while (status != NULL && i < sizeof states / sizeof *states && strcmp(states[i].name, status) != 0) i++;
+    if (i == sizeof states / sizeof *states)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "status=%s: all, valid, expired or revoked", status);
+    f->state = states[i].state;
+    f->name = rest_query(c, "name");
+    f->after = rest_query(c, "after");
+    long n = limit != NULL ? strtol(limit, NULL, 10) : LIST_DEFAULT;
+    if (n < 1 || n > LIST_MAX) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "limit: 1 to %d", LIST_MAX);
+    f->limit = (unsigned)n + 1;
+    return CS_OK;
+}
+
+cs_status rest_list(rest_call *c, cs_err *err) {
+    listing l = {.j = cs_json_to(&c->out), .now = authority_now(c->a)};
+    TRY(take_filter(c, &l.filter, err));
+    cs_json_object(&l.j, NULL);
+    cs_json_array(&l.j, "certificates");
+    TRY(authority_read(c->a, run_list, &l, err));
+    cs_json_array_end(&l.j);
+    if (l.n == l.filter.limit) cs_json_str(&l.j, "next", l.last);
+    cs_json_object_end(&l.j);
+    return CS_OK;
+}
+
+typedef struct showing {
+    rest_call *c;
+    const char *serial;
+} showing;
+
+static cs_status run_show(void *cls, store *st, cs_err *err) {
+    showing *s = cls;
+    store_cert row;
+    CS_AUTO(cs_cert) leaf = NULL;
+    TRY(store_cert_by_serial(st, s->serial, &row, err));
+    cs_json j = cs_json_to(&s->c->out);
+    cs_json_object(&j, NULL);
+    put_row(&j, &row, authority_now(s->c->a));
+    if (row.der.n > 0) {
+        TRY(cs_cert_decode(row.der, &leaf, err));
+        char text[CS_NAME_TEXT_MAX + 1];
+        cs_json_str(&j, "issuer", cs_name_text(leaf->issuer, text));
+        cs_json_array(&j, "sans");
+        for (size_t i = 0; i < leaf->san_count; i++) {
+            CS_SCOPED(cs_buf) san = cs_buf_of(4096);
+            (void)cs_san_add(&san, &leaf->sans[i]);
+            cs_json_view(&j, NULL, cs_buf_view(&san));
+        }
+        cs_json_array_end(&j);
+        char key[CS_KEY_TEXT_MAX];
+        cs_json_str(&j, "key", cs_key_spki_text(leaf->spki, key));
+        json_pem(&j, "certificate", (const cs_cert *const[]){leaf}, 1);
+        json_pem(&j, "chain", (const cs_cert *const[]){leaf, authority_issuing(s->c->a)}, 2);
+    }
+    cs_json_object_end(&j);
+    return CS_OK;
+}
+
+cs_status rest_show(rest_call *c, cs_err *err) {
+    uint8_t bytes[CS_SERIAL_MAX];
+    char serial[STORE_SERIAL_TEXT];
+    size_t n = 0;
+    if (!cs_hex_decode(cs_view_str(c->rest), bytes, sizeof bytes, &n))
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s is no serial number", c->rest);
+    showing s = {c, cs_hex(cs_view_of(bytes, n), serial)};
+    return authority_read(c->a, run_show, &s, err);
+}
+
+static void put_revoked(rest_call *c, const char *what, const revoke_answer *answer) {
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    cs_json_array(&j, what);
+    for (size_t i = 0; i < answer->n; i++) {
+        cs_json_object(&j, NULL);
+        cs_json_str(&j, "serial", answer->at[i].serial);
+        cs_json_str(&j, "name", answer->at[i].name);
+        cs_json_str(&j, "kind", cs_kind_name(answer->at[i].kind));
+        cs_json_object_end(&j);
+    }
+    cs_json_array_end(&j);
+    cs_json_int(&j, "sequence", (int64_t)answer->sequence);
+    cs_json_object_end(&j);
+}
+
+static cs_status change(rest_call *c, bool revoke, cs_err *err) {
+    SCOPED_JSON body = NULL;
+    const char *name = NULL, *serial = NULL, *word = NULL;
+    int reason = CS_CRL_UNSPECIFIED;
+    TRY(rest_body(c, &body, err));
+    TRY(rest_text(body, "name", false, &name, err));
+    TRY(rest_text(body, "serial", false, &serial, err));
+    TRY(rest_text(body, "reason", false, &word, err));
+    if ((name == NULL) == (serial == NULL))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "either name or serial is expected");
+    if (word != NULL) TRY(cs_crl_reason_parse(cs_view_str(word), &reason, err));
+    if (reason == CS_CRL_REMOVE) return cs_fail(err, CS_REFUSED, CS_R_REASON_INVALID, "%s", word);
+    revoke_answer *answer = calloc(1, sizeof *answer);
+    if (answer == NULL) return CS_NOMEM_ERR(err);
+    cs_view who = cs_view_str(name != NULL ? name : serial);
+    cs_status status = revoke ? authority_revoke(c->a, who, reason, "operator", answer, err)
+                              : authority_release(c->a, who, "operator", answer, err);
+    if (status == CS_OK) put_revoked(c, revoke ? "revoked" : "released", answer);
+    free(answer);
+    return status;
+}
+
+cs_status rest_revoke(rest_call *c, cs_err *err) {
+    return change(c, true, err);
+}
+cs_status rest_release(rest_call *c, cs_err *err) {
+    return change(c, false, err);
+}

@@ -1,0 +1,47 @@
+/* rest_priv.h - a request and its answer, as the handlers of this folder see them. */
+#ifndef CS_PROTO_REST_PRIV_H
+#define CS_PROTO_REST_PRIV_H
+
+#include <jansson.h>
+#include <microhttpd.h>
+
+#include "base/json.h"
+#include "proto/rest/rest.h"
+
+typedef struct rest_call {
+    authority *a;
+    struct MHD_Connection *connection;
+    const char *method, *path;
+    const char *rest; /* of the path, behind the route's prefix */
+    cs_buf body;
+    bool too_big;
+    /* the answer */
+    unsigned status;
+    const char *type;
+    const char *etag; /* with quotes; NULL: none */
+    char etag_text[72];
+    cs_time modified; /* 0: none */
+    cs_buf out;
+} rest_call;
+
+typedef cs_status rest_handler(rest_call *c, cs_err *err);
+
+/* A row: method and path; a path that ends in '/' stands for everything below it. NULL ends. */
+typedef struct rest_route {
+    const char *method, *path;
+    rest_handler *handler;
+} rest_route;
+
+extern const rest_route rest_control_routes[], rest_public_routes[];
+
+rest_handler rest_issue, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show, rest_status;
+rest_handler rest_root_crt, rest_issuing_crt, rest_ca_pem, rest_issuing_crl, rest_root_crl, rest_health;
+
+/* The body as a JSON object; *ret is the caller's (json_decref). message-malformed, http-body-too-large. */
+CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);
+/* A member that must be (or may be, then NULL) a string. message-malformed naming it. */
+CS_MUST_USE cs_status rest_text(const json_t *object, const char *key, bool needed, const char **ret, cs_err *err);
+/* A query parameter or NULL. */
+const char *rest_query(rest_call *c, const char *key);
+
+#endif

@@ -1,0 +1,167 @@
+#include <string.h>
+
+#include "base/text.h"
+#include "proto/rest/rest_priv.h"
+#include "x509/pem.h"
+
+static void put_crl_facts(cs_json *j, const authority_blob *b) {
+    cs_json_int(j, "number", (int64_t)b->crl.number);
+    cs_json_time(j, "this_update", b->crl.this_update);
+    cs_json_time(j, "next_update", b->crl.next_update);
+    cs_json_int(j, "entries", (int64_t)b->crl.entries);
+}
+
+cs_status rest_crl_show(rest_call *c, cs_err *err) {
+    CS_AUTO(authority_blob) b = NULL;
+    TRY(authority_crl(c->a, &b, err));
+    CS_SCOPED(cs_buf) pem = cs_buf_of(c->out.max);
+    (void)cs_pem_add(&pem, CS_PEM_CRL, b->crl.der);
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    put_crl_facts(&j, b);
+    cs_json_view(&j, "pem", cs_buf_view(&pem));
+    cs_json_object_end(&j);
+    return cs_buf_ok(&pem, "the CRL", err);
+}
+
+cs_status rest_crl_make(rest_call *c, cs_err *err) {
+    TRY(authority_crl_publish(c->a, "operator", err));
+    return rest_crl_show(c, err);
+}
+
+typedef struct summary {
+    store_counts counts;
+    store_cert next;
+    bool has_next;
+    cs_time now;
+} summary;
+
+static cs_status summarize(void *cls, store *st, cs_err *err) {
+    summary *s = cls;
+    TRY(store_count(st, s->now, &s->counts, err));
+    cs_status status = store_expires_next(st, s->now, &s->next, err);
+    s->has_next = status == CS_OK;
+    return status == CS_REFUSED ? CS_OK : status;
+}
+
+static void put_counts(cs_json *j, const store_counts *n) {
+    cs_json_object(j, "issued");
+    for (int kind = CS_KIND_SERVER; kind < CS_KIND_COUNT; kind++)
+        cs_json_int(j, cs_kind_name((cs_kind)kind), n->issued[kind]);
+    cs_json_object_end(j);
+    cs_json_int(j, "valid", n->valid);
+    cs_json_int(j, "revoked", n->revoked);
+    cs_json_int(j, "expired", n->expired);
+}
+
+cs_status rest_status(rest_call *c, cs_err *err) {
+    summary s = {.now = authority_now(c->a)};
+    CS_AUTO(authority_blob) crl = NULL;
+    cs_err signer;
+    char name[CS_NAME_TEXT_MAX + 1];
+    TRY(authority_read(c->a, summarize, &s, err));
+    bool signer_ok = authority_signer_check(c->a, &signer) == CS_OK;
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    put_counts(&j, &s.counts);
+    cs_json_object(&j, "expires_next");
+    if (s.has_next) {
+        cs_json_str(&j, "serial", s.next.serial);
+        cs_json_str(&j, "kind", cs_kind_name(s.next.kind));
+        cs_json_str(&j, "name", s.next.name);
+        cs_json_time(&j, "not_after", s.next.not_after);
+    }
+    cs_json_object_end(&j);
+    cs_json_object(&j, "crl");
+    cs_err none;
+    if (authority_crl(c->a, &crl, &none) == CS_OK) put_crl_facts(&j, crl);
+    cs_json_object_end(&j);
+    cs_json_object(&j, "ca");
+    cs_json_str(&j, "subject", cs_name_text(authority_issuing(c->a)->subject, name));
+    cs_json_time(&j, "not_after", authority_issuing(c->a)->not_after);
+    cs_json_object_end(&j);
+    cs_json_str(&j, "signer", signer_ok ? "ok" : cs_reason_of(signer.reason)->name);
+    cs_json_int(&j, "uptime_seconds", cs_time_seconds(cs_mono(cs_clock_system()) - authority_started(c->a)));
+    cs_json_object_end(&j);
+    return CS_OK;
+}
+
+/* ---- what anybody may have ---- */
+
+static cs_status put_file(rest_call *c, cs_view bytes, const char *type, const uint8_t sha256[32], cs_time modified) {
+    c->type = type;
+    c->modified = modified;
+    c->etag_text[0] = '"';
+    (void)cs_hex(cs_view_of(sha256, 16), c->etag_text + 1);
+    memcpy(c->etag_text + 33, "\"", 2);
+    c->etag = c->etag_text;
+    (void)cs_buf_add_view(&c->out, bytes);
+    return CS_OK;
+}
+
+static cs_status put_ca(rest_call *c, const cs_cert *ca) {
+    return put_file(c, ca->der, "application/pkix-cert", ca->sha256, ca->not_before);
+}
+
+cs_status rest_root_crt(rest_call *c, cs_err *err) {
+    (void)err;
+    return put_ca(c, authority_root(c->a));
+}
+
+cs_status rest_issuing_crt(rest_call *c, cs_err *err) {
+    (void)err;
+    return put_ca(c, authority_issuing(c->a));
+}
+
+cs_status rest_ca_pem(rest_call *c, cs_err *err) {
+    const cs_cert *root = authority_root(c->a);
+    CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)2 * CS_CERT_MAX);
+    (void)cs_pem_add_cert(&pem, root);
+    TRY(cs_buf_ok(&pem, "ca.pem", err));
+    return put_file(c, cs_buf_view(&pem), "application/x-pem-file", root->sha256, root->not_before);
+}
+
+cs_status rest_issuing_crl(rest_call *c, cs_err *err) {
+    CS_AUTO(authority_blob) b = NULL;
+    TRY(authority_crl(c->a, &b, err));
+    return put_file(c, b->crl.der, "application/pkix-crl", b->sha256, b->modified);
+}
+
+cs_status rest_root_crl(rest_call *c, cs_err *err) {
+    cs_view der = authority_der(c->a, AUTHORITY_ROOT_CRL);
+    const cs_cert *root = authority_root(c->a);
+    if (der.n == 0) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "the root has no CRL");
+    return put_file(c, der, "application/pkix-crl", root->spki_sha256, root->not_before);
+}
+
+cs_status rest_health(rest_call *c, cs_err *err) {
+    cs_json j = cs_json_to(&c->out);
+    TRY(authority_signer_check(c->a, err)); /* 503 with the reason */
+    cs_json_object(&j, NULL);
+    cs_json_str(&j, "status", "ok");
+    cs_json_object_end(&j);
+    return CS_OK;
+}
+
+const rest_route rest_control_routes[] = {
+    {"POST", "/api/v1/certificates", rest_issue},
+    {"GET", "/api/v1/certificates", rest_list},
+    {"GET", "/api/v1/certificates/", rest_show},
+    {"POST", "/api/v1/revocations", rest_revoke},
+    {"POST", "/api/v1/releases", rest_release},
+    {"POST", "/api/v1/crls", rest_crl_make},
+    {"GET", "/api/v1/crls", rest_crl_show},
+    {"GET", "/api/v1/status", rest_status},
+    {"GET", "/healthz", rest_health},
+    {NULL, NULL, NULL},
+};
+
+const rest_route rest_public_routes[] = {
+    {"GET", "/ca/root.crt", rest_root_crt},
+    {"GET", "/ca/issuing.crt", rest_issuing_crt},
+    {"GET", "/ca/ca.pem", rest_ca_pem},
+    {"GET", "/crl/issuing.crl", rest_issuing_crl},
+    {"GET", "/crl/root.crl", rest_root_crl},
+    {"GET", "/healthz", rest_health},
+    {NULL, NULL, NULL},
+};
