@@ -214,3 +214,7 @@ cs_status net_send(int fd, const void *p, size_t n, size_t *ret_n, cs_err *err) 
 void net_shutdown_write(int fd) {
     (void)shutdown(fd, SHUT_WR);
 }
+
+void net_close(int fd) {
+    (void)close(fd);
+}

@@ -36,5 +36,6 @@ CS_MUST_USE cs_status net_connected(int fd, cs_err *err);
 CS_MUST_USE cs_status net_recv(int fd, void *p, size_t n, size_t *ret_n, cs_err *err);
 CS_MUST_USE cs_status net_send(int fd, const void *p, size_t n, size_t *ret_n, cs_err *err);
 void net_shutdown_write(int fd);
+void net_close(int fd);
 
 #endif

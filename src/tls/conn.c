@@ -197,6 +197,11 @@ void tls_conn_close(tls_conn *c) {
     ERR_clear_error();
 }
 
+void tls_conn_discard(tls_conn *c) {
+    c->in_at = 0;
+    cs_buf_clear(&c->in);
+}
+
 const tls_peer *tls_conn_peer(const tls_conn *c) {
     return &c->peer;
 }

@@ -56,6 +56,11 @@ cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err) 
     return CS_OK;
 }
 
+cs_status tls_digest(cs_view data, uint8_t out[32], cs_err *err) {
+    if (EVP_Digest(data.p, data.n, out, NULL, EVP_sha256(), NULL) == 1) return CS_OK;
+    return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "SHA-256");
+}
+
 static X509 *x509_of(const cs_cert *c) {
     const unsigned char *p = c->der.p;
     return d2i_X509(NULL, &p, (long)c->der.n);
@@ -111,9 +116,7 @@ static cs_status digest_policy(const tls_site_plan *plan, uint8_t out[32], cs_er
     (void)cs_buf_add_byte(&b, plan->only_13);
     (void)cs_buf_add(&b, plan->trust, sizeof plan->trust);
     TRY(cs_buf_ok(&b, "a site's policy", err));
-    if (EVP_Digest(b.p, b.n, out, NULL, EVP_sha256(), NULL) != 1)
-        return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "SHA-256");
-    return CS_OK;
+    return tls_digest(cs_buf_view(&b), out, err);
 }
 
 cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {

@@ -126,6 +126,10 @@ static int on_seal(SSL *ssl, void *arg) {
     (void)arg;
     CS_SCOPED(cs_buf) b = cs_buf_of(GRANT_MAX);
     /* a path that does not fit the grant cannot be looked after: its session carries none, and is never resumed */
+    if (c->site != NULL && c->peer.leaf == NULL && SSL_get0_peer_certificate(ssl) == NULL && c->grant.since == 0) {
+        memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);
+        c->grant.since = cs_now(c->judge->clock);
+    }
     if (c->site != NULL && c->grant.since != 0) grant_write(&c->grant, &b);
     return b.failed ? 0 : SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), b.p, b.n);
 }

@@ -25,6 +25,9 @@ CS_MUST_USE cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_e
 void tls_tickets_free(tls_tickets *t); /* after every front that was made with it */
 CS_AUTO_DEFINE(tls_tickets)
 
+/* SHA-256. */
+CS_MUST_USE cs_status tls_digest(cs_view data, uint8_t out[32], cs_err *err);
+
 /* ---- a site: a name, who we are there, whom we let in ---- */
 typedef enum tls_client { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRE } tls_client;
 
@@ -82,7 +85,6 @@ typedef struct tls_peer {
     cs_reason reason;
     char *detail; /* of the refusal, or NULL */
     bool resumed;
-    bool unsure; /* resumed under trust that was changed since: ask again after the current request */
 } tls_peer;
 
 /* ---- a connection ---- */
@@ -108,6 +110,8 @@ CS_MUST_USE cs_status tls_conn_handshake(tls_conn *c, cs_err *err);
 CS_MUST_USE cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *err);
 CS_MUST_USE cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err); /* all of it, into the output */
 void tls_conn_close(tls_conn *c);                                             /* close_notify into the output */
+
+void tls_conn_discard(tls_conn *c); /* what came and was not read */
 
 const tls_peer *tls_conn_peer(const tls_conn *c);
 tls_site *tls_conn_site(const tls_conn *c);      /* NULL before the client's hello named one */

@@ -1,0 +1,182 @@
+/* The main thread: signals, reload, ticket keys, the feed; and the start and the end of the workers. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gate/gate_priv.h"
+
+const conf *gate_conf(const gate *g) {
+    return g->policy->conf;
+}
+
+static void ring_all(gate *g) {
+    for (unsigned i = 0; g->serving && i < g->worker_count; i++) loop_ring(g->workers[i].loop);
+}
+
+static cs_status open_listener(gate *g, const char *text, int role, unsigned count, cs_err *err) {
+    int fds[GATE_THREADS_MAX];
+    net_addr at;
+    if (text == NULL || text[0] == '\0') return CS_OK;
+    TRY(net_addr_parse(text, &at, err));
+    TRY(net_listen(&at, text, fds, count, err));
+    for (unsigned i = 0; i < count; i++) {
+        g->workers[i].listeners[role].fd = fds[i];
+        g->workers[i].listeners[role].role = role;
+    }
+    return CS_OK;
+}
+
+static unsigned thread_count(const conf *c) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = c->threads > 0 ? c->threads : cores > 0 ? (unsigned)cores : 1;
+    return n > GATE_THREADS_MAX ? GATE_THREADS_MAX : n;
+}
+
+static cs_status make_workers(gate *g, cs_err *err) {
+    const conf *c = g->policy->conf;
+    g->worker_count = thread_count(c);
+    g->workers = calloc(g->worker_count, sizeof *g->workers);
+    g->addresses = calloc(GATE_ADDRESS_SLOTS, sizeof *g->addresses);
+    if (g->workers == NULL || g->addresses == NULL) return CS_NOMEM_ERR(err);
+    TRY(metrics_new(g->worker_count + 1, &g->metrics, err)); /* the last slab is the main thread's */
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        worker *w = &g->workers[i];
+        w->g = g;
+        w->index = i;
+        w->slab = metrics_slab_of(g->metrics, i);
+        for (int k = 0; k < 3; k++) w->listeners[k].fd = -1;
+    }
+    TRY(open_listener(g, c->https, METRIC_LISTENER_HTTPS, g->worker_count, err));
+    TRY(open_listener(g, c->http, METRIC_LISTENER_HTTP, 1, err));
+    return open_listener(g, c->metrics, METRIC_LISTENER_METRICS, 1, err);
+}
+
+cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret, cs_err *err) {
+    CS_AUTO(gate) g = calloc(1, sizeof *g);
+    if (g == NULL) return CS_NOMEM_ERR(err);
+    g->said = said, g->clock = clock, g->rng = rng, g->notify = -1;
+    (void)pthread_mutex_init(&g->lock, NULL);
+    TRY(cs_rng_fill(rng, &g->address_seed, sizeof g->address_seed, err));
+    TRY(tls_tickets_new(rng, &g->tickets, err));
+    TRY(policy_load(said, g->tickets, clock, &g->policy, err));
+    TRY(loop_new(clock, &g->loop, err));
+    TRY(make_workers(g, err));
+    *ret = CS_TAKE(g);
+    return CS_OK;
+}
+
+void gate_free(gate *g) {
+    if (g == NULL) return;
+    feed_free(g->feed);
+    for (unsigned i = 0; g->workers != NULL && i < g->worker_count; i++) worker_free(&g->workers[i]);
+    loop_free(g->loop);
+    free(g->workers);
+    metrics_free(g->metrics);
+    policy_free(g->policy);
+    cs_revset_free(g->revset);
+    tls_tickets_free(g->tickets);
+    free((void *)g->addresses);
+    (void)pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+void gate_revset(gate *g, cs_revset *take_set) {
+    (void)pthread_mutex_lock(&g->lock);
+    cs_revset *old = g->revset;
+    g->revset = take_set;
+    (void)pthread_mutex_unlock(&g->lock);
+    cs_revset_free(old);
+    ring_all(g);
+}
+
+static cs_status start(gate *g, cs_err *err) {
+    for (unsigned i = 0; i < g->worker_count; i++) TRY(worker_start(&g->workers[i], err));
+    g->serving = true;
+    const conf *c = g->policy->conf;
+    log_event e = log_begin(LOG_INFO, "listening");
+    log_str(&e, "https", c->https);
+    if (c->http[0] != '\0') log_str(&e, "http", c->http);
+    if (c->metrics[0] != '\0') log_str(&e, "metrics", c->metrics);
+    log_int(&e, "threads", g->worker_count);
+    log_end(&e);
+    if (g->notify >= 0) {
+        (void)!write(g->notify, "ready\n", 6);
+        (void)close(g->notify);
+        g->notify = -1;
+    }
+    return CS_OK;
+}
+
+static void stop_with(gate *g, const cs_err *err) {
+    log_failure(LOG_ERROR, "failed", err);
+    loop_stop(g->loop);
+}
+
+void gate_synced(gate *g) {
+    cs_err err;
+    atomic_store(&g->fresh_until, cs_mono(g->clock) + g->policy->conf->revocation_grace);
+    metrics_set(metrics_slab_of(g->metrics, g->worker_count), METRIC_FEED_SYNCED, 0, cs_now(g->clock) / CS_SEC);
+    if (!g->serving && !atomic_load(&g->draining) && start(g, &err) != CS_OK) stop_with(g, &err);
+}
+
+static void on_end(void *data, int signum) {
+    gate *g = data;
+    (void)signum;
+    log_note(LOG_INFO, "draining");
+    atomic_store(&g->draining, true);
+    ring_all(g);
+    loop_stop(g->loop);
+}
+
+static void on_reload(void *data, int signum) {
+    gate *g = data;
+    cs_err err;
+    policy *p = NULL;
+    (void)signum;
+    metrics_slab *slab = metrics_slab_of(g->metrics, g->worker_count);
+    if (policy_load(g->said, g->tickets, g->clock, &p, &err) != CS_OK) {
+        log_failure(LOG_ERROR, "reload-failed", &err); /* what runs goes on */
+        metrics_count(slab, METRIC_RELOADS, METRIC_FAILED);
+        return;
+    }
+    (void)pthread_mutex_lock(&g->lock);
+    policy *old = g->policy;
+    g->policy = p;
+    (void)pthread_mutex_unlock(&g->lock);
+    policy_free(old);
+    metrics_count(slab, METRIC_RELOADS, METRIC_DONE);
+    log_note(LOG_INFO, "reloaded");
+    ring_all(g);
+}
+
+static void on_rotate(void *data) {
+    gate *g = data;
+    cs_err err;
+    if (tls_tickets_rotate(g->tickets, g->rng, &err) != CS_OK) log_failure(LOG_ERROR, "ticket-keys-kept", &err);
+    loop_timer_set(g->loop, &g->rotate_timer, TLS_SESSION_MAX / 2);
+}
+
+cs_status gate_run(gate *g, int notify, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    g->notify = notify;
+    TRY(loop_on_signal(g->loop, SIGTERM, on_end, g, err));
+    TRY(loop_on_signal(g->loop, SIGINT, on_end, g, err));
+    TRY(loop_on_signal(g->loop, SIGHUP, on_reload, g, err));
+    g->rotate_timer = (loop_timer){.cb = on_rotate, .data = g};
+    loop_timer_set(g->loop, &g->rotate_timer, TLS_SESSION_MAX / 2);
+    if (g->policy->feed) {
+        TRY(conf_path(g->policy->conf, "run/feed.sock", path, err));
+        TRY(feed_new(g, path, &g->feed, err));
+    } else {
+        TRY(start(g, err));
+    }
+    loop_run(g->loop);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        worker *w = &g->workers[i];
+        if (w->started) (void)pthread_join(w->thread, NULL);
+        w->started = false;
+        for (int k = 0; k < 3; k++) w->listeners[k].fd = -1; /* closed with their watches, when it drained */
+    }
+    return CS_OK;
+}

@@ -1,0 +1,192 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/policy.h"
+#include "io/files.h"
+
+static cs_status below(const conf *c, const char *said, const char *name, char out[CONF_PATH_MAX], cs_err *err) {
+    if (said == NULL) return conf_path(c, name, out, err);
+    int n = snprintf(out, CONF_PATH_MAX, "%s", said);
+    if (n < 0 || n >= CONF_PATH_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "a path of %d bytes", n);
+    return CS_OK;
+}
+
+static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trust, cs_anchors **ret, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    CS_SCOPED(cs_certs) certs = {NULL, 0};
+    TRY(below(c, site->client_ca, "ca/root.crt", path, err));
+    TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
+    TRY(cs_certs_read(cs_buf_view(&text), path, &certs, err));
+    for (size_t i = 0; i < certs.n; i++) (void)cs_buf_add(trust, certs.at[i]->sha256, 32);
+    return cs_anchors_new(&certs, ret, err);
+}
+
+static cs_status load_crls(const conf_site *site, cs_buf *trust, cs_crls **ret, cs_err *err) {
+    uint8_t digest[32];
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
+    CS_AUTO(cs_crls) crls = NULL;
+    TRY(files_read(site->client_crl, CS_CRL_MAX, &text, err));
+    TRY(cs_crls_new(&crls, err));
+    TRY(cs_crls_read(crls, cs_buf_view(&text), site->client_crl, err));
+    TRY(tls_digest(cs_buf_view(&text), digest, err));
+    (void)cs_buf_add(trust, digest, sizeof digest);
+    *ret = CS_TAKE(crls);
+    return CS_OK;
+}
+
+static tls_client client_mode(conf_client c) {
+    return c == CONF_CLIENT_OFF ? TLS_CLIENT_OFF : c == CONF_CLIENT_OPTIONAL ? TLS_CLIENT_OPTIONAL : TLS_CLIENT_REQUIRE;
+}
+
+static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, const cs_clock *clock, tls_site **ret,
+                          cs_err *err) {
+    char crt[CONF_PATH_MAX], key[CONF_PATH_MAX];
+    CS_SCOPED(cs_buf) crt_text = cs_buf_of(CS_PEM_FILE_MAX), key_text = cs_buf_secret(CS_KEY_FILE_MAX);
+    CS_SCOPED(cs_buf) trust = cs_buf_of(CS_PEM_FILE_MAX);
+    CS_AUTO(cs_anchors) anchors = NULL;
+    CS_AUTO(cs_crls) crls = NULL;
+    TRY(below(c, site->conf->certificate, "gateway/server.crt", crt, err));
+    TRY(below(c, site->conf->key, "gateway/server.key", key, err));
+    TRY(files_read(crt, CS_PEM_FILE_MAX, &crt_text, err));
+    TRY(files_read_private(key, CS_KEY_FILE_MAX, &key_text, err));
+    if (site->conf->client != CONF_CLIENT_OFF) TRY(load_anchors(c, site->conf, &trust, &anchors, err));
+    (void)cs_buf_add_byte(&trust, 0);
+    if (site->conf->client_crl != NULL) TRY(load_crls(site->conf, &trust, &crls, err));
+    TRY(cs_buf_ok(&trust, "a site's trust", err));
+    tls_site_plan plan = {.name = site->conf->name,
+                          .certificate = cs_buf_view(&crt_text),
+                          .key = cs_buf_view(&key_text),
+                          .certificate_what = crt,
+                          .key_what = key,
+                          .client = client_mode(site->conf->client),
+                          .only_13 = site->conf->min_tls == CONF_TLS_1_3,
+                          .anchors = anchors,
+                          .crls = crls,
+                          .tickets = tickets,
+                          .clock = clock,
+                          .user = site};
+    TRY(tls_digest(cs_buf_view(&trust), plan.trust, err));
+    return tls_site_new(&plan, ret, err);
+}
+
+static cs_status upstream_of(const char *text, gate_upstream *ret, cs_err *err) {
+    ret->text = text;
+    return net_upstream_parse(text, &ret->at, err);
+}
+
+static int longest_first(const void *a, const void *b) {
+    const gate_route *x = a, *y = b;
+    return x->path.n > y->path.n ? -1 : x->path.n < y->path.n;
+}
+
+static cs_status load_routes(gate_site *site, cs_err *err) {
+    const conf_site *c = site->conf;
+    TRY(upstream_of(c->upstream, &site->upstream, err));
+    site->route_count = c->route_count > 0 ? c->route_count : 1;
+    site->routes = calloc(site->route_count, sizeof *site->routes);
+    if (site->routes == NULL) return CS_NOMEM_ERR(err);
+    if (c->route_count == 0) site->routes[0] = (gate_route){.path = CS_VIEW_LIT("/"), .upstream = site->upstream};
+    for (unsigned i = 0; i < c->route_count; i++) {
+        const conf_route *from = &c->routes[i];
+        gate_route *to = &site->routes[i];
+        *to = (gate_route){.path = cs_view_str(from->path), .allow = from->allow, .allow_count = from->allow_count};
+        to->upstream = site->upstream;
+        if (from->upstream != NULL) TRY(upstream_of(from->upstream, &to->upstream, err));
+    }
+    qsort(site->routes, site->route_count, sizeof *site->routes, longest_first);
+    return CS_OK;
+}
+
+static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clock, cs_err *err) {
+    tls_site **tls = calloc(p->conf->site_count + 1, sizeof *tls);
+    if (tls == NULL) return CS_NOMEM_ERR(err);
+    cs_status s = CS_OK;
+    for (unsigned i = 0; i < p->conf->site_count && s == CS_OK; i++) {
+        gate_site *site = &p->sites[i];
+        site->conf = &p->conf->sites[i];
+        p->site_count = i + 1;
+        s = load_routes(site, err);
+        if (s == CS_OK) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
+        if (s != CS_OK) (void)cs_fail_in(err, "site %s", site->conf->name);
+    }
+    if (s == CS_OK)
+        s = tls_front_new(tls, p->conf->site_count, &p->front, err);
+    else
+        for (unsigned i = 0; i < p->conf->site_count; i++) tls_site_free(tls[i]);
+    free(tls);
+    return s;
+}
+
+cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs_clock *clock, policy **ret,
+                      cs_err *err) {
+    char path[CONF_PATH_MAX];
+    CS_AUTO(policy) p = calloc(1, sizeof *p);
+    if (p == NULL) return CS_NOMEM_ERR(err);
+    atomic_init(&p->refs, 1);
+    TRY(conf_load(said, &p->conf, err));
+    p->sites = calloc(p->conf->site_count, sizeof *p->sites);
+    if (p->sites == NULL) return CS_NOMEM_ERR(err);
+    TRY(load_sites(p, tickets, clock, err));
+    TRY(conf_path(p->conf, "run/authority.sock", path, err));
+    (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
+    TRY(upstream_of(p->authority_url, &p->authority, err));
+    TRY(conf_path(p->conf, "ca", path, err));
+    p->feed = files_exists(path);
+    *ret = CS_TAKE(p);
+    return CS_OK;
+}
+
+policy *policy_ref(policy *p) {
+    (void)atomic_fetch_add(&p->refs, 1);
+    return p;
+}
+
+void policy_free(policy *p) {
+    if (p == NULL || atomic_fetch_sub(&p->refs, 1) != 1) return;
+    tls_front_free(p->front);
+    for (unsigned i = 0; i < p->site_count; i++) free(p->sites[i].routes);
+    free(p->sites);
+    conf_free(p->conf);
+    free(p);
+}
+
+/* "/api" leads "/api" and "/api/x", not "/apix". */
+static bool leads(cs_view route, cs_view path) {
+    if (!cs_view_starts(path, route)) return route.n == 1; /* "/": also "*" */
+    return path.n == route.n || route.p[route.n - 1] == '/' || path.p[route.n] == '/';
+}
+
+const gate_route *policy_route(const gate_site *site, cs_view path) {
+    for (unsigned i = 0; i < site->route_count; i++)
+        if (leads(site->routes[i].path, path)) return &site->routes[i];
+    return NULL;
+}
+
+/* '*' stands for any run of octets, also none. */
+static bool fits(const char *pattern, const char *text) {
+    const char *star = NULL, *mark = NULL;
+    while (*text != '\0') {
+        if (*pattern == '*')
+            star = pattern++, mark = text;
+        else if (*pattern == *text)
+            pattern++, text++;
+        else if (star != NULL)
+            pattern = star + 1, text = ++mark;
+        else
+            return false;
+    }
+    while (*pattern == '*') pattern++;
+    return *pattern == '\0';
+}
+
+bool policy_allows(const gate_route *route, const cs_identity *who) {
+    if (route->allow_count == 0) return true;
+    for (unsigned i = 0; who != NULL && i < route->allow_count; i++) {
+        const conf_allow *a = &route->allow[i];
+        if (a->kind != NULL && strcmp(a->kind, cs_kind_name(who->kind)) != 0) continue;
+        if (a->name == NULL || fits(a->name, who->name)) return true;
+    }
+    return false;
+}
