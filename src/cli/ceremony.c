@@ -1,8 +1,10 @@
 #include "cli/ceremony.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -237,9 +239,10 @@ cs_status ceremony_run(const ceremony_ask *ask, cs_err *err) {
 cs_status ceremony_apart(const ceremony_ask *ask, cs_err *err) {
     int ends[2], status = 0;
     if (pipe(ends) != 0) return cs_fail_errno(err, errno, CS_R_PROCESS_FAILED, "pipe");
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         (void)close(ends[0]);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(3);
         cs_err why = {.status = CS_OK};
         cs_status s = ceremony_run(ask, &why);
         if (s != CS_OK && write(ends[1], &why, sizeof why) != (ssize_t)sizeof why) _exit(3);
