@@ -120,7 +120,7 @@ static cs_status read_crls(const cli_texts *paths, cs_crls *set, cs_err *err) {
     for (size_t i = 0; i < paths->n; i++) {
         CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
         TRY(files_read(paths->at[i], CS_CRL_MAX, &text, err));
-        TRY(cs_crls_read(set, cs_buf_view(&text), paths->at[i], err));
+        TRY(cs_crls_take(set, &text, paths->at[i], err));
     }
     return CS_OK;
 }

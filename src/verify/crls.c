@@ -22,9 +22,9 @@ void cs_crls_free(cs_crls *s) {
     free(s);
 }
 
-static cs_status add_one(cs_crls *set, cs_view der, cs_err *err) {
+static cs_status add_one(cs_crls *set, cs_buf *take, cs_err *err) {
     CS_AUTO(cs_crl) c = NULL;
-    TRY(cs_crl_decode(der, &c, err));
+    TRY(cs_crl_decode_take(take, &c, err));
     if ((set->n & (set->n - 1)) == 0) { /* full at every power of two */
         cs_crl **grown = realloc(set->at, (set->n ? 2 * set->n : 1) * sizeof *grown);
         if (!grown) return CS_NOMEM_ERR(err);
@@ -34,12 +34,8 @@ static cs_status add_one(cs_crls *set, cs_view der, cs_err *err) {
     return CS_OK;
 }
 
-cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err) {
+static cs_status read_pem(cs_crls *set, cs_view text, const char *what, cs_err *err) {
     if (cs_view_trim(text).n == 0) return cs_fail(err, CS_REFUSED, CS_R_FILE_EMPTY, "%s", what);
-    if (cs_looks_der(text)) {
-        cs_status s = add_one(set, text, err);
-        return s == CS_OK ? s : cs_fail_in(err, "%s", what);
-    }
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
     cs_pem pem = cs_pem_of(text, what);
     char other[sizeof pem.label] = "";
@@ -52,11 +48,24 @@ cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err
             memcpy(other, pem.label, sizeof other);
             continue;
         }
-        s = add_one(set, cs_buf_view(&der), err);
+        s = add_one(set, &der, err);
         if (s != CS_OK) return cs_fail_in(err, "%s: block %u (line %u)", what, pem.block, pem.line);
         found++;
     }
     if (found) return CS_OK;
     if (other[0]) return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: holds \"%s\", not a CRL", what, other);
     return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: neither PEM nor DER", what);
+}
+
+cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err) {
+    CS_SCOPED(cs_buf) copy = cs_buf_of(CS_CRL_MAX);
+    if (cs_looks_der(text) && !cs_buf_add_view(&copy, text))
+        return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: a CRL of %zu bytes", what, text.n);
+    return cs_looks_der(text) ? cs_crls_take(set, &copy, what, err) : read_pem(set, text, what, err);
+}
+
+cs_status cs_crls_take(cs_crls *set, cs_buf *take, const char *what, cs_err *err) {
+    if (!cs_looks_der(cs_buf_view(take))) return read_pem(set, cs_buf_view(take), what, err);
+    cs_status s = add_one(set, take, err);
+    return s == CS_OK ? s : cs_fail_in(err, "%s", what);
 }

@@ -23,6 +23,8 @@ typedef struct cs_crls cs_crls; /* a set of decoded CRLs, full and delta; signat
 CS_MUST_USE cs_status cs_crls_new(cs_crls **ret, cs_err *err);
 /* Every CRL of a PEM text or of one DER. crl-invalid with position and rule. Only before the set is shared. */
 CS_MUST_USE cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err);
+/* The same of a buffer; one of DER becomes the set's own, so that a big CRL is held once. */
+CS_MUST_USE cs_status cs_crls_take(cs_crls *set, cs_buf *take, const char *what, cs_err *err);
 cs_crls *cs_crls_ref(cs_crls *s);
 void cs_crls_free(cs_crls *s);
 CS_AUTO_DEFINE(cs_crls)

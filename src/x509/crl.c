@@ -281,14 +281,20 @@ static void read_tbs(cs_crl *c, cs_view tbs_in, cs_view outer_alg, cs_der_fault 
 }
 
 cs_status cs_crl_decode(cs_view der, cs_crl **ret, cs_err *err) {
+    CS_SCOPED(cs_buf) copy = cs_buf_of(CS_CRL_MAX);
     if (der.n > CS_CRL_MAX) return cs_fail(err, CS_LIMIT, CS_R_CRL_INVALID, "a CRL of %zu bytes", der.n);
-    cs_crl *w = malloc(sizeof *w + der.n);
-    if (!w) return CS_NOMEM_ERR(err);
-    CS_AUTO(cs_crl) c = w;
-    memset(c, 0, sizeof *c);
+    if (!cs_buf_add_view(&copy, der)) return CS_NOMEM_ERR(err);
+    return cs_crl_decode_take(&copy, ret, err);
+}
+
+cs_status cs_crl_decode_take(cs_buf *take, cs_crl **ret, cs_err *err) {
+    CS_AUTO(cs_crl) c = calloc(1, sizeof *c);
+    if (!c) return CS_NOMEM_ERR(err);
     c->refs = 1;
-    if (der.n) memcpy(w + 1, der.p, der.n);
-    c->der = cs_view_of(w + 1, der.n);
+    c->owned = take->p;
+    c->der = cs_buf_view(take);
+    *take = cs_buf_of(take->max);
+    if (c->der.n > CS_CRL_MAX) return cs_fail(err, CS_LIMIT, CS_R_CRL_INVALID, "a CRL of %zu bytes", c->der.n);
     cs_der_fault fault = {.field = "CRL"};
     cs_der d = cs_der_of(c->der, &fault);
     cs_der s = cs_der_in(&d, CS_DER_SEQUENCE);
@@ -321,6 +327,7 @@ cs_crl *cs_crl_ref(const cs_crl *c) {
 
 void cs_crl_free(cs_crl *c) {
     if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    free(c->owned);
     free(c->index);
     free(c->first);
     free(c->by_issuer);

@@ -19,6 +19,7 @@ typedef struct cs_idp {
 
 typedef struct cs_crl {
     int refs;
+    void *owned; /* what holds the DER */
     cs_view der, tbs, issuer;
     cs_time this_update, next_update;
     bool has_next_update, has_number, is_delta;
@@ -48,6 +49,8 @@ typedef struct cs_crl_entry {
 /* Decodes one CRL; every octet must be used. der is copied. CS_REFUSED/crl-invalid when it has not the form of one;
  * lesser flaws are noted. */
 CS_MUST_USE cs_status cs_crl_decode(cs_view der, cs_crl **ret, cs_err *err);
+/* The same of a buffer that becomes the CRL's own, so that a big one is held once; *take is empty afterwards. */
+CS_MUST_USE cs_status cs_crl_decode_take(cs_buf *take, cs_crl **ret, cs_err *err);
 cs_crl *cs_crl_ref(const cs_crl *c);
 void cs_crl_free(cs_crl *c);
 CS_AUTO_DEFINE(cs_crl)
