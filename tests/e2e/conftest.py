@@ -100,10 +100,11 @@ class Answer:
 
     def __init__(self, done):
         self.code, self.err = done.returncode, done.stderr
-        head, _, self.body = done.stdout.partition("\r\n\r\n")
+        # run() reads text: CRLF has become LF
+        head, _, self.body = done.stdout.partition("\n\n")
         while head.startswith("HTTP/1.1 1"):
-            head, _, self.body = self.body.partition("\r\n\r\n")
-        lines = head.split("\r\n")
+            head, _, self.body = self.body.partition("\n\n")
+        lines = head.split("\n")
         self.status = int(lines[0].split()[1]) if lines[0].startswith("HTTP/") else 0
         self.headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
 
