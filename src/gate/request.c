@@ -104,6 +104,9 @@ static cs_status tell(conn *c, cs_err *err) {
 
 static cs_status prepare(conn *c, const http_head *h, cs_err *err) {
     exchange *x = &c->x;
+    uint64_t most = worker_conf(c->w)->limits.body;
+    if (most > 0 && h->framing == HTTP_BODY_LENGTH && h->length > most)
+        return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "limits.body is %llu", (unsigned long long)most);
     TRY(choose(c, h, err));
     TRY(tell(c, err));
     x->head = cs_buf_of(CS_HTTP_HEADERS_MAX + 128 * 1024);
