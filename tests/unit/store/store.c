@@ -1,0 +1,245 @@
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+static char path[64];
+
+static int fresh(void **state) {
+    (void)snprintf(path, sizeof path, "/tmp/cs-unit-store-%d.db", (int)getpid());
+    char beside[80];
+    (void)unlink(path);
+    (void)snprintf(beside, sizeof beside, "%s-wal", path);
+    (void)unlink(beside);
+    (void)snprintf(beside, sizeof beside, "%s-shm", path);
+    (void)unlink(beside);
+    return 0;
+}
+
+static store_cert row(const char *serial, const char *name, cs_time not_after) {
+    store_cert c = {.kind = CS_KIND_DEVICE, .created = 1, .not_before = 1, .not_after = not_after};
+    (void)snprintf(c.serial, sizeof c.serial, "%s", serial);
+    (void)snprintf(c.name, sizeof c.name, "%s", name);
+    memset(c.issuer, 7, sizeof c.issuer);
+    return c;
+}
+
+static void issue(store *st, const char *serial, const char *name, cs_time not_after) {
+    cs_err err;
+    const uint8_t hash[32] = {1};
+    store_cert c = row(serial, name, not_after);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_intent_add(st, &c, &err));
+    assert_ok(store_issued_set(st, serial, "CN=x", hash, CS_VIEW_LIT("der"), &err));
+    assert_ok(store_commit(st, &err));
+}
+
+static void what_was_committed_is_there_after_reopening_and_what_was_not_is_not(void **state) {
+    cs_err err;
+    store *st = NULL;
+    store_cert got, c = row("0b", "pump", 100);
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "pump", 100);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_intent_add(st, &c, &err));
+    store_free(st);
+    assert_ok(store_open(path, &st, &err));
+    assert_ok(store_cert_by_serial(st, "0a", &got, &err));
+    assert_int_equal(got.status, STORE_ISSUED);
+    assert_true(cs_view_eq_str(got.der, "der"));
+    assert_fails(store_cert_by_serial(st, "0b", &got, &err), CS_R_CERTIFICATE_UNKNOWN);
+    store_free(st);
+}
+
+static void a_serial_and_an_idempotency_key_are_used_once(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    store_cert c = row("0a", "pump", 100);
+    (void)snprintf(c.idempotency_key, sizeof c.idempotency_key, "key");
+    assert_ok(store_open(path, &st, &err));
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_intent_add(st, &c, &err));
+    c.idempotency_key[0] = '\0';
+    assert_fails(store_intent_add(st, &c, &err), CS_R_SERIAL_REUSED);
+    (void)snprintf(c.idempotency_key, sizeof c.idempotency_key, "key");
+    (void)snprintf(c.serial, sizeof c.serial, "0b");
+    assert_fails(store_intent_add(st, &c, &err), CS_R_IDEMPOTENCY_CONFLICT);
+    assert_ok(store_commit(st, &err)); /* what was refused did not spoil the rest */
+    assert_ok(store_cert_by_key(st, "key", &c, &err));
+    assert_string_equal(c.serial, "0a");
+}
+
+static cs_status count_revoked(void *cls, const store_revocation *r, cs_err *err) {
+    size_t *n = cls;
+    assert_int_equal(r->issuer.n, 32);
+    (*n)++;
+    return CS_OK;
+}
+
+static void an_intent_without_end_is_revoked_on_sight(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    store_cert c = row("0a", "pump", 100);
+    size_t n = 0, listed = 0;
+    assert_ok(store_open(path, &st, &err));
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_intent_add(st, &c, &err));
+    assert_ok(store_intents_abandon(st, 50, &n, &err));
+    assert_ok(store_commit(st, &err));
+    assert_int_equal(n, 1);
+    assert_ok(store_revoked(st, 0, count_revoked, &listed, &err));
+    assert_int_equal(listed, 1);
+    listed = 0;
+    assert_ok(store_feed_after(st, 0, count_revoked, &listed, &err));
+    assert_int_equal(listed, 1);
+    assert_ok(store_begin(st, &err)); /* its serial stays used */
+    assert_fails(store_intent_add(st, &c, &err), CS_R_SERIAL_REUSED);
+    store_rollback(st);
+}
+
+static void revoking_is_once_but_a_hold_can_end_either_way(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    uint64_t sequence = 0;
+    size_t n = 0;
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "pump", 100);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_revoke(st, "0a", 6, 10, &sequence, &err));
+    assert_int_equal(sequence, 1);
+    assert_fails(store_revoke(st, "0a", 6, 11, &sequence, &err), CS_R_ALREADY_REVOKED);
+    assert_ok(store_release(st, "0a", 12, &sequence, &err));
+    assert_int_equal(sequence, 2);
+    assert_fails(store_release(st, "0a", 13, &sequence, &err), CS_R_CERTIFICATE_UNKNOWN);
+    assert_ok(store_revoke(st, "0a", 6, 14, &sequence, &err));
+    assert_ok(store_revoke(st, "0a", 1, 15, &sequence, &err));
+    assert_fails(store_revoke(st, "0a", 4, 16, &sequence, &err), CS_R_ALREADY_REVOKED);
+    assert_fails(store_revoke(st, "0b", 4, 16, &sequence, &err), CS_R_CERTIFICATE_UNKNOWN);
+    assert_ok(store_commit(st, &err));
+    assert_ok(store_feed_after(st, 2, count_revoked, &n, &err));
+    assert_int_equal(n, 2);
+    n = 0;
+    assert_ok(store_revoked(st, 99, count_revoked, &n, &err));
+    assert_int_equal(n, 1);
+    n = 0;
+    assert_ok(store_revoked(st, 100, count_revoked, &n, &err)); /* it has ended: off the list */
+    assert_int_equal(n, 0);
+}
+
+typedef struct seen {
+    size_t n;
+    char serials[8][STORE_SERIAL_TEXT];
+} seen;
+
+static cs_status see(void *cls, const store_cert *c, cs_err *err) {
+    seen *s = cls;
+    (void)snprintf(s->serials[s->n++], STORE_SERIAL_TEXT, "%s", c->serial);
+    return CS_OK;
+}
+
+static void lists_are_newest_first_filtered_and_paged(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    uint64_t sequence = 0;
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "a", 100);
+    issue(st, "0b", "b", 20);
+    issue(st, "0c", "a", 100);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_revoke(st, "0a", 4, 10, &sequence, &err));
+    assert_ok(store_commit(st, &err));
+    seen all = {0}, valid = {0}, expired = {0}, gone = {0}, named = {0}, page = {0};
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10}, 50, see, &all, &err));
+    assert_int_equal(all.n, 3);
+    assert_string_equal(all.serials[0], "0c");
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .state = STORE_VALID}, 50, see, &valid, &err));
+    assert_int_equal(valid.n, 1);
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .state = STORE_EXPIRED}, 50, see, &expired, &err));
+    assert_string_equal(expired.serials[0], "0b");
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .state = STORE_GONE}, 50, see, &gone, &err));
+    assert_string_equal(gone.serials[0], "0a");
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .name = "a' OR '1'='1"}, 50, see, &named, &err));
+    assert_int_equal(named.n, 0);
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 1, .after = "0c"}, 50, see, &page, &err));
+    assert_int_equal(page.n, 1);
+    assert_string_equal(page.serials[0], "0b");
+    store_counts counts;
+    assert_ok(store_count(st, 50, &counts, &err));
+    assert_int_equal(counts.issued[CS_KIND_DEVICE], 3);
+    assert_true(counts.valid == 1 && counts.revoked == 1 && counts.expired == 1);
+}
+
+static void crl_numbers_only_rise_even_when_one_was_never_signed(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    store_crl crl = {0}, last;
+    assert_ok(store_open(path, &st, &err));
+    assert_fails(store_crl_last(st, &last, &err), CS_R_STATE_MISSING);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_crl_intend(st, 1, &crl, &err));
+    assert_int_equal(crl.number, 1);
+    assert_ok(store_crl_intend(st, 1, &crl, &err));
+    assert_int_equal(crl.number, 2);
+    assert_ok(store_crl_intend(st, 40, &crl, &err)); /* the signer has seen 39 */
+    assert_int_equal(crl.number, 40);
+    crl.der = CS_VIEW_LIT("crl");
+    assert_ok(store_crl_publish(st, &crl, &err));
+    assert_ok(store_commit(st, &err));
+    assert_ok(store_crl_last(st, &last, &err));
+    assert_true(last.number == 40 && cs_view_eq_str(last.der, "crl"));
+}
+
+static void a_changed_audit_record_is_found(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    uint64_t n = 0;
+    assert_ok(store_open(path, &st, &err));
+    assert_ok(store_begin(st, &err));
+    for (int i = 0; i < 3; i++) assert_ok(store_audit_add(st, i, CS_VIEW_LIT("{\"event\":\"x\"}"), &err));
+    assert_ok(store_commit(st, &err));
+    assert_ok(store_audit_check(st, &n, &err));
+    assert_int_equal(n, 3);
+    store_free(CS_TAKE(st));
+    FILE *f = fopen(path, "r+b"); /* change one byte of the second record's text, wherever it stands */
+    assert_non_null(f);
+    static char file[1 << 20];
+    size_t size = fread(file, 1, sizeof file, f), found = 0;
+    for (size_t i = 0; i + 13 < size; i++)
+        if (memcmp(file + i, "{\"event\":\"x\"}", 13) == 0 && ++found == 2) {
+            assert_int_equal(fseek(f, (long)i + 10, SEEK_SET), 0);
+            assert_int_equal(fputc('y', f), 'y');
+        }
+    (void)fclose(f);
+    assert_true(found >= 2);
+    assert_ok(store_open(path, &st, &err));
+    assert_fails(store_audit_check(st, &n, &err), CS_R_STATE_CORRUPT);
+}
+
+static void a_file_that_is_no_database_is_refused(void **state) {
+    cs_err err;
+    store *st = NULL;
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++) (void)fputs("not a database ", f);
+    (void)fclose(f);
+    assert_fails(store_open(path, &st, &err), CS_R_STATE_CORRUPT);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_committed_is_there_after_reopening_and_what_was_not_is_not, fresh,
+                                        fresh),
+        cmocka_unit_test_setup_teardown(a_serial_and_an_idempotency_key_are_used_once, fresh, fresh),
+        cmocka_unit_test_setup_teardown(an_intent_without_end_is_revoked_on_sight, fresh, fresh),
+        cmocka_unit_test_setup_teardown(revoking_is_once_but_a_hold_can_end_either_way, fresh, fresh),
+        cmocka_unit_test_setup_teardown(lists_are_newest_first_filtered_and_paged, fresh, fresh),
+        cmocka_unit_test_setup_teardown(crl_numbers_only_rise_even_when_one_was_never_signed, fresh, fresh),
+        cmocka_unit_test_setup_teardown(a_changed_audit_record_is_found, fresh, fresh),
+        cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, fresh, fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
