@@ -26,7 +26,7 @@ static void descriptors_come_in_order_and_no_others(void **state) {
     assert_int_equal(pipe(a) + pipe(b), 0);
     int stray = dup(a[0]); /* without close-on-exec */
     const int fds[] = {b[1], a[1]};
-    spawn_child c = shell("echo b >&3; echo a >&4; [ ! -e /proc/self/fd/6 ] && echo ready >&$1; sleep 5", fds, 2);
+    spawn_child c = shell("echo b >&3; echo a >&4; [ ! -e /proc/self/fd/6 ] && echo ready >&$1; exec sleep 5", fds, 2);
     assert_ok(spawn_await(&c, "sh", 5000, &err));
     assert_true(c.ready);
     assert_int_equal(read(b[0], got, 2), 2);
@@ -48,7 +48,7 @@ static void a_child_that_ends_before_it_is_ready_is_noticed(void **state) {
 }
 
 static void a_child_that_says_nothing_is_not_waited_for_long(void **state) {
-    spawn_child c = shell("sleep 5", NULL, 0);
+    spawn_child c = shell("exec sleep 5", NULL, 0);
     assert_int_equal(spawn_heard(&c, "sh", &err), CS_AGAIN);
     assert_fails(spawn_await(&c, "sh", 50, &err), CS_R_PROCESS_FAILED);
     (void)spawn_stop(&c, 2000);
@@ -67,7 +67,7 @@ static void children_die_with_their_parent(void **state) {
     assert_int_equal(pipe(told), 0);
     pid_t middle = fork();
     if (middle == 0) {
-        spawn_child c = shell("echo ready >&$1; sleep 60", NULL, 0);
+        spawn_child c = shell("echo ready >&$1; exec sleep 60", NULL, 0);
         bool ready = spawn_await(&c, "sh", 5000, &err) == CS_OK;
         if (ready && write(told[1], &c.pid, sizeof c.pid) > 0) (void)raise(SIGKILL);
         _exit(1);
