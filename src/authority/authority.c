@@ -52,6 +52,7 @@ cs_status audit(authority *a, store *st, const char *event, const char *by, cons
 cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err) {
     (void)pthread_mutex_lock(&a->read_lock);
     cs_status status = reading(cls, a->reader, err);
+    store_settle(a->reader);
     (void)pthread_mutex_unlock(&a->read_lock);
     return status;
 }

@@ -107,6 +107,10 @@ void store_free(store *st) {
     free(st);
 }
 
+void store_settle(store *st) {
+    for (size_t i = 0; i < STORE_STATEMENTS_MAX; i++) (void)sqlite3_reset(st->kept[i].stmt);
+}
+
 static cs_status migrate(store *st, cs_err *err) {
     uint64_t version = 0;
     TRY(store_number(st, "PRAGMA user_version", &version, err));

@@ -17,6 +17,9 @@ typedef struct store store;
 CS_MUST_USE cs_status store_open(const char *path, store **ret, cs_err *err);
 void store_free(store *st);
 CS_AUTO_DEFINE(store)
+/* Ends every row that is still open (a der that was borrowed is gone): a row left open would hold the connection to
+ * the database as it was then, blind to all that is committed later. */
+void store_settle(store *st);
 
 CS_MUST_USE cs_status store_begin(store *st, cs_err *err);
 CS_MUST_USE cs_status store_commit(store *st, cs_err *err); /* rolled back when it fails */

@@ -167,10 +167,10 @@ class System:
         return a
 
     def start(self, wait=True, prefix=(), env=None):
+        self.log_from = len(self.log())
         with open(self.log_path, "ab") as log, open(str(self.state) + ".out", "ab") as out:
             self.proc = subprocess.Popen([*prefix, *self.argv()], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                                          env={**os.environ, **(env or {})}, preexec_fn=die_with_parent)
-        self.log_from = 0
         if wait:
             self.wait_ready()
         return self
@@ -179,7 +179,7 @@ class System:
         def ready():
             if self.proc.poll() is not None:
                 pytest.fail(f"up ended with {self.proc.returncode} before it was ready:\n{self.log()[-4000:]}")
-            return any(line == "ready" or line.endswith(": ready") for line in self.log().splitlines())
+            return any(line == "ready" or line.endswith(": ready") for line in self.log()[self.log_from:].splitlines())
         wait_for(ready, seconds, say=f"up did not say ready:\n{self.log()[-4000:]}")
 
     def stop(self, expect=0):

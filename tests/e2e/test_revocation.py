@@ -23,6 +23,17 @@ def test_a_revoked_device_is_refused_within_a_second(up):
     assert attempt(up) == ("ok", 200), "others are not touched"
 
 
+def test_having_been_looked_at_does_not_keep_a_revocation_from_the_gateway(system):
+    """A read that stayed open held the feed to the database as it was before the revocation."""
+    s = system()
+    s.start()
+    issued = s.issue("device", "seen")
+    for command in (("show", "seen"), ("list",), ("status",)):
+        s.run(*command, check=0)
+    s.revoke("seen")
+    wait_for(lambda: attempt(s, issued.crt, issued.key)[0] == "refused", SECOND, every=0.05, say="still let in")
+
+
 def test_a_live_connection_of_a_revoked_device_is_closed(up):
     issued = up.issue("device", "lost-2")
     other = up.issue("device", "kept-2")
