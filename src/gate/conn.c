@@ -10,6 +10,7 @@ static void reap(void *data) {
     conn *c = data;
     tls_conn_free(c->tls);
     policy_free(c->policy);
+    policy_free(c->before);
     cs_buf_free(&c->in.b);
     cs_buf_free(&c->out.b);
     cs_buf_free(&c->lines);
@@ -145,6 +146,11 @@ static bool handshake(conn *c) {
         site = tls_conn_site(c->tls);
     }
     c->site = tls_site_user(site);
+    if (peer->leaf != NULL && tls_conn_revoked(c->tls, w->judge.revset)) { /* since its certificate was looked at */
+        (void)cs_fail(&err, CS_REFUSED, CS_R_REVOKED, "%s", "while the handshake went on");
+        refuse_handshake(c, &err);
+        return true;
+    }
     if (peer->leaf != NULL) {
         cs_identity_of_cert(peer->leaf, &c->who);
         c->known = true;
@@ -403,6 +409,10 @@ void conn_policy(conn *c, policy *p) {
         }
         c->site = tls_site_user(site);
     }
-    policy_free(c->policy);
+    bool under_way = c->state == CONN_RELAY || c->state == CONN_TUNNEL; /* its upstream's name is in the old one */
+    if (under_way && c->before == NULL)
+        c->before = c->policy;
+    else
+        policy_free(c->policy);
     c->policy = policy_ref(p);
 }

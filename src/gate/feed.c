@@ -21,8 +21,9 @@ struct feed {
     loop_timer timer;
     int fd;
     cs_buf in;
-    uint64_t last;
-    bool reset; /* what comes replaces what we have */
+    uint64_t last; /* heard of */
+    uint64_t held; /* in the set that is published: what is asked for after a new connection comes after it */
+    bool reset;    /* what comes replaces what we have */
     change *changes;
     size_t count, room;
     bool said; /* that it cannot be reached */
@@ -37,6 +38,7 @@ static void lose(feed *f, const cs_err *err) {
     f->watch = NULL;
     cs_buf_clear(&f->in);
     f->count = 0;
+    f->last = f->held;
     f->reset = false;
     metrics_set(metrics_slab_of(f->g->metrics, f->g->worker_count), METRIC_FEED_CONNECTED, 0, 0);
     loop_timer_set(f->g->loop, &f->timer, RETRY);
@@ -65,7 +67,10 @@ static cs_status note(feed *f, const feed_entry *e, cs_err *err) {
 static cs_status publish(feed *f, cs_err *err) {
     gate *g = f->g;
     CS_AUTO(cs_revset) set = NULL;
-    if (f->count == 0 && !f->reset && g->revset != NULL) return CS_OK;
+    if (f->count == 0 && !f->reset && g->revset != NULL) {
+        f->held = f->last;
+        return CS_OK;
+    }
     cs_revoked *rows = calloc(f->count + 1, sizeof *rows);
     if (rows == NULL) return CS_NOMEM_ERR(err);
     for (size_t i = 0; i < f->count; i++) {
@@ -80,6 +85,7 @@ static cs_status publish(feed *f, cs_err *err) {
     metrics_add(slab, METRIC_REVOCATIONS, 0, (int64_t)f->count);
     metrics_set(slab, METRIC_REVOKED, 0, (int64_t)cs_revset_count(set));
     f->count = 0;
+    f->held = f->last;
     f->reset = false;
     gate_revset(g, CS_TAKE(set));
     return CS_OK;

@@ -100,6 +100,7 @@ struct conn {
     loop_task reap;
     tls_conn *tls;  /* NULL: plain */
     policy *policy; /* counted */
+    policy *before; /* that of the request under way, when a reload came in between; else NULL */
     const gate_site *site;
     bool eof, clean_eof, broken, shut, head_timer, close_after, turning, yielded;
     flow in, out; /* out: plain connections only */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "gate/policy.h"
 #include "io/files.h"
 
@@ -152,10 +153,25 @@ void policy_free(policy *p) {
     free(p);
 }
 
-/* "/api" leads "/api" and "/api/x", not "/apix". */
+/* The next octet, a percent-encoded one as what it stands for; the upstream will read it so. */
+static uint8_t next_octet(cs_view *v) {
+    uint8_t octet[1] = {v->p[0]};
+    size_t used = 1, n = 0;
+    if (v->p[0] == '%' && v->n >= 3 && cs_hex_decode(cs_view_of(v->p + 1, 2), octet, 1, &n)) used = 3;
+    *v = cs_view_of(v->p + used, v->n - used);
+    return octet[0];
+}
+
+/* "/api" leads "/api", "/%61pi" and "/api/x", not "/apix". */
 static bool leads(cs_view route, cs_view path) {
-    if (!cs_view_starts(path, route)) return route.n == 1; /* "/": also "*" */
-    return path.n == route.n || route.p[route.n - 1] == '/' || path.p[route.n] == '/';
+    bool all = route.n == 1; /* "/": also "*" */
+    uint8_t last = 0;
+    while (!all && route.n > 0) {
+        if (path.n == 0) return false;
+        last = next_octet(&route);
+        if (last != next_octet(&path)) return false;
+    }
+    return all || path.n == 0 || last == '/' || path.p[0] == '/';
 }
 
 const gate_route *policy_route(const gate_site *site, cs_view path) {

@@ -131,6 +131,8 @@ cs_status request_begin(conn *c) {
         return CS_AGAIN;
     }
     cs_buf_free(&x->head);
+    policy_free(c->before);
+    c->before = NULL;
     *x = (exchange){.began = loop_now(c->w->loop)};
     if (s != CS_OK) { /* where the next message begins is unknown */
         c->close_after = true;

@@ -97,22 +97,23 @@ static cs_status gather(tls_conn *c, X509_STORE_CTX *store, cs_certs *extra, cs_
     return CS_OK;
 }
 
-static void remember(tls_conn *c, const cs_verdict *v) {
+/* By this the connection is found when one of its certificates is revoked, so that a path that does not fit is none. */
+static cs_status remember(tls_conn *c, const cs_verdict *v, cs_err *err) {
     tls_grant *g = &c->grant;
     *g = (tls_grant){.good_until = v->good_until};
     memcpy(g->policy, c->site->policy, sizeof g->policy);
     for (size_t i = 0; i + 1 < v->chain.n; i++) {
         const cs_cert *cert = v->chain.at[i];
-        if (g->link_count == TLS_PATH_MAX || cert->serial.n > sizeof g->links[0].serial) {
-            g->link_count = 0; /* not resumable, see on_seal */
-            return;
-        }
+        if (g->link_count == TLS_PATH_MAX || cert->serial.n > sizeof g->links[0].serial)
+            return cs_fail(err, CS_REFUSED, CS_R_CHAIN_TOO_BIG, "a path of %zu certificates, at most %d",
+                           v->chain.n - 1, (int)TLS_PATH_MAX);
         tls_link *l = &g->links[g->link_count++];
         memcpy(l->issuer, v->chain.at[i + 1]->spki_sha256, 32);
         memcpy(l->serial, cert->serial.p, cert->serial.n);
         l->serial_n = (uint8_t)cert->serial.n;
     }
     g->since = cs_now(c->judge->clock);
+    return CS_OK;
 }
 
 static cs_status ask(tls_conn *c, const tls_site *site, tls_judge *j, const cs_certs *extra, cs_verdict *v,
@@ -137,7 +138,7 @@ static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
     TRY(gather(c, store, &extra, err));
     TRY(ask(c, c->site, c->judge, &extra, &v, err));
-    remember(c, &v);
+    TRY(remember(c, &v, err));
     c->peer.chain = v.chain; /* ours now */
     v.chain = (cs_certs){NULL, 0};
     return CS_OK;

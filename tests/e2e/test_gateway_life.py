@@ -117,6 +117,33 @@ def test_the_feed_is_found_again_and_what_was_missed_counts(lone):
     assert g.visit(g.context(g.two)).status == 200
 
 
+def test_a_first_set_that_was_cut_off_is_asked_for_again(lone):
+    """Half of the set came, then the authority died: the gateway may not go on from there."""
+    g = lone(authority=True)
+    g.feed.half = 1
+    g.feed.revoke(g.ca, g.one)
+    g.feed.revoke(g.ca, g.two)
+    g.start()
+    assert g.feed.hellos == [0, 0], "what was not taken into the set was taken for heard"
+    assert g.visit(g.context(g.one)).status == 0
+    assert g.visit(g.context(g.two)).status == 0
+
+
+def test_a_reload_while_a_request_waits_for_its_upstream(lone):
+    g = lone(more="limits:\n  upstream: 2s")
+    g.upstream.hold = 4.0
+    g.start()
+    got = []
+    t = threading.Thread(target=lambda: got.append(g.visit(g.context(g.one))))
+    t.start()
+    wait_for(lambda: g.upstream.heads)
+    for _ in range(3):
+        g.reload("reloaded")
+    t.join()
+    assert got[0].status == 504
+    assert f'"detail":"{g.upstream.url}' in g.log(), "the upstream is not named"
+
+
 def test_a_silent_feed_stops_new_handshakes_after_its_grace(lone):
     g = lone(authority=True, more="revocation_grace: 3s")
     g.start()
@@ -166,8 +193,7 @@ def test_a_crl_file_counts_and_is_followed_by_reload(lone):
         g.ca.crl(g.folder / "ca1.crl", g.two, g.one)
         g.reload("reloaded")
         assert closed_within(live, 2 * SECOND), "a live connection outlives a new CRL"
-    v = g.visit(c1, session=session)
-    assert v.status == 0 and not v.reused
+    wait_for(lambda: g.visit(c1, session=session).status == 0, SECOND)
 
 
 # ---- reload ----
@@ -461,15 +487,17 @@ def test_routes_choose_who_may_pass(lone):
     boss = g.ca.client("adm-1")
     g.start()
     for client, path, status in ((g.one, "/", 200), (g.one, "/admin", 403), (g.one, "/admin/x", 403), (boss, "/admin", 200),
-                                 (g.one, "/administer", 200), (boss, "/users", 403), (None, "/", 200), (None, "/admin", 403)):
+                                 (g.one, "/administer", 200), (boss, "/users", 403), (None, "/", 200), (None, "/admin", 403),
+                                 (g.one, "/%61dmin", 403), (g.one, "/%61%64%6d%69%6e/x", 403), (boss, "/%61dmin", 200)):
         before = len(g.upstream.heads)
         v = g.visit(g.context(client), path=path)
         assert v.status in ((status, 401) if client is None and status == 403 else (status,)), (client, path, v)
         assert (len(g.upstream.heads) > before) == (v.status == 200)
         if v.status == 403:
             assert "identity-not-allowed" in v.text and "application/problem+json" in v.text
-    for path in ("/x/../admin", "//admin", "/%61dmin", "/admin%2fx", "/./admin", "/admin;x", "/ADMIN%00"):
+    for path in ("/x/../admin", "//admin", "/admin%2fx", "/./admin", "/admin;x", "/ADMIN%00", "/%2561dmin", "/x/%2e%2e/admin",
+                 "/\\admin", "/%5cadmin"):
         before = len(g.upstream.heads)
         v = g.visit(g.context(g.one), path=path)
-        assert v.status != 200 or "/admin" not in g.upstream.heads[-1].lower(), (path, v)
-        assert v.status in (400, 403, 404) or len(g.upstream.heads) > before
+        assert v.status in (400, 403), (path, v)
+        assert len(g.upstream.heads) == before
