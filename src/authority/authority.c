@@ -150,6 +150,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     TRY(read_ca(a, err));
     a->signer.path = setup->signer_path;
     a->signer.ca = a->issuing;
+    a->signer.clock = setup->clock;
     signer_link_close(&a->signer);
     TRY(open_store(a, err));
     if (pthread_create(&a->writer, NULL, authority_writer, a) != 0) return CS_NOMEM_ERR(err);

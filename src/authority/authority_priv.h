@@ -8,12 +8,14 @@
 #include "ipc/signing.h"
 #include "x509/profile.h"
 
-enum { BATCH_MAX = SIGNING_PIPELINE, SIGNER_WAIT_MS = 10000, SIGNER_RETRY_MS = 100, SIGNER_RETRIES = 40 };
+enum { BATCH_MAX = SIGNING_PIPELINE, SIGNER_WAIT_MS = 10000, SIGNER_GREET_MS = 3000, SIGNER_RETRY_MS = 100 };
+#define SIGNER_UP_WAIT (5 * CS_SEC) /* how long a signer that is being restarted is waited for */
 
 /* The connection to the signer: the writer's alone. */
 typedef struct signer_link {
     const char *path;
     const cs_cert *ca; /* whom it must speak for */
+    const cs_clock *clock;
     int fd;            /* -1: none */
     uint64_t crl_number;
     bool answered; /* in begins with an answer that was given out */

@@ -15,10 +15,9 @@ void signer_link_close(signer_link *l) {
 }
 
 /* The next answer of any type; it stays in l->in until the next call. */
-static cs_status next_frame(signer_link *l, ipc_frame *ret, cs_err *err) {
+static cs_status next_frame(signer_link *l, int wait_ms, ipc_frame *ret, cs_err *err) {
     size_t used = 0;
-    cs_status status =
-        ipc_await(l->fd, &l->in, signing_from_signer, SIGNER_WAIT_MS, CS_R_SIGNER_UNREACHABLE, ret, &used, err);
+    cs_status status = ipc_await(l->fd, &l->in, signing_from_signer, wait_ms, CS_R_SIGNER_UNREACHABLE, ret, &used, err);
     if (status != CS_OK) {
         signer_link_close(l);
         err->reason = CS_R_SIGNER_UNREACHABLE;
@@ -38,7 +37,7 @@ static cs_status greet(signer_link *l, cs_err *err) {
     ipc_frame f;
     ipc_put(&l->out, SIGNING_HELLO, (cs_view){NULL, 0});
     TRY(ipc_flush(l->fd, &l->out, SIGNER_WAIT_MS, CS_R_SIGNER_UNREACHABLE, err));
-    TRY(next_frame(l, &f, err));
+    TRY(next_frame(l, SIGNER_GREET_MS, &f, err));
     cs_rd r = cs_rd_of(f.payload);
     cs_view ca = cs_rd_vec32(&r);
     l->crl_number = cs_rd_u64(&r);
@@ -64,8 +63,9 @@ static void notice_end(signer_link *l) {
 
 cs_status signer_link_up(signer_link *l, cs_err *err) {
     notice_end(l);
+    cs_time until = cs_mono(l->clock) + SIGNER_UP_WAIT;
     cs_status status = signer_link_try(l, err);
-    for (int i = 0; status == CS_FAILED && i < SIGNER_RETRIES; i++) {
+    while (status == CS_FAILED && cs_mono(l->clock) < until) {
         (void)nanosleep(&(struct timespec){.tv_nsec = SIGNER_RETRY_MS * 1000000L}, NULL);
         status = signer_link_try(l, err);
     }
@@ -96,7 +96,7 @@ cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err) {
     if (l->fd < 0) return cs_fail(err, CS_FAILED, CS_R_SIGNER_UNREACHABLE, "the connection has ended");
     if (l->answered) consume_frame(l); /* the answer before */
     l->answered = false;
-    TRY(next_frame(l, &f, err));
+    TRY(next_frame(l, SIGNER_WAIT_MS, &f, err));
     l->answered = true;
     cs_rd r = cs_rd_of(f.payload);
     if (f.type == SIGNING_SIGNED) {

@@ -87,6 +87,7 @@ static cs_status exec(store *st, const char *sql, const char *what, cs_err *err)
 }
 
 cs_status store_begin(store *st, cs_err *err) {
+    store_settle(st);
     return exec(st, "BEGIN IMMEDIATE", "begin", err);
 }
 
