@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "load.h"
 
@@ -71,6 +72,7 @@ static void write_key(const char *folder, const char *file, EVP_PKEY *key) {
 }
 
 void pki_make(const char *folder) {
+    umask(077); /* the gateway takes no key that others may read */
     EVP_PKEY *root_key = EVP_EC_gen("P-256"), *issuing_key = EVP_EC_gen("P-256"), *server_key = EVP_EC_gen("P-256");
     X509 *root = make_certificate("Bench Root", root_key, NULL, root_key, NULL, NULL);
     X509 *issuing = make_certificate("Bench Issuing", issuing_key, root, root_key, NULL, NULL);
