@@ -155,7 +155,10 @@ static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *s, const unsigned char *
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (!may_resume(c, s, &g)) return SSL_TICKET_RETURN_IGNORE_RENEW;
     c->grant = g;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+    /* TLS 1.3 clients use a ticket once (RFC 8446 C.4), so each resumption must leave them the next; its grant stays
+     * the first one's, with the first one's beginning. */
+    bool keep = status == SSL_TICKET_SUCCESS && SSL_version(ssl) < TLS1_3_VERSION;
+    return keep ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err) {

@@ -305,3 +305,16 @@ def test_refusals_say_no_more_than_they_should(gate):
     problem = json.loads(got.partition(b"\r\n\r\n")[2])
     assert problem["reason"] == "http-framing-ambiguous" and problem["status"] == 400
     assert "detail" not in problem
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_each_resumption_leaves_a_ticket_for_the_next(gate, version):
+    context, session = gate.context(version=version), None
+    for n in range(4):
+        s = socket.create_connection(("127.0.0.1", gate.https), timeout=10)
+        with context.wrap_socket(s, server_hostname="localhost", session=session) as t:
+            t.sendall(GET + b"Connection: close\r\n\r\n")
+            assert everything(t).startswith(b"HTTP/1.1 200")
+            assert t.session_reused == (n > 0), f"connection {n}"
+            session = t.session
+            t.unwrap()  # else libssl takes the session for a broken one
