@@ -174,7 +174,8 @@ class Gateway:
 
     def close(self):
         try:
-            self.stop()
+            code = self.stop()
+            assert code == 0 and "Sanitizer" not in self.log(), f"ended with {code}:\n{self.log()[-6000:]}"
         finally:
             self.upstream.close()
             if self.feed:
