@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from conftest import wait_for
+from conftest import SANITIZED, wait_for
 from gateway_kit import DAY, Gateway, Upstream, ask, read_answer
 
 
@@ -100,7 +100,7 @@ def test_a_big_answer_to_a_slow_reader(gw):
         time.sleep(1)
         with open(f"/proc/{gw.proc.pid}/status") as f:
             rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
-        assert rss < 120_000, "the answer is held in memory"
+        assert SANITIZED or rss < 120_000, "the answer is held in memory"
         a = read_answer(s)
         assert len(a.body) == size
 
