@@ -24,6 +24,16 @@ static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trus
     return cs_anchors_new(&certs, ret, err);
 }
 
+/* Our own clients may leave out the issuing CA: many browsers send nothing but the leaf. */
+static cs_status load_issuers(const conf *c, const conf_site *site, cs_certs *ret, cs_err *err) {
+    char path[CONF_PATH_MAX];
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(conf_path(c, "ca/issuing.crt", path, err));
+    if (site->client_ca != NULL || !files_exists(path)) return CS_OK;
+    TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
+    return cs_certs_read(cs_buf_view(&text), path, ret, err);
+}
+
 static cs_status load_crls(const conf_site *site, cs_buf *trust, cs_crls **ret, cs_err *err) {
     uint8_t digest[32];
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
@@ -47,12 +57,14 @@ static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, 
     CS_SCOPED(cs_buf) crt_text = cs_buf_of(CS_PEM_FILE_MAX), key_text = cs_buf_secret(CS_KEY_FILE_MAX);
     CS_SCOPED(cs_buf) trust = cs_buf_of(CS_PEM_FILE_MAX);
     CS_AUTO(cs_anchors) anchors = NULL;
+    CS_SCOPED(cs_certs) issuers = {NULL, 0};
     CS_AUTO(cs_crls) crls = NULL;
     TRY(below(c, site->conf->certificate, "gateway/server.crt", crt, err));
     TRY(below(c, site->conf->key, "gateway/server.key", key, err));
     TRY(files_read(crt, CS_PEM_FILE_MAX, &crt_text, err));
     TRY(files_read_private(key, CS_KEY_FILE_MAX, &key_text, err));
     if (site->conf->client != CONF_CLIENT_OFF) TRY(load_anchors(c, site->conf, &trust, &anchors, err));
+    if (site->conf->client != CONF_CLIENT_OFF) TRY(load_issuers(c, site->conf, &issuers, err));
     (void)cs_buf_add_byte(&trust, 0);
     if (site->conf->client_crl != NULL) TRY(load_crls(site->conf, &trust, &crls, err));
     TRY(cs_buf_ok(&trust, "a site's trust", err));
@@ -65,6 +77,7 @@ static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, 
                           .only_13 = site->conf->min_tls == CONF_TLS_1_3,
                           .anchors = anchors,
                           .crls = crls,
+                          .issuers = &issuers,
                           .tickets = tickets,
                           .clock = clock,
                           .user = site};

@@ -131,12 +131,18 @@ static cs_status ask(tls_conn *c, const tls_site *site, tls_judge *j, const cs_c
     return v->accepted ? CS_OK : cs_fail(err, CS_REFUSED, v->reason, "%s", v->detail);
 }
 
+static cs_status add_issuers(const tls_site *site, cs_certs *extra, cs_err *err) {
+    for (size_t i = 0; i < site->issuers.n; i++) TRY(cs_certs_add(extra, cs_cert_ref(site->issuers.at[i]), err));
+    return CS_OK;
+}
+
 static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     if (c->site == NULL || c->site->anchors == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
     TRY(gather(c, store, &extra, err));
+    TRY(add_issuers(c->site, &extra, err));
     TRY(ask(c, c->site, c->judge, &extra, &v, err));
     TRY(remember(c, &v, err));
     c->peer.chain = v.chain; /* ours now */
@@ -187,5 +193,6 @@ cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err)
     CS_SCOPED(cs_certs) others = {NULL, 0};
     for (size_t i = 0; extra.n == 0 && i < TLS_INTERN_COUNT; i++)
         if (j->known[i] != NULL) TRY(cs_certs_add(&others, cs_cert_ref(j->known[i]), err));
+    if (extra.n == 0) TRY(add_issuers(site, &others, err));
     return ask(c, site, j, extra.n > 0 ? &extra : &others, &v, err);
 }

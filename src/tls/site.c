@@ -138,6 +138,8 @@ cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
     s->user = plan->user;
     s->anchors = plan->anchors != NULL ? cs_anchors_ref(plan->anchors) : NULL;
     s->crls = plan->crls != NULL ? cs_crls_ref(plan->crls) : NULL;
+    for (size_t i = 0; plan->issuers != NULL && i < plan->issuers->n; i++)
+        TRY(cs_certs_add(&s->issuers, cs_cert_ref(plan->issuers->at[i]), err));
     int mode = plan->client == TLS_CLIENT_OFF       ? SSL_VERIFY_NONE
                : plan->client == TLS_CLIENT_REQUIRE ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                                                     : SSL_VERIFY_PEER;
@@ -153,6 +155,7 @@ void tls_site_free(tls_site *s) {
     SSL_CTX_free(s->ctx);
     cs_anchors_free(s->anchors);
     cs_crls_free(s->crls);
+    cs_certs_free(&s->issuers);
     free(s->name);
     free(s);
 }

@@ -37,12 +37,13 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
     const char *certificate_what, *key_what; /* named in errors */
     tls_client client;
     bool only_13;
-    cs_anchors *anchors;   /* NULL with TLS_CLIENT_OFF */
-    cs_crls *crls;         /* NULL: none */
-    uint8_t trust[32];     /* digest of the anchors' and CRLs' octets: sessions made under another are not resumed */
-    tls_tickets *tickets;  /* borrowed by the site for its life */
-    const cs_clock *clock; /* likewise */
-    void *user;            /* for whoever asks tls_conn_site_user */
+    cs_anchors *anchors;     /* NULL with TLS_CLIENT_OFF */
+    cs_crls *crls;           /* NULL: none */
+    const cs_certs *issuers; /* CA certificates that clients need not send (browsers often do not); NULL: none */
+    uint8_t trust[32];       /* digest of the anchors' and CRLs' octets: sessions made under another are not resumed */
+    tls_tickets *tickets;    /* borrowed by the site for its life */
+    const cs_clock *clock;   /* likewise */
+    void *user;              /* for whoever asks tls_conn_site_user */
 } tls_site_plan;
 
 typedef struct tls_site tls_site;

@@ -30,6 +30,7 @@ struct tls_site {
     tls_client client;
     cs_anchors *anchors;
     cs_crls *crls;
+    cs_certs issuers; /* of clients' certificates, known without being sent */
     uint8_t policy[32];
     void *user;
 };
