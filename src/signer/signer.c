@@ -68,13 +68,13 @@ static cs_status replay(void *cls, cs_view record, cs_err *err) {
 
 static cs_status read_ca(signer *s, cs_view pem, cs_err *err) {
     cs_certs bag = {0};
-    cs_status status = cs_certs_read(pem, "the CA certificate", &bag, err);
+    cs_status status = cs_certs_read(pem, "issuing.crt", &bag, err);
     if (status == CS_OK && bag.n != 1)
         status = cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "the CA certificate's file holds %zu", bag.n);
     if (status == CS_OK) s->ca = cs_cert_ref(bag.at[0]);
     cs_certs_free(&bag);
     TRY(status);
-    return cs_key_match(s->key, s->ca->spki, "the CA certificate", err);
+    return cs_key_match(s->key, s->ca->spki, "issuing.crt", err);
 }
 
 cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
