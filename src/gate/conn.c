@@ -127,11 +127,13 @@ static bool handshake(conn *c) {
     worker *w = c->w;
     cs_status s = tls_conn_handshake(c->tls, &err);
     if (s == CS_AGAIN) return false;
+    const tls_peer *peer = tls_conn_peer(c->tls);
+    if (peer->took > 0) metrics_time(w->slab, METRIC_VERIFY_SECONDS, peer->took);
+    if (peer->remembered) metrics_count(w->slab, METRIC_VERDICTS_CACHED, 0);
     if (s != CS_OK) {
         refuse_handshake(c, &err);
         return true;
     }
-    const tls_peer *peer = tls_conn_peer(c->tls);
     tls_site *site = tls_front_find(w->policy->front, cs_view_str(tls_conn_sni(c->tls)));
     if (c->policy != w->policy) { /* trust was changed while we shook hands */
         s = site == NULL ? cs_fail(&err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s", "the site was removed")

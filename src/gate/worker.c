@@ -60,7 +60,6 @@ static void drain(worker *w) {
 static void take_policy(worker *w, policy *take) {
     policy *old = w->policy;
     w->policy = take;
-    w->judge.generation++;
     for (conn *c = w->conns, *next; old != NULL && c != NULL; c = next) {
         next = c->next;
         conn_policy(c, take);
@@ -101,7 +100,7 @@ cs_status worker_start(worker *w, cs_err *err) {
     w->judge.clock = w->g->clock;
     w->judge.fresh_until = w->g->policy->feed ? &w->g->fresh_until : NULL;
     TRY(loop_new(w->g->clock, &w->loop, err));
-    TRY(cs_cache_new(4096, &w->judge.cache, err));
+    TRY(tls_memory_new(&w->judge.memory, err));
     loop_on_ring(w->loop, on_ring, w);
     on_ring(w);
     for (int i = 0; i < 3; i++) {
@@ -133,6 +132,6 @@ void worker_free(worker *w) {
     }
     loop_free(w->loop);
     tls_judge_clear(&w->judge);
-    cs_cache_free(w->judge.cache);
+    tls_memory_free(w->judge.memory);
     policy_free(w->policy);
 }

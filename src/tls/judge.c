@@ -136,17 +136,31 @@ static cs_status add_issuers(const tls_site *site, cs_certs *extra, cs_err *err)
     return CS_OK;
 }
 
+static bool remembered(tls_conn *c, X509_STORE_CTX *store) {
+    uint8_t digest[32];
+    unsigned n = 0;
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    if (c->judge->memory == NULL || leaf == NULL || !tls_revocation_known(c->judge)) return false;
+    if (X509_digest(leaf, EVP_sha256(), digest, &n) != 1 || n != 32) return false;
+    return tls_memory_find(c->judge->memory, digest, c);
+}
+
 static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     if (c->site == NULL || c->site->anchors == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
+    if (remembered(c, store)) {
+        c->peer.remembered = true;
+        return CS_OK;
+    }
     TRY(gather(c, store, &extra, err));
     TRY(add_issuers(c->site, &extra, err));
     TRY(ask(c, c->site, c->judge, &extra, &v, err));
     TRY(remember(c, &v, err));
     c->peer.chain = v.chain; /* ours now */
     v.chain = (cs_certs){NULL, 0};
+    if (c->judge->memory != NULL) tls_memory_keep(c->judge->memory, c);
     return CS_OK;
 }
 
@@ -157,7 +171,10 @@ int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
     (void)arg;
     tls_peer_clear(&c->peer);
     c->grant = (tls_grant){.since = 0};
-    if (judge_client(c, store, &err) == CS_OK) {
+    cs_time began = cs_mono(c->judge->clock);
+    cs_status s = judge_client(c, store, &err);
+    c->peer.took = cs_mono(c->judge->clock) - began + 1;
+    if (s == CS_OK) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }

@@ -13,7 +13,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "verify/cache.h"
 #include "verify/verify.h"
 
 /* ---- ticket keys: one set a process, so that a session is resumed by whichever thread it comes back to ---- */
@@ -66,16 +65,19 @@ CS_AUTO_DEFINE(tls_front)
 tls_site *tls_front_find(const tls_front *f, cs_view host);
 
 /* ---- what a thread judges clients with ---- */
+/* Clients that were found good, by certificate and site: bounded to 2,048 of them, about 4 KiB each. */
+typedef struct tls_memory tls_memory;
+CS_MUST_USE cs_status tls_memory_new(tls_memory **ret, cs_err *err);
+void tls_memory_free(tls_memory *m);
+
 enum { TLS_INTERN_COUNT = 256 };
 typedef struct tls_judge {
     const cs_clock *clock;
-    cs_cache *cache;     /* NULL: none */
-    cs_revset *revset;   /* NULL: none; the thread swaps it between handshakes */
-    uint64_t generation; /* counted up by the thread whenever trust changes */
+    tls_memory *memory; /* NULL: none */
+    cs_revset *revset;  /* NULL: none; the thread swaps it between handshakes */
     /* Monotonic time until which revocation is known well enough to admit; NULL: no feed is needed. */
     const _Atomic int64_t *fresh_until;
     cs_cert *known[TLS_INTERN_COUNT]; /* intermediates that clients send, so that thousands share one */
-    size_t cached;                    /* verdicts that came from the cache, a counter */
 } tls_judge;
 void tls_judge_clear(tls_judge *j); /* drops references */
 
@@ -86,6 +88,8 @@ typedef struct tls_peer {
     cs_reason reason;
     char *detail; /* of the refusal, or NULL */
     bool resumed;
+    bool remembered; /* the verdict is one of before that still holds */
+    cs_time took;    /* to reach it, in a full handshake with a certificate; else 0 */
 } tls_peer;
 
 /* ---- a connection ---- */

@@ -68,6 +68,10 @@ bool tls_grant_revoked(const tls_grant *g, const cs_revset *set);
 bool tls_revocation_known(const tls_judge *j);
 /* After a resumption: the leaf of the session becomes the peer. */
 cs_status tls_peer_resumed(tls_conn *c, cs_err *err);
+/* memory.c */
+/* Was this certificate found good at c's site, and is it still? Then c->peer and c->grant are filled. */
+bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c);
+void tls_memory_keep(tls_memory *m, const tls_conn *c); /* c was found good */
 /* ticket.c */
 cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err);
 /* conn.c */

@@ -441,6 +441,23 @@ def test_metrics_count_and_are_on_their_own_port(lone):
     assert "countersign_handshakes_total{" in text and "countersign_requests_total{" in text
 
 
+def test_a_remembered_verdict_is_counted_and_tells_the_same(lone):
+    g = lone(site("a.test", "require", "ca1") + site("b.test", "require", "ca2"), threads=1)
+    CA(g.folder, "ca2")
+    g.start()
+
+    def count(name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{g.metrics_port}/metrics") as r:
+            return next(float(ln.split()[-1]) for ln in r.read().decode().splitlines() if ln.startswith(name))
+    visits = [g.visit(g.context(g.one)) for _ in range(3)]
+    assert visits[0].text == visits[1].text == visits[2].text
+    assert "Client-Cert: :" in visits[2].text
+    assert count("countersign_verdicts_cached_total") == 2
+    assert count("countersign_verify_seconds_count") == 3
+    assert g.visit(g.context(g.one), "b.test").status == 0, "a verdict of one site counted at another"
+    assert count("countersign_verdicts_cached_total") == 2
+
+
 # ---- the door for WebSocket, and only for it ----
 
 def test_websocket_is_tunnelled_after_101_and_ends_with_revocation(lone):
