@@ -143,11 +143,11 @@ static void on_reload(void *data, int signum) {
     (void)pthread_mutex_lock(&g->lock);
     policy *old = g->policy;
     g->policy = p;
+    g->reloads++;
     (void)pthread_mutex_unlock(&g->lock);
     policy_free(old);
     metrics_count(slab, METRIC_RELOADS, METRIC_DONE);
-    log_note(LOG_INFO, "reloaded");
-    ring_all(g);
+    ring_all(g); /* the last thread that follows says "reloaded" */
 }
 
 static void on_rotate(void *data) {

@@ -134,6 +134,7 @@ struct worker {
     loop *loop;
     metrics_slab *slab;
     policy *policy;
+    uint64_t reloads; /* the gate's, as far as this thread has followed */
     tls_judge judge;
     conn *conns;
     size_t conn_count;
@@ -162,8 +163,9 @@ struct gate {
     loop_timer rotate_timer;
     int notify;
     bool serving;
-    pthread_mutex_t lock; /* policy, revset */
+    pthread_mutex_t lock; /* policy, revset, reloads, said_reloads and the workers' reloads */
     policy *policy;
+    uint64_t reloads, said_reloads; /* made; known to be in force in every thread */
     cs_revset *revset;
     _Atomic int64_t fresh_until; /* monotonic */
     atomic_bool draining;

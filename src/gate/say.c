@@ -16,7 +16,9 @@ static void certificate_fields(log_event *e, const conn *c) {
     if (peer == NULL || peer->leaf == NULL) return;
     log_str(e, "subject", cs_name_text(peer->leaf->subject, name));
     log_str(e, "issuer", cs_name_text(peer->leaf->issuer, name));
-    log_hex(e, "serial", peer->leaf->serial);
+    cs_view serial = peer->leaf->serial;
+    if (serial.n > 1 && serial.p[0] == 0) serial = cs_view_of(serial.p + 1, serial.n - 1); /* as everybody prints it */
+    log_hex(e, "serial", serial);
 }
 
 void say_refused_handshake(conn *c, const cs_err *err) {

@@ -77,6 +77,18 @@ static void take_revset(worker *w, cs_revset *take) {
     }
 }
 
+/* The last thread to follow says so: from then on nobody is judged by what was before. */
+static void say_reloaded(worker *w, uint64_t reloads) {
+    gate *g = w->g;
+    (void)pthread_mutex_lock(&g->lock);
+    w->reloads = reloads;
+    bool all = g->said_reloads < reloads;
+    for (unsigned i = 0; i < g->worker_count; i++) all = all && g->workers[i].reloads >= reloads;
+    if (all) g->said_reloads = reloads;
+    (void)pthread_mutex_unlock(&g->lock);
+    if (all) log_note(LOG_INFO, "reloaded");
+}
+
 /* The bell: what is new? */
 static void on_ring(void *data) {
     worker *w = data;
@@ -84,9 +96,11 @@ static void on_ring(void *data) {
     (void)pthread_mutex_lock(&g->lock);
     policy *p = g->policy != w->policy ? policy_ref(g->policy) : NULL;
     cs_revset *r = g->revset != w->judge.revset ? cs_revset_ref(g->revset) : NULL;
+    uint64_t reloads = g->reloads;
     (void)pthread_mutex_unlock(&g->lock);
     if (p != NULL) take_policy(w, p);
     if (r != NULL) take_revset(w, r);
+    if (reloads != w->reloads) say_reloaded(w, reloads);
     if (atomic_load(&g->draining) && !w->draining) drain(w);
 }
 
