@@ -4,10 +4,15 @@
 
 #include "gate/gate_priv.h"
 
-enum { LINGER_TIME = 2 * 1000 * 1000, TURNS_MAX = 64 };
+enum { LINGER_TIME = 2 * 1000 * 1000, TURNS_MAX = 16 };
 
 static void reap(void *data) {
     conn *c = data;
+    if (c->yielded) { /* its other task stands in the queue too */
+        c->yielded = false;
+        loop_later(c->w->loop, &c->reap);
+        return;
+    }
     tls_conn_free(c->tls);
     policy_free(c->policy);
     policy_free(c->before);
@@ -47,7 +52,7 @@ size_t conn_pending(const conn *c) {
 bool conn_write(conn *c, cs_view data) {
     cs_err err;
     if (c->broken || c->state == CONN_DEAD) return false;
-    bool ok = c->tls != NULL ? tls_conn_write(c->tls, data, &err) == CS_OK : cs_buf_add_view(&c->out.b, data);
+    bool ok = c->tls != NULL ? tls_conn_write(c->tls, data, &err) == CS_OK : flow_add(&c->out, data);
     if (!ok) c->broken = true;
     return ok;
 }
@@ -233,6 +238,21 @@ static void set_interest(conn *c) {
     if (c->x.up != NULL) upstream_interest(c->x.up, flow_size(&c->x.up->in) < GATE_FLOW_HIGH);
 }
 
+static void on_again(void *data) {
+    conn *c = data;
+    c->yielded = false;
+    conn_turn(c);
+}
+
+/* An idle connection holds no buffers. */
+static void release(conn *c) {
+    if (c->in.b.cap > 0) {
+        cs_buf_free(&c->in.b);
+        c->in = (flow){.b = cs_buf_of(GATE_FLOW_MAX)};
+    }
+    if (c->tls != NULL) tls_conn_idle(c->tls);
+}
+
 /* The driver: goes on until nothing moves. */
 void conn_turn(conn *c) {
     if (c->turning || c->state == CONN_DEAD) return;
@@ -251,8 +271,12 @@ void conn_turn(conn *c) {
     }
     set_deadline(c);
     set_interest(c);
-    if (left == 0) loop_timer_set(c->w->loop, &c->timer, 0); /* others first */
-    c->yielded = left == 0;
+    if (left == 0 && !c->yielded) { /* others first */
+        c->yielded = true;
+        c->again = (loop_task){.cb = on_again, .data = c};
+        loop_later(c->w->loop, &c->again);
+    }
+    if (c->state == CONN_HEAD && flow_size(&c->in) == 0 && !c->yielded) release(c);
 }
 
 static void on_event(void *data, unsigned events) {
@@ -266,11 +290,6 @@ static void on_event(void *data, unsigned events) {
 static void on_deadline(void *data) {
     conn *c = data;
     cs_err err;
-    if (c->yielded) {
-        c->yielded = false;
-        conn_turn(c);
-        return;
-    }
     switch (c->state) {
     case CONN_TLS:
         (void)cs_fail(&err, CS_REFUSED, CS_R_HANDSHAKE_TIMEOUT, "%s", "");

@@ -41,6 +41,7 @@ static inline size_t flow_size(const flow *f) {
     return f->b.n - f->at;
 }
 void flow_eat(flow *f, size_t n);
+bool flow_add(flow *f, cs_view v);
 uint8_t *flow_room(flow *f, size_t n);
 
 typedef struct worker worker;
@@ -97,7 +98,7 @@ struct conn {
     int fd;
     loop_watch *watch;
     loop_timer timer;
-    loop_task reap;
+    loop_task reap, again;
     tls_conn *tls;  /* NULL: plain */
     policy *policy; /* counted */
     policy *before; /* that of the request under way, when a reload came in between; else NULL */

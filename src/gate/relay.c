@@ -17,6 +17,18 @@ void flow_eat(flow *f, size_t n) {
     }
 }
 
+/* One that is never quite emptied must not grow for that. */
+static void compact(flow *f) {
+    if (f->at <= f->b.n / 2) return;
+    cs_buf_consume(&f->b, f->at);
+    f->at = 0;
+}
+
+bool flow_add(flow *f, cs_view v) {
+    compact(f);
+    return cs_buf_add_view(&f->b, v);
+}
+
 uint8_t *flow_room(flow *f, size_t n) {
     if (f->at > 0) {
         cs_buf_consume(&f->b, f->at);
@@ -109,6 +121,7 @@ static bool pump_request(conn *c) {
         }
         moved = true;
         x->octets_in += data.n;
+        compact(&x->up->out);
         if (data.n > 0 && x->framing == HTTP_BODY_CHUNKED)
             (void)http_chunk_add(&x->up->out.b, data);
         else
@@ -243,7 +256,7 @@ bool tunnel_pump(conn *c) {
     bool moved = false;
     cs_view v = flow_view(&c->in);
     if (v.n > 0 && flow_size(&u->out) < GATE_FLOW_HIGH && !u->eof) {
-        moved = cs_buf_add_view(&u->out.b, v);
+        moved = flow_add(&u->out, v);
         c->x.octets_in += v.n;
         flow_eat(&c->in, v.n);
         upstream_flush(u);

@@ -28,6 +28,7 @@ struct loop {
     uv_prepare_t before;
     uv_check_t after;
     uv_timer_t ticker;
+    uv_idle_t restless;
     const cs_clock *clock;
     cs_time now;
     uint64_t tick; /* the last one that was done */
@@ -48,14 +49,26 @@ cs_time loop_now(const loop *l) {
     return l->now;
 }
 
+static void on_idle(uv_idle_t *h) {
+    (void)h;
+}
+
+/* Those that were asked for until now; what they ask for comes after the next look at the descriptors, which then does
+ * not wait. */
 static void run_tasks(loop *l) {
-    while (l->tasks != NULL) {
-        loop_task *t = l->tasks;
-        l->tasks = t->next;
-        if (l->tasks == NULL) l->tasks_end = &l->tasks;
+    loop_task *t = l->tasks;
+    l->tasks = NULL;
+    l->tasks_end = &l->tasks;
+    while (t != NULL) {
+        loop_task *next = t->next;
         t->next = NULL;
         t->cb(t->data);
+        t = next;
     }
+    if (l->tasks != NULL)
+        (void)uv_idle_start(&l->restless, on_idle);
+    else
+        (void)uv_idle_stop(&l->restless);
 }
 
 static void on_prepare(uv_prepare_t *h) {
@@ -232,7 +245,8 @@ cs_status loop_new(const cs_clock *clock, loop **ret, cs_err *err) {
     (void)uv_prepare_init(&l->uv, &l->before);
     (void)uv_check_init(&l->uv, &l->after);
     (void)uv_timer_init(&l->uv, &l->ticker);
-    l->bell.data = l->before.data = l->after.data = l->ticker.data = l;
+    (void)uv_idle_init(&l->uv, &l->restless);
+    l->bell.data = l->before.data = l->after.data = l->ticker.data = l->restless.data = l;
     (void)uv_prepare_start(&l->before, on_prepare);
     (void)uv_check_start(&l->after, on_check);
     if (rc != 0) {
@@ -258,7 +272,7 @@ static void close_own(uv_handle_t *h, void *unused) {
 
 void loop_free(loop *l) {
     if (l == NULL) return;
-    run_tasks(l);
+    while (l->tasks != NULL) run_tasks(l);
     uv_walk(&l->uv, close_own, NULL);
     (void)uv_run(&l->uv, UV_RUN_NOWAIT);
     (void)uv_run(&l->uv, UV_RUN_NOWAIT);

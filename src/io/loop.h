@@ -42,7 +42,7 @@ struct loop_timer { /* embedded in what it is for; zeroed at first */
 void loop_timer_set(loop *l, loop_timer *t, cs_time after);
 void loop_timer_clear(loop *l, loop_timer *t);
 
-/* ---- later in this turn: what may not be done inside a callback (freeing its owner) ---- */
+/* ---- later, soon: what may not be done inside a callback (freeing its owner), or should let others go first ---- */
 typedef struct loop_task loop_task;
 struct loop_task {
     loop_task *next;

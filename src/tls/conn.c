@@ -67,6 +67,19 @@ void tls_conn_sent(tls_conn *c, size_t n) {
     if (c->in.n == 0 && c->in.cap > 4096) cs_buf_free(&c->in), c->in = cs_buf_of(TLS_IN_MAX);
 }
 
+void tls_conn_idle(tls_conn *c) {
+    if (c->in.n == 0 && c->in.cap > 0) {
+        c->in_at = 0;
+        cs_buf_free(&c->in);
+        c->in = cs_buf_of(TLS_IN_MAX);
+    }
+    if (c->out.n == 0 && c->out.cap > 0) {
+        c->out_at = 0;
+        cs_buf_free(&c->out);
+        c->out = cs_buf_of(TLS_OUT_MAX);
+    }
+}
+
 static cs_status alert_received(int code, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_TLS_ALERT_RECEIVED, "the peer sent the alert \"%s\" (%d)",
                    SSL_alert_desc_string_long(code), code);

@@ -102,7 +102,8 @@ CS_AUTO_DEFINE(tls_conn)
  * far more than a handshake or record may have. */
 uint8_t *tls_conn_room(tls_conn *c, size_t n);
 void tls_conn_fed(tls_conn *c, size_t n);
-void tls_conn_eof(tls_conn *c); /* the peer closed its side */
+void tls_conn_idle(tls_conn *c); /* nothing is under way: gives buffers back */
+void tls_conn_eof(tls_conn *c);  /* the peer closed its side */
 /* What is to be sent; tell how much of it was. */
 cs_view tls_conn_out(const tls_conn *c);
 void tls_conn_sent(tls_conn *c, size_t n);

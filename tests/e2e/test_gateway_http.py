@@ -85,10 +85,8 @@ def test_bodies_both_ways(gw, size, chunked):
             head = b"Transfer-Encoding: chunked"
         else:
             data, head = body, b"Content-Length: %d" % size
-        sender = threading.Thread(target=s.sendall, args=(b"POST /echo HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n" + data,))
-        sender.start()
+        s.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n" + data)
         a = read_answer(s)
-        sender.join()
         assert a.status == 200 and a.body == body
         assert ask(s, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200
 
