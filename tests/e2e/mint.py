@@ -55,7 +55,8 @@ def leaf(folder, ca, cn="minted", begins=-DAY, ends=DAY, eku=(EKU.CLIENT_AUTH,),
          .add_extension(x509.SubjectAlternativeName(sans), False)
          .add_extension(x509.BasicConstraints(is_ca, None), True)
          .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False))
+         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+             issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value), False))
     if eku:
         b = b.add_extension(x509.ExtendedKeyUsage(list(eku)), False)
     if usage:

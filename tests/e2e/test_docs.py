@@ -29,9 +29,9 @@ def test_its_commands_work(page, work):
                 text = text.replace(f":{doc}", f":{ours}")
             done = run("bash", "-euo", "pipefail", "-c", text, env=env, cwd=work)
             if how == "fails":
-                assert done.returncode != 0, f"{text}\nshould fail: {done.stdout}{done.stderr}"
+                assert done.returncode != 0, f"{text}\nshould fail: {done.stdout}{done.stderr}{(work / 'log').read_text()}"
             else:
-                assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+                assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}{(work / 'log').read_text()}"
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(30) == 0
