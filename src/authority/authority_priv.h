@@ -16,7 +16,7 @@ typedef struct signer_link {
     const char *path;
     const cs_cert *ca; /* whom it must speak for */
     const cs_clock *clock;
-    int fd;            /* -1: none */
+    int fd; /* -1: none */
     uint64_t crl_number;
     bool answered; /* in begins with an answer that was given out */
     cs_buf in, out;

@@ -53,12 +53,9 @@ static void work(authority *a, job *jobs[], size_t n) {
 static void rest(authority *a) {
     cs_time until = crl_next(a) - cs_mono(a->clock);
     if (until < 0) until = 0;
-    if (until > CS_HOUR) until = CS_HOUR; /* the wall clock may have moved */
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    ts.tv_sec += (time_t)(until / CS_SEC);
-    ts.tv_nsec += (long)(until % CS_SEC) * 1000;
-    if (ts.tv_nsec >= 1000000000L) ts.tv_sec++, ts.tv_nsec -= 1000000000L;
+    if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
+    cs_time at = cs_mono(cs_clock_system()) + until; /* the condition's clock is the machine's, whatever ours is */
+    const struct timespec ts = {.tv_sec = (time_t)(at / CS_SEC), .tv_nsec = (long)(at % CS_SEC) * 1000};
     (void)pthread_cond_timedwait(&a->queue_grew, &a->queue_lock, &ts);
 }
 

@@ -193,7 +193,7 @@ cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_cer
     if (!anchors || anchors->certs.n == 0) cs_refuse(&r, CS_R_NO_TRUST_ANCHOR, -1, "no certificate is trusted");
     if (m->flaw_any.reason != CS_R_NONE) cs_refuse_flaw(&r, &m->flaw_any, 0); /* no path mends these two */
     if (cs_is_strict(want) && m->flaw_strict.reason != CS_R_NONE) cs_refuse_flaw(&r, &m->flaw_strict, 0);
-    if (r.reason != CS_R_NONE) return answer(ret, &path, &r, err);
+    if (r.reason != CS_R_NONE || !anchors) return answer(ret, &path, &r, err);
     cs_run run;
     memset(&run, 0, offsetof(cs_run, memo));
     memset((char *)&run + offsetof(cs_run, memo_n), 0, sizeof run - offsetof(cs_run, memo_n));
