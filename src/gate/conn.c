@@ -4,7 +4,7 @@
 
 #include "gate/gate_priv.h"
 
-enum { LINGER_TIME = 2 * 1000 * 1000, TURNS_MAX = 16 };
+enum { LINGER_TIME = 2 * 1000 * 1000, SLIM_AFTER = 1000 * 1000, TURNS_MAX = 16 };
 
 static void reap(void *data) {
     conn *c = data;
@@ -218,6 +218,9 @@ static void set_deadline(conn *c) {
             if (c->head_timer) return; /* a slow head gets no more time for each octet */
             c->head_timer = true;
             after = limits->limits.header;
+        } else {
+            c->slim = false;
+            if (after > SLIM_AFTER) after = SLIM_AFTER;
         }
         break;
     case CONN_RELAY:
@@ -244,7 +247,7 @@ static void on_again(void *data) {
     conn_turn(c);
 }
 
-/* An idle connection holds no buffers. */
+/* A connection that has been idle for a moment holds no buffers. */
 static void release(conn *c) {
     if (c->in.b.cap > 0) {
         cs_buf_free(&c->in.b);
@@ -276,7 +279,6 @@ void conn_turn(conn *c) {
         c->again = (loop_task){.cb = on_again, .data = c};
         loop_later(c->w->loop, &c->again);
     }
-    if (c->state == CONN_HEAD && flow_size(&c->in) == 0 && !c->yielded) release(c);
 }
 
 static void on_event(void *data, unsigned events) {
@@ -284,6 +286,19 @@ static void on_event(void *data, unsigned events) {
     if (c->state == CONN_DEAD) return;
     if ((events & LOOP_READ) != 0 && !c->shut) fill(c);
     if ((events & LOOP_WRITE) != 0) flush(c);
+    conn_turn(c);
+}
+
+/* First the buffers, then the connection. */
+static void on_idle(conn *c) {
+    cs_time idle = worker_conf(c->w)->limits.idle;
+    if (!c->slim && idle > SLIM_AFTER) {
+        c->slim = true;
+        release(c);
+        loop_timer_set(c->w->loop, &c->timer, idle - SLIM_AFTER);
+        return;
+    }
+    conn_finish(c);
     conn_turn(c);
 }
 
@@ -297,8 +312,7 @@ static void on_deadline(void *data) {
         break;
     case CONN_HEAD:
         if (flow_size(&c->in) == 0) {
-            conn_finish(c);
-            conn_turn(c);
+            on_idle(c);
             return;
         }
         c->close_after = true;

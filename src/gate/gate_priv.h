@@ -103,7 +103,7 @@ struct conn {
     policy *policy; /* counted */
     policy *before; /* that of the request under way, when a reload came in between; else NULL */
     const gate_site *site;
-    bool eof, clean_eof, broken, shut, head_timer, close_after, turning, yielded;
+    bool eof, clean_eof, broken, shut, head_timer, close_after, turning, yielded, slim;
     flow in, out; /* out: plain connections only */
     size_t scanned;
     net_addr peer;
