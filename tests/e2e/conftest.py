@@ -55,7 +55,15 @@ def wait_for(what, seconds=5.0, every=0.02, say="it did not happen"):
         time.sleep(every)
 
 
-_ports = list(range(21600, 21700))
+def _port_range():
+    """Below the range that the system takes client ports from; each worker of a test run has its own share."""
+    first, last = (int(x) for x in os.environ.get("COUNTERSIGN_TEST_PORTS", "21600-24599").split("-"))
+    share = (last - first + 1) // 4
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    return list(range(first + worker * share, first + (worker + 1) * share))
+
+
+_ports = _port_range()
 random.shuffle(_ports)
 
 
@@ -193,6 +201,8 @@ class System:
             self.proc.kill()
             self.proc.wait()
             pytest.fail(f"up did not stop on SIGTERM:\n{self.log()[-3000:]}")
+        bad = [ln for ln in self.log().splitlines() if "Sanitizer" in ln or "runtime error" in ln]
+        assert not bad, self.log()[-6000:]
         if expect is not None:
             assert code == expect, f"up ended with {code}:\n{self.log()[-3000:]}"
 
