@@ -1,10 +1,11 @@
 """Who is not let in, with which reason, and that the log and the metrics say so."""
 import datetime as dt
+from pathlib import Path
 
 import mint
 import pytest
 from clients import attempt, s_client, status_of
-from conftest import wait_for
+from conftest import SANITIZED, wait_for
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
@@ -125,13 +126,16 @@ def test_who_is_refused_leaves_exactly_one_line(up, work):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(SANITIZED, reason="libfaketime cannot be loaded before a sanitizer's own library")
 def test_expired_by_faketime(system):
     """The gateway's clock stands a year and a month on: the device's certificate has ended."""
     s = system()
     s.start()
     assert attempt(s) == ("ok", 200)
     s.stop()
-    s.start(prefix=("faketime", "-f", "+400d"))
+    # not by the faketime command: it stands between and does not hand SIGTERM on
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    s.start(env={"LD_PRELOAD": str(library), "FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
     at = len(s.log())
     # the client's own clock is behind: it takes the server's certificate as it comes, the gateway judges the client
     context = s.context()
