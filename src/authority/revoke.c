@@ -9,10 +9,13 @@
 /* The serials that `who` stands for. */
 typedef struct found {
     revoke_answer *answer;
+    cs_time now; /* what has ended before is left alone; INT64_MIN: nothing is */
 } found;
 
 static cs_status keep(void *cls, const store_cert *c, cs_err *err) {
-    revoke_answer *answer = ((found *)cls)->answer;
+    const found *f = cls;
+    revoke_answer *answer = f->answer;
+    if (c->not_after < f->now) return CS_OK;
     if (answer->n == sizeof answer->at / sizeof *answer->at)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s has more than %zu valid certificates; revoke by serial",
                        c->name, answer->n);
@@ -36,7 +39,7 @@ static bool serial_of(cs_view who, char out[STORE_SERIAL_TEXT]) {
 static cs_status find(authority *a, job *j, cs_err *err) {
     char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
     store_cert c;
-    found f = {j->answer};
+    found f = {j->answer, INT64_MIN};
     j->answer->n = 0;
     if (serial_of(j->who, serial)) {
         cs_status status = store_cert_by_serial(a->store, serial, &c, err);
@@ -50,8 +53,10 @@ static cs_status find(authority *a, job *j, cs_err *err) {
     name[j->who.n] = '\0';
     const store_filter filter = {
         .name = name, .state = j->type == JOB_RELEASE ? STORE_GONE : STORE_ANY, .limit = UINT16_MAX};
-    TRY(store_cert_list(a->store, &filter, cs_now(a->clock), keep, &f, err));
-    if (j->answer->n == 0) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s", name);
+    f.now = cs_now(a->clock);
+    TRY(store_cert_list(a->store, &filter, f.now, keep, &f, err));
+    if (j->answer->n == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s has none that has not ended", name);
     return CS_OK;
 }
 

@@ -26,6 +26,8 @@ int cli_issue(int argc, char **argv);
 int cli_list(int argc, char **argv);
 int cli_show(int argc, char **argv);
 int cli_revoke(int argc, char **argv);
+int cli_hold(int argc, char **argv);
+int cli_release(int argc, char **argv);
 int cli_crl(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_verify(int argc, char **argv);

@@ -21,6 +21,8 @@ static const cli_command commands[] = {
     {"list", cli_list, "list what was issued"},
     {"show", cli_show, "show one certificate"},
     {"revoke", cli_revoke, "revoke a certificate"},
+    {"hold", cli_hold, "revoke a certificate for the time being"},
+    {"release", cli_release, "take a hold back"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},

@@ -61,6 +61,20 @@ def test_a_live_connection_of_a_revoked_device_is_closed(up):
             got += more
 
 
+def test_a_hold_closes_the_door_and_a_release_opens_it(up):
+    issued = up.issue("device", "mislaid")
+    up.run("hold", "mislaid", check=0)
+    wait_for(lambda: attempt(up, issued.crt, issued.key)[0] == "refused", SECOND, every=0.05, say="still let in")
+    assert "already-revoked" in up.run("hold", "mislaid", check=1).stderr
+    assert "Released: device mislaid" in up.run("release", "mislaid", check=0).stdout
+    wait_for(lambda: attempt(up, issued.crt, issued.key) == ("ok", 200), SECOND, every=0.05, say="still shut out")
+    assert "certificate-unknown" in up.run("release", "mislaid", check=1).stderr
+    up.run("hold", "mislaid", check=0)
+    up.revoke("mislaid")  # for good now
+    assert up.run("release", "mislaid").returncode == 1
+    assert attempt(up, issued.crt, issued.key)[0] == "refused"
+
+
 def test_by_serial_number_and_the_crl_lists_it(up, work):
     issued = up.issue("user", "gone@corp.example", "--json")
     serial = run("openssl", "x509", "-noout", "-serial", "-in", issued.crt).stdout.strip().split("=")[1]
