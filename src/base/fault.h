@@ -1,5 +1,5 @@
 /* base/fault.h - named points where a test may make the program die or fail. Compiled in only with -Dfaults=true;
- * a release build holds no trace of them (tests/fault proves it).
+ * a release build holds no trace of them (tests/e2e/test_crash.py).
  *
  * COUNTERSIGN_FAULT="name:kill" or "name:fail", with ":N" for the N-th passage (default 1, then every later one for
  * fail). Several are separated by commas. */

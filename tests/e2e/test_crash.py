@@ -1,5 +1,6 @@
 """kill -9 of signer and authority while certificates are issued and revoked: nothing that was acknowledged is lost, no
 serial is used twice, and the CRL stays whole."""
+import json
 import os
 import random
 import threading
@@ -9,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from authority import Authority, request
+from conftest import BUILD, COMMAND, LIBEXEC, run
 
 TRIALS = int(os.environ.get("COUNTERSIGN_CRASH_TRIALS", "50"))
 
@@ -99,14 +101,26 @@ def test_kill_9_loses_nothing_and_repeats_nothing():
         a.close()
 
 
+def has_fault_points(build):
+    options = json.loads(run("meson", "introspect", "--buildoptions", build, check=0).stdout)
+    return next(o["value"] for o in options if o["name"] == "faults")
+
+
+def test_only_a_build_that_asks_for_them_has_fault_points():
+    for program in [COMMAND, *sorted(LIBEXEC.glob("countersign-*"))]:
+        if program.is_file():
+            has = b"COUNTERSIGN_FAULT" in program.read_bytes()
+            assert not has or has_fault_points(BUILD), f"{program} can be made to die from outside"
+
+
 POINTS = ["authority.issue.before-intent", "authority.issue.after-intent", "authority.issue.after-sign",
           "authority.issue.after-commit", "authority.revoke.after-commit", "authority.crl.after-intent",
           "authority.crl.after-sign", "signer.sign"]
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("point", POINTS)
 def test_dying_at_each_step(point):
-    from conftest import LIBEXEC
     name = "signer" if point.startswith("signer") else "authority"
     if b"signer.sign" not in (LIBEXEC / "countersign-signer").read_bytes():
         pytest.skip("this build has no fault points (-Dfaults=true); `.ci/run` tests one that has")
