@@ -477,20 +477,23 @@ def test_cross_signed_layers_stay_within_the_budget(ask):
     """8 layers of 8 CAs, each signed by all 8 above, the anchor unrelated or at the top: W75."""
     r, stranger = root(), cert("Stranger", ca=True)
     layers, chain = [[r] * 1], []
-    for depth in range(7):
+    for depth in range(8):
         layer = []
-        for n in range(6):
+        for n in range(8):
             k = key(f"p256-g{depth}-{n}")
             made = [cert(f"L{depth}", by=b, ca=True, k=k, drop=[AKI, SKI]) for b in layers[-1]]
             chain += made
             layer.append(made[0])
         layers.append(layer)
     leaf = cert("leaf", by=layers[-1][0], drop=[AKI])
-    start = monotonic()
     for anchor_cert in (stranger, r):
+        start = monotonic()
         answer = ask(leaf, anchor_cert, chain, purpose="any", full=True)
+        took = monotonic() - start
+        print(f"{len(chain)} certificates: {answer['result']}, {answer['reason']}, "
+              f"{answer['signature_checks']} signature checks, {took * 1000:.0f} ms with the program's start")
         assert answer["signature_checks"] <= 256
-    assert monotonic() - start < 5
+        assert took < 2.5
 
 
 def test_a_hundred_chain_options(tmp_path):
@@ -543,10 +546,16 @@ def test_policy_mappings_that_would_double_at_each_level(ask):
         pairs = [(f"1.2.3.{a}", f"1.2.3.{b}") for a in range(1, 9) for b in range(1, 9)]
         by = cert(f"Mid {i}", by=by, ca=True, k=key(f"p256-l{i}"), add=[policies(*[f"1.2.3.{a}" for a in range(1, 9)]), mappings(*pairs)])
         chain.append(by)
-    start = monotonic()
-    assert ask(cert("leaf", by=by, add=[policies("1.2.3.8")]), r, chain, more=["--explicit-policy", "--policy", "1.2.3.1"]) == "accepted"
-    assert ask(cert("leaf", by=by, add=[policies("1.2.3.9")]), r, chain, more=["--explicit-policy"]) == "policy-violated"
-    assert monotonic() - start < 3
+    for policy, more, expected in (("1.2.3.8", ["--policy", "1.2.3.1"], "none"), ("1.2.3.9", [], "policy-violated")):
+        leaf = cert("leaf", by=by, add=[policies(policy)])
+        start = monotonic()
+        answer = ask(leaf, r, chain, more=["--explicit-policy", *more], full=True)
+        took = monotonic() - start
+        print(f"{answer['result']}, {answer['signature_checks']} signature checks, {took * 1000:.0f} ms with the program's start")
+        assert answer["reason"] == expected
+        assert (answer["result"] == "accepted") == (expected == "none")
+        assert answer["signature_checks"] <= 256
+        assert took < 1.5
 
 
 # ---- revocation ----
