@@ -197,6 +197,18 @@ static void add_json(cs_buf *b, const cs_verdict *v, const given *g) {
     for (size_t i = 0; i < v->chain.n; i++)
         json_cert(&j, v->chain.at[i], (int)i, i + 1 == v->chain.n && is_among(&g->trust, v->chain.at[i]));
     cs_json_array_end(&j);
+    if (v->considered.reason != CS_R_NONE) {
+        const cs_certs *chain = &v->considered.chain;
+        cs_json_object(&j, "considered");
+        cs_json_str(&j, "reason", cs_reason_of(v->considered.reason)->name);
+        cs_json_str(&j, "detail", v->considered.detail);
+        cs_json_int(&j, "depth", v->considered.depth);
+        cs_json_array(&j, "chain");
+        for (size_t i = 0; i < chain->n; i++)
+            json_cert(&j, chain->at[i], (int)i, i + 1 == chain->n && is_among(&g->trust, chain->at[i]));
+        cs_json_array_end(&j);
+        cs_json_object_end(&j);
+    }
     cs_json_object_end(&j);
     (void)cs_buf_add_byte(b, '\n');
 }

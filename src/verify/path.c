@@ -18,10 +18,29 @@ typedef struct search {
     int rank;
     cs_path best;
     cs_refusal why;
+    int other_rank;
+    cs_considered other; /* the next best */
 } search;
 
+/* One that goes on where the other stopped is the same candidate, unless both reached an anchor. */
+static bool same_candidate(const cs_path *a, const cs_path *b) {
+    size_t n = a->n < b->n ? a->n : b->n;
+    if (a->anchored && b->anchored && a->n != b->n) return false;
+    return memcmp(a->at, b->at, n * sizeof a->at[0]) == 0;
+}
+
+static void note_other(search *s, int rank, const cs_path *path, const cs_refusal *r) {
+    if (rank <= s->other_rank) return;
+    s->other_rank = rank;
+    s->other = (cs_considered){.path = *path, .why = *r};
+}
+
 static void note(search *s, int rank, const cs_refusal *r) {
-    if (rank < s->rank || (rank == s->rank && (rank == R_COMPLETE || s->path.n <= s->best.n))) return;
+    if (rank < s->rank || (rank == s->rank && (rank == R_COMPLETE || s->path.n <= s->best.n))) {
+        if (!same_candidate(&s->path, &s->best)) note_other(s, rank, &s->path, r);
+        return;
+    }
+    if (s->rank && !same_candidate(&s->path, &s->best)) note_other(s, s->rank, &s->best, &s->why);
     s->rank = rank;
     s->best = s->path;
     s->why = *r;
@@ -167,7 +186,7 @@ static bool from_leaf(search *s, const cs_cert *leaf) {
 }
 
 bool cs_path_find(cs_run *run, const cs_cert *leaf, const cs_want *want, const cs_cert *must, cs_path *path,
-                  cs_refusal *r) {
+                  cs_refusal *r, cs_considered *other) {
     search s = {.run = run, .want = want, .must = must};
     bool good = from_leaf(&s, leaf);
     if (!good && !run->spent && s.rank < R_COMPLETE) { /* nothing usable: look at the rest, only to say why */
@@ -176,8 +195,10 @@ bool cs_path_find(cs_run *run, const cs_cert *leaf, const cs_want *want, const c
     }
     if (good) {
         *path = s.path;
+        if (other && s.rank) *other = (cs_considered){.path = s.best, .why = s.why};
         return true;
     }
+    if (other && s.other_rank && !same_candidate(&s.other.path, &s.best)) *other = s.other;
     *path = s.rank ? s.best : (cs_path){.at = {leaf}, .n = 1};
     if (run->spent && s.rank < R_COMPLETE)
         return cs_refuse(r, CS_R_PATH_BUDGET_SPENT, -1, "%u signature checks and %d candidates were tried", run->checks,

@@ -68,7 +68,7 @@ static bool signer_trusted(inquiry *q, const cs_cert *signer) {
     cs_path path;
     cs_refusal r = {.reason = CS_R_NONE};
     run->signers[run->nesting++] = signer;
-    bool good = cs_path_find(run, signer, &want, q->path->at[q->path->n - 1], &path, &r);
+    bool good = cs_path_find(run, signer, &want, q->path->at[q->path->n - 1], &path, &r, NULL);
     run->nesting--;
     return good;
 }

@@ -188,6 +188,7 @@ cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_cer
     *ret = (cs_verdict){.accepted = false, .reason = CS_R_INTERNAL_ERROR, .depth = -1};
     cs_path path = {.at = {leaf}, .n = 1};
     cs_refusal r = {.reason = CS_R_NONE, .depth = -1};
+    cs_considered other = {.why = {.reason = CS_R_NONE}};
     ret->named = want->name_count > 0;
     const cs_cert_more *m = cs_cert_more_of(leaf);
     if (!anchors || anchors->certs.n == 0) cs_refuse(&r, CS_R_NO_TRUST_ANCHOR, -1, "no certificate is trusted");
@@ -202,15 +203,25 @@ cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_cer
         ret->reason = CS_R_OUT_OF_MEMORY;
         return s;
     }
-    cs_path_find(&run, leaf, want, NULL, &path, &r);
+    cs_path_find(&run, leaf, want, NULL, &path, &r, &other);
     free(run.pool);
     ret->signature_checks = run.checks;
     ret->good_from = run.good_from;
     ret->good_until = run.good_until;
+    ret->considered.reason = other.why.reason;
+    ret->considered.depth = other.why.depth;
+    snprintf(ret->considered.detail, sizeof ret->considered.detail, "%s", other.why.detail);
+    for (size_t i = 0; i < other.path.n; i++) {
+        s = cs_certs_add(&ret->considered.chain, cs_cert_ref(other.path.at[i]), err);
+        if (s == CS_OK) continue;
+        ret->reason = CS_R_OUT_OF_MEMORY;
+        return s;
+    }
     return answer(ret, &path, &r, err);
 }
 
 void cs_verdict_free(cs_verdict *v) {
     cs_certs_free(&v->chain);
+    cs_certs_free(&v->considered.chain);
     *v = (cs_verdict){.accepted = false, .reason = CS_R_INTERNAL_ERROR, .depth = -1};
 }

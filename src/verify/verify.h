@@ -63,7 +63,13 @@ typedef struct cs_verdict {
     cs_reason reason; /* CS_R_NONE when accepted */
     int depth;        /* which certificate of the chain it concerns; 0 = leaf; -1: none */
     char detail[CS_DETAIL_MAX];
-    cs_certs chain;                /* the path considered: leaf first, anchor last when one was reached */
+    cs_certs chain; /* the path considered: leaf first, anchor last when one was reached */
+    struct {
+        cs_reason reason; /* CS_R_NONE: there was no other candidate */
+        int depth;
+        char detail[CS_DETAIL_MAX];
+        cs_certs chain;
+    } considered;                  /* the next best path that was tried, and why it is refused */
     cs_time good_from, good_until; /* when accepted: the seconds, inclusive, in which it would be accepted again */
     bool named;                    /* the question asked for a name */
     unsigned signature_checks;     /* the work that it took */

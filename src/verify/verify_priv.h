@@ -84,9 +84,13 @@ size_t cs_pool_find(const cs_run *run, cs_view name, uint64_t hash, size_t *ret_
 
 /* ---- path.c ---- */
 /* Finds a path from `leaf` to an anchor (to `must`, unless NULL) that the rules accept. On false *r says why and *path
- * is the one considered. */
+ * is the one considered. *other (may be NULL) gets the next best one and its refusal; n = 0: there was none. */
+typedef struct cs_considered {
+    cs_path path;
+    cs_refusal why;
+} cs_considered;
 bool cs_path_find(cs_run *run, const cs_cert *leaf, const cs_want *want, const cs_cert *must, cs_path *path,
-                  cs_refusal *r);
+                  cs_refusal *r, cs_considered *other);
 
 /* ---- rules.c: @rfc 5280#6.1 on one path whose signatures are good ---- */
 bool cs_path_judge(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);

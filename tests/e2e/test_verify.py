@@ -496,6 +496,18 @@ def test_cross_signed_layers_stay_within_the_budget(ask):
         assert took < 2.5
 
 
+def test_the_next_best_path_is_told(ask):
+    r = root()
+    good, client = mid(r), mid(r, add=[eku(CLIENT)])
+    elsewhere = mid(r, add=[nc(permitted=[dns("elsewhere.test")])])
+    leaf = cert("leaf", by=good)
+    assert "considered" not in ask(leaf, r, [good], full=True)
+    answer = ask(leaf, r, [client, elsewhere], full=True)
+    assert answer["result"] == "rejected"
+    assert answer["considered"]["reason"] not in ("none", answer["reason"])
+    assert answer["considered"]["chain"][1]["sha256"] != answer["chain"][1]["sha256"]
+
+
 def test_a_hundred_chain_options(tmp_path):
     r = root()
     m = mid(r)
