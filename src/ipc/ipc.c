@@ -1,7 +1,6 @@
 #include "ipc/ipc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -47,13 +46,6 @@ bool ipc_put(cs_buf *out, uint16_t type, cs_view payload) {
     return !out->failed;
 }
 
-static cs_status set_flags(int fd, cs_err *err) {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return cs_fail_errno(err, errno, CS_R_NETWORK_FAILED, "unix socket");
-    return CS_OK;
-}
-
 cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd, cs_err *err) {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     size_t n = strlen(path);
@@ -61,7 +53,8 @@ cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd, cs_err *er
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s: a socket's path may have %zu bytes", path,
                        sizeof to.sun_path - 1);
     memcpy(to.sun_path, path, n + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Non-blocking from the start: a listener whose process is dead keeps a queue, and a full one would hold us. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return cs_fail_errno(err, errno, other, "%s", path);
     if (connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
         int why = errno;
@@ -69,11 +62,6 @@ cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd, cs_err *er
         (void)cs_fail_errno(err, why, other, "%s", path);
         err->reason = other;
         return err->status;
-    }
-    cs_status s = set_flags(fd, err);
-    if (s != CS_OK) {
-        (void)close(fd);
-        return s;
     }
     *ret_fd = fd;
     return CS_OK;
@@ -129,6 +117,15 @@ cs_status ipc_flush(int fd, cs_buf *out, int wait_ms, cs_reason other, cs_err *e
         }
     }
     cs_buf_clear(out);
+    return CS_OK;
+}
+
+cs_status ipc_push(int fd, cs_buf *out, cs_reason other, cs_err *err) {
+    if (out->failed) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "a message over %zu bytes", out->max);
+    ssize_t n = out->n > 0 ? send(fd, out->p, out->n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return CS_AGAIN;
+    if (n < 0) return cs_fail_errno(err, errno, other, "send");
+    cs_buf_consume(out, (size_t)n);
     return CS_OK;
 }
 

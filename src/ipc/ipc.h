@@ -30,7 +30,8 @@ bool ipc_put(cs_buf *out, uint16_t type, cs_view payload);
 size_t ipc_open(cs_buf *out, uint16_t type);
 void ipc_close(cs_buf *out, size_t mark);
 
-/* Connects to the unix socket at path; close-on-exec, non-blocking. `other` is the reason when nobody answers. */
+/* Connects to the unix socket at path; close-on-exec, non-blocking. `other` is the reason when nobody answers, or when
+ * the listener's queue is full: it never waits. */
 CS_MUST_USE cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd, cs_err *err);
 /* Accepts one peer, whose user must be ours or root (permission-denied: it was closed). CS_AGAIN: none waits. */
 CS_MUST_USE cs_status ipc_accept(int listen_fd, int *ret_fd, cs_err *err);
@@ -39,6 +40,8 @@ CS_MUST_USE cs_status ipc_peer_check(int fd, cs_err *err);
 
 /* Writes all of out (consuming it), waiting up to wait_ms for the peer to read. */
 CS_MUST_USE cs_status ipc_flush(int fd, cs_buf *out, int wait_ms, cs_reason other, cs_err *err);
+/* Writes what the peer takes now, consuming it; some may be left. CS_AGAIN: it takes nothing. */
+CS_MUST_USE cs_status ipc_push(int fd, cs_buf *out, cs_reason other, cs_err *err);
 /* Reads what there is into in, without waiting. CS_AGAIN: nothing now. CS_FAILED: the peer has gone. */
 CS_MUST_USE cs_status ipc_fill(int fd, cs_buf *in, cs_reason other, cs_err *err);
 /* Waits up to wait_ms for the next frame; in holds it and what follows. Consume *ret_used when it was handled. */

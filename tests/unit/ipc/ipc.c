@@ -1,6 +1,8 @@
 #include "unit.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "ipc/feed.h"
@@ -72,12 +74,47 @@ static void a_feed_entry_survives_the_way(void **state) {
     assert_fails(feed_read(f.payload, &back, &err), CS_R_MESSAGE_MALFORMED);
 }
 
+static void nobody_waits_for_one_that_does_not_read(void **state) {
+    cs_err err;
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0); /* blocking: push does not trust in the flag */
+    CS_SCOPED(cs_buf) out = cs_buf_of((size_t)16 * 1024 * 1024);
+    assert_non_null(cs_buf_reserve(&out, (size_t)8 * 1024 * 1024));
+    memset(out.p, 'x', (size_t)8 * 1024 * 1024);
+    cs_buf_commit(&out, (size_t)8 * 1024 * 1024);
+    cs_status status = CS_OK;
+    while (status == CS_OK && out.n > 0) status = ipc_push(fd[0], &out, CS_R_NETWORK_FAILED, &err);
+    assert_int_equal(status, CS_AGAIN);
+    assert_true(out.n > 0 && out.n < (size_t)8 * 1024 * 1024);
+    (void)close(fd[1]);
+    assert_fails(ipc_push(fd[0], &out, CS_R_NETWORK_FAILED, &err), CS_R_NETWORK_FAILED);
+    (void)close(fd[0]);
+}
+
+static void nobody_waits_at_a_full_listener(void **state) {
+    cs_err err;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "/tmp/cs-unit-ipc-%d.sock", (int)getpid());
+    (void)unlink(at.sun_path);
+    int fds[16], n = 0, listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 2), 0);
+    while (n < 16 && ipc_connect(at.sun_path, CS_R_SIGNER_UNREACHABLE, &fds[n], &err) == CS_OK) n++;
+    assert_true(n >= 2 && n < 16);
+    assert_int_equal(err.reason, CS_R_SIGNER_UNREACHABLE);
+    while (n > 0) (void)close(fds[--n]);
+    (void)close(listener);
+    (void)unlink(at.sun_path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_comes_whole_or_not_yet_at_every_split),
         cmocka_unit_test(what_the_wall_does_not_hold_is_refused_before_it_arrives),
         cmocka_unit_test(frames_cross_a_socket_and_silence_is_noticed),
         cmocka_unit_test(a_feed_entry_survives_the_way),
+        cmocka_unit_test(nobody_waits_for_one_that_does_not_read),
+        cmocka_unit_test(nobody_waits_at_a_full_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
