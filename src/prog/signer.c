@@ -48,8 +48,7 @@ static cs_status work_off(signer *s, peer *p, size_t *ret_n, cs_err *err) {
         used += len;
     }
     *ret_n = n;
-    if (status != CS_OK && status != CS_AGAIN) return status;
-    if (n == 0) return CS_OK;
+    if (n == 0) return status == CS_AGAIN ? CS_OK : status; /* what came before a violation is answered first */
     cs_err failed;
     if (signer_commit(s, jobs, n, &failed) != CS_OK) log_failure(LOG_ERROR, "journal-failed", &failed);
     for (size_t i = 0; i < n; i++) {
