@@ -88,6 +88,19 @@ cs_status store_issued_set(store *st, const char *serial, const char *subject, c
     return run_one(st, s, serial, err);
 }
 
+cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err) {
+    static const char sql[] = "SELECT serial FROM certificates WHERE spki_sha256 = ?1 AND status = 2 AND "
+                              "revocation_reason = 1 LIMIT 1";
+    sqlite3_stmt *s = NULL;
+    TRY(store_prepare(st, sql, &s, err));
+    store_bind_blob(s, 1, cs_view_of(spki_sha256, 32));
+    cs_status status = store_step(st, s, err);
+    if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
+    status = cs_fail(err, CS_REFUSED, CS_R_KEY_COMPROMISED, "it was that of serial %s", sqlite3_column_text(s, 0));
+    store_done(s);
+    return status;
+}
+
 cs_status store_intent_drop(store *st, const char *serial, cs_err *err) {
     static const char sql[] = "DELETE FROM certificates WHERE serial = ?1 AND status = 0";
     sqlite3_stmt *s = NULL;
@@ -147,18 +160,21 @@ cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *er
     return one(st, s, ret, "no certificate is valid", err);
 }
 
+#define LISTED                                                                                                         \
+    "SELECT " COLUMNS " FROM certificates WHERE status <> 0 AND (?1 IS NULL OR kind = ?1) "                            \
+    "AND (?3 IS NULL OR sequence < (SELECT sequence FROM certificates WHERE serial = ?3)) "                            \
+    "AND (?4 = 0 OR (?4 = 1 AND status = 1 AND not_after >= ?5) OR (?4 = 2 AND status = 1 AND not_after < ?5) "        \
+    "OR (?4 = 3 AND status IN (2, 3)) OR (?4 = 4 AND status = 2 AND revocation_reason = 6)) "
+
 cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
                           cs_err *err) {
-    static const char sql[] =
-        "SELECT " COLUMNS " FROM certificates WHERE status <> 0 AND (?1 IS NULL OR kind = ?1) "
-        "AND (?2 IS NULL OR name = ?2) "
-        "AND (?3 IS NULL OR sequence < (SELECT sequence FROM certificates WHERE serial = ?3)) "
-        "AND (?4 = 0 OR (?4 = 1 AND status = 1 AND not_after >= ?5) OR (?4 = 2 AND status = 1 AND not_after < ?5) "
-        "OR (?4 = 3 AND status IN (2, 3))) ORDER BY sequence DESC LIMIT ?6";
+    /* Two texts, since only the second can go by the index of names. */
+    static const char any_name[] = LISTED "ORDER BY sequence DESC LIMIT ?6";
+    static const char one_name[] = LISTED "AND name = ?2 ORDER BY sequence DESC LIMIT ?6";
     sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
+    TRY(store_prepare(st, f->name != NULL ? one_name : any_name, &s, err));
     store_bind_text(s, 1, f->kind != CS_KIND_OTHER ? cs_kind_name(f->kind) : NULL);
-    store_bind_text(s, 2, f->name);
+    if (f->name != NULL) store_bind_text(s, 2, f->name);
     store_bind_text(s, 3, f->after);
     (void)sqlite3_bind_int(s, 4, (int)f->state);
     (void)sqlite3_bind_int64(s, 5, now);

@@ -6,7 +6,15 @@
 #include "schema.h" /* made from sql/schema.sql */
 #include "store/store_priv.h"
 
-enum { SCHEMA_VERSION = 1, BUSY_WAIT_MS = 5000 };
+enum { SCHEMA_VERSION = 2, BUSY_WAIT_MS = 5000 };
+
+#define SET_VERSION "PRAGMA user_version = 2" /* takes no parameter */
+_Static_assert(SCHEMA_VERSION == 2, "SET_VERSION and the head of schema.sql say which");
+
+/* What brings a schema of version i + 1 to the next; schema.sql is the newest whole. */
+static const char *const upgrades[] = {
+    "CREATE INDEX certificates_by_key ON certificates (spki_sha256) WHERE status = 2 AND revocation_reason = 1",
+};
 
 cs_status store_fail(store *st, int code, const char *what, cs_err *err) {
     cs_reason reason = CS_R_STORE_FAILED;
@@ -123,8 +131,11 @@ static cs_status migrate(store *st, cs_err *err) {
     cs_status status = store_number(st, "PRAGMA user_version", &version, err); /* another thread may have been first */
     if (status == CS_OK && version == 0) {
         status = exec(st, store_schema_sql, "schema", err);
-        if (status == CS_OK) status = exec(st, "PRAGMA user_version = 1", "schema", err);
+        version = SCHEMA_VERSION;
     }
+    for (; status == CS_OK && version < SCHEMA_VERSION; version++)
+        status = exec(st, upgrades[version - 1], "upgrade", err);
+    if (status == CS_OK) status = exec(st, SET_VERSION, "schema", err);
     if (status == CS_OK) return store_commit(st, err);
     store_rollback(st);
     return status;

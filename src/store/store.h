@@ -49,6 +49,8 @@ CS_MUST_USE cs_status store_intent_add(store *st, const store_cert *intent, cs_e
 /* Step 2: what was signed. */
 CS_MUST_USE cs_status store_issued_set(store *st, const char *serial, const char *subject, const uint8_t sha256[32],
                                        cs_view der, cs_err *err);
+/* Was that key (SHA-256 of its SPKI) in a certificate that was revoked as key-compromise? key-compromised. */
+CS_MUST_USE cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err);
 /* The signer refused it: nothing was signed. */
 CS_MUST_USE cs_status store_intent_drop(store *st, const char *serial, cs_err *err);
 /* At start: intents of a process that died may have been signed. Each becomes abandoned, counts as revoked, loses its
@@ -59,7 +61,13 @@ CS_MUST_USE cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_
 CS_MUST_USE cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, cs_err *err);
 CS_MUST_USE cs_status store_cert_by_key(store *st, const char *idempotency_key, store_cert *ret, cs_err *err);
 
-typedef enum store_state { STORE_ANY, STORE_VALID, STORE_EXPIRED, STORE_GONE /* revoked or abandoned */ } store_state;
+typedef enum store_state {
+    STORE_ANY,
+    STORE_VALID,
+    STORE_EXPIRED,
+    STORE_GONE, /* revoked or abandoned */
+    STORE_HELD, /* revoked, but for a time */
+} store_state;
 typedef struct store_filter {
     cs_kind kind;     /* CS_KIND_OTHER: any */
     const char *name; /* NULL: any */

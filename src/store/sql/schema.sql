@@ -1,4 +1,4 @@
--- The store, version 1, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
+-- The store, version 2, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
 -- Times are microseconds since 1970 UTC. Numbers that must rise without gaps in one order are drawn by the one writer.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
@@ -27,6 +27,7 @@ CREATE TABLE certificates (
 );
 CREATE INDEX certificates_by_name ON certificates (name, kind, not_after);
 CREATE INDEX certificates_by_expiry ON certificates (status, not_after);
+CREATE INDEX certificates_by_key ON certificates (spki_sha256) WHERE status = 2 AND revocation_reason = 1;
 -- What gateways follow. Reason 8 takes an entry back (removeFromCRL).
 CREATE TABLE feed (
     sequence BIGINT PRIMARY KEY,

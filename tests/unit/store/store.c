@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +153,7 @@ static void lists_are_newest_first_filtered_and_paged(void **state) {
     assert_ok(store_begin(st, &err));
     assert_ok(store_revoke(st, "0a", 4, 10, &sequence, &err));
     assert_ok(store_commit(st, &err));
-    seen all = {0}, valid = {0}, expired = {0}, gone = {0}, named = {0}, page = {0};
+    seen all = {0}, valid = {0}, expired = {0}, gone = {0}, held = {0}, named = {0}, page = {0};
     assert_ok(store_cert_list(st, &(store_filter){.limit = 10}, 50, see, &all, &err));
     assert_int_equal(all.n, 3);
     assert_string_equal(all.serials[0], "0c");
@@ -164,6 +165,17 @@ static void lists_are_newest_first_filtered_and_paged(void **state) {
     assert_string_equal(gone.serials[0], "0a");
     assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .name = "a' OR '1'='1"}, 50, see, &named, &err));
     assert_int_equal(named.n, 0);
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .name = "a"}, 50, see, &named, &err));
+    assert_int_equal(named.n, 2);
+    assert_string_equal(named.serials[0], "0c");
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .state = STORE_HELD}, 50, see, &held, &err));
+    assert_int_equal(held.n, 0);
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_revoke(st, "0c", 6, 10, &sequence, &err));
+    assert_ok(store_cert_list(st, &(store_filter){.limit = 10, .state = STORE_HELD}, 50, see, &held, &err));
+    store_rollback(st);
+    assert_int_equal(held.n, 1);
+    assert_string_equal(held.serials[0], "0c");
     assert_ok(store_cert_list(st, &(store_filter){.limit = 1, .after = "0c"}, 50, see, &page, &err));
     assert_int_equal(page.n, 1);
     assert_string_equal(page.serials[0], "0b");
@@ -229,6 +241,48 @@ static void a_file_that_is_no_database_is_refused(void **state) {
     assert_fails(store_open(path, &st, &err), CS_R_STATE_CORRUPT);
 }
 
+static void a_compromised_key_is_remembered_and_a_superseded_one_is_not(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    uint64_t sequence = 0;
+    const uint8_t key[32] = {0}, other[32] = {1};
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "a", 100);
+    issue(st, "0b", "a", 100);
+    assert_ok(store_key_check(st, key, &err));
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_revoke(st, "0a", 4, 10, &sequence, &err));
+    assert_ok(store_key_check(st, key, &err));
+    assert_ok(store_revoke(st, "0b", 1, 10, &sequence, &err));
+    assert_fails(store_key_check(st, key, &err), CS_R_KEY_COMPROMISED);
+    assert_ok(store_key_check(st, other, &err));
+    assert_ok(store_commit(st, &err));
+}
+
+static void sql(const char *text) {
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused(void **state) {
+    cs_err err;
+    store *st = NULL;
+    uint64_t n = 0;
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "a", 100);
+    store_free(st);
+    sql("DROP INDEX certificates_by_key; PRAGMA user_version = 1"); /* as version 1 was */
+    assert_ok(store_open(path, &st, &err));
+    assert_ok(store_audit_check(st, &n, &err));
+    store_free(st);
+    sql("SELECT serial FROM certificates INDEXED BY certificates_by_key WHERE spki_sha256 = x'' AND status = 2 AND "
+        "revocation_reason = 1");
+    sql("PRAGMA user_version = 99");
+    assert_fails(store_open(path, &st, &err), CS_R_STORE_SCHEMA_NEWER);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_committed_is_there_after_reopening_and_what_was_not_is_not, fresh,
@@ -239,6 +293,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lists_are_newest_first_filtered_and_paged, fresh, fresh),
         cmocka_unit_test_setup_teardown(crl_numbers_only_rise_even_when_one_was_never_signed, fresh, fresh),
         cmocka_unit_test_setup_teardown(a_changed_audit_record_is_found, fresh, fresh),
+        cmocka_unit_test_setup_teardown(a_compromised_key_is_remembered_and_a_superseded_one_is_not, fresh, fresh),
+        cmocka_unit_test_setup_teardown(an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused, fresh, fresh),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, fresh, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
