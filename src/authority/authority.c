@@ -8,7 +8,6 @@
 #include "authority/authority_priv.h"
 #include "base/json.h"
 #include "io/files.h"
-#include "report/log.h"
 #include "x509/pem.h"
 
 cs_time authority_now(const authority *a) {
@@ -91,27 +90,6 @@ static cs_status read_ca(authority *a, cs_err *err) {
     return read_root_crl(a, err);
 }
 
-/* What a process that died left behind: intents that may have been signed. */
-static cs_status settle(authority *a, cs_err *err) {
-    size_t n = 0;
-    char count[32];
-    TRY(store_begin(a->store, err));
-    cs_status status = store_intents_abandon(a->store, cs_now(a->clock), &n, err);
-    (void)snprintf(count, sizeof count, "%zu", n);
-    if (status == CS_OK && n > 0) status = audit(a, a->store, "intents-abandoned", "start", NULL, count, err);
-    if (status != CS_OK) {
-        store_rollback(a->store);
-        return status;
-    }
-    TRY(store_commit(a->store, err));
-    if (n == 0) return CS_OK;
-    log_event e = log_begin(LOG_WARN, "intents-abandoned");
-    log_int(&e, "count", (int64_t)n);
-    log_end(&e);
-    a->crl_due = true;
-    return CS_OK;
-}
-
 static cs_status open_store(authority *a, cs_err *err) {
     char dir[CONF_PATH_MAX], lock[CONF_PATH_MAX], db[CONF_PATH_MAX];
     TRY(conf_path(a->conf, "authority", dir, err));
@@ -121,7 +99,8 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(files_lock(lock, 2000, "the authority's store", &a->lock_fd, err));
     TRY(store_open(db, &a->store, err));
     TRY(store_open(db, &a->reader, err));
-    TRY(settle(a, err));
+    TRY(store_open(db, &a->feed, err));
+    TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
     return crl_load(a, err);
 }
 
@@ -132,6 +111,7 @@ static void init_locks(authority *a) {
     (void)pthread_mutex_init(&a->queue_lock, NULL);
     (void)pthread_mutex_init(&a->read_lock, NULL);
     (void)pthread_mutex_init(&a->crl_lock, NULL);
+    (void)pthread_mutex_init(&a->health_lock, NULL);
     (void)pthread_cond_init(&a->queue_grew, &monotonic);
     (void)pthread_cond_init(&a->job_done, NULL);
     (void)pthread_condattr_destroy(&monotonic);
@@ -169,6 +149,7 @@ void authority_free(authority *a) {
     signer_link_close(&a->signer);
     store_free(a->store);
     store_free(a->reader);
+    store_free(a->feed);
     authority_blob_free(a->crl);
     cs_cert_free(a->root);
     cs_cert_free(a->issuing);

@@ -44,20 +44,26 @@ typedef struct issue_ask {
 CS_MUST_USE cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err);
 
 /* ---- revoking ---- */
+enum { REVOKE_MAX = 100 * 1000 }; /* certificates of one name */
+typedef enum revoke_by { REVOKE_BY_NAME, REVOKE_BY_SERIAL } revoke_by;
+typedef struct revoke_row {
+    char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
+    cs_kind kind;
+} revoke_row;
 typedef struct revoke_answer {
-    struct {
-        char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
-        cs_kind kind;
-    } at[256];
-    size_t n;
+    revoke_row *at;
+    size_t n, room;
     uint64_t sequence; /* of the feed */
 } revoke_answer;
-/* who: a serial (hex) or an identity's name, which stands for all its valid certificates. reason: CRLReason.
- * certificate-unknown, already-revoked. Gateways are told when it returns; a CRL follows at once. */
-CS_MUST_USE cs_status authority_revoke(authority *a, cs_view who, int reason, const char *asked_by, revoke_answer *ret,
-                                       cs_err *err);
-CS_MUST_USE cs_status authority_release(authority *a, cs_view who, const char *asked_by, revoke_answer *ret,
-                                        cs_err *err);
+void revoke_answer_free(revoke_answer *answer); /* what it holds */
+/* who: a serial (hex, however it is written), or an identity's name, which stands for all its valid certificates; never
+ * one taken for the other. reason: CRLReason. certificate-unknown, already-revoked. Gateways are told when it returns;
+ * a CRL follows at once. It needs no signer, and goes before what does. */
+CS_MUST_USE cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason, const char *asked_by,
+                                       revoke_answer *ret, cs_err *err);
+/* Of certificates on hold; a name stands for all of them. */
+CS_MUST_USE cs_status authority_release(authority *a, revoke_by by, cs_view who, const char *asked_by,
+                                        revoke_answer *ret, cs_err *err);
 
 /* ---- publishing ---- */
 /* Bytes that many may hold: immutable, counted. */
@@ -85,7 +91,7 @@ const cs_cert *authority_root(const authority *a);
 /* A reading connection for the time of the call; other readers wait. */
 typedef cs_status authority_reading(void *cls, store *st, cs_err *err);
 CS_MUST_USE cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err);
-/* CS_OK when the signer answered its last request or answers now. */
+/* CS_OK when the signer is there, as of at most a second ago. */
 CS_MUST_USE cs_status authority_signer_check(authority *a, cs_err *err);
 cs_time authority_now(const authority *a);
 cs_time authority_started(const authority *a); /* monotonic */

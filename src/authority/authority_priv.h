@@ -8,8 +8,13 @@
 #include "ipc/signing.h"
 #include "x509/profile.h"
 
-enum { BATCH_MAX = SIGNING_PIPELINE, SIGNER_WAIT_MS = 10000, SIGNER_GREET_MS = 3000, SIGNER_RETRY_MS = 100 };
-#define SIGNER_UP_WAIT (5 * CS_SEC) /* how long a signer that is being restarted is waited for */
+enum {
+    BATCH_MAX = SIGNING_PIPELINE,
+    SIGNER_WAIT_MS = 10000, /* for an answer */
+    SIGNER_GREET_MS = 50,   /* for a signer that is not there: as long as the writer ever waits at a stretch */
+};
+#define SIGNER_UP_WAIT (5 * CS_SEC) /* how long a request waits for a signer that is being restarted */
+#define HEALTH_FRESH CS_SEC         /* how long an answer about the signer is given again */
 
 /* The connection to the signer: the writer's alone. */
 typedef struct signer_link {
@@ -18,14 +23,14 @@ typedef struct signer_link {
     const cs_clock *clock;
     int fd; /* -1: none */
     uint64_t crl_number;
+    bool greeted;  /* it can be asked */
     bool answered; /* in begins with an answer that was given out */
     cs_buf in, out;
 } signer_link;
 void signer_link_close(signer_link *l);
-/* Connected and greeted; waits a few seconds for a signer that is being restarted. */
-CS_MUST_USE cs_status signer_link_up(signer_link *l, cs_err *err);
-/* A connected link, once, without waiting. */
-CS_MUST_USE cs_status signer_link_try(signer_link *l, cs_err *err);
+/* Connected and greeted, within wait_ms. CS_FAILED/signer-unreachable: not yet (wait_ms have passed); CS_REFUSED: it is
+ * another CA's. */
+CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 /* Appends a request; signer_link_send sends all of them. */
 void signer_link_ask_cert(signer_link *l, cs_kind kind, cs_view tbs);
 void signer_link_ask_crl(signer_link *l, cs_view tbs);
@@ -40,13 +45,15 @@ typedef struct job {
     struct job *next;
     job_type type;
     bool done;
-    cs_err err; /* status CS_OK: it is durable */
+    cs_err err;       /* status CS_OK: it is durable */
+    cs_time deadline; /* monotonic: until then it waits for the signer */
     const char *asked_by;
     /* JOB_ISSUE */
     store_cert row;
     cs_buf tbs;
     cs_cert *leaf; /* made; taken by the asker */
     /* JOB_REVOKE, JOB_RELEASE */
+    revoke_by by;
     cs_view who;
     int reason;
     revoke_answer *answer;
@@ -73,15 +80,23 @@ struct authority {
     pthread_mutex_t crl_lock;
     authority_blob *crl; /* under crl_lock */
 
+    pthread_mutex_t health_lock; /* held while one caller asks: the others then have its answer */
+    cs_err health;
+    cs_time health_at; /* monotonic, of that answer; 0: none yet */
+
     int feed_event; /* eventfd: the feed has grown */
+    store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
 
     /* the writer's alone */
     pthread_t writer;
     bool writer_runs;
     store *store;
     signer_link signer;
-    bool crl_due;      /* something was revoked since the last one */
-    cs_time crl_again; /* monotonic: not before, after a failure */
+    bool begun_left;       /* intents that are neither issued nor abandoned: the store failed half way */
+    bool crl_due;          /* something was revoked since the last one */
+    cs_time crl_due_since; /* monotonic */
+    cs_time crl_again;     /* monotonic: not before, after a failure, or a big one that took long */
+    cs_time crl_said;      /* monotonic: when a failure was last logged; 0: it went well */
 };
 
 /* Runs a job through the writer and waits: its err is the answer. */
@@ -89,11 +104,15 @@ cs_status authority_submit(authority *a, job *j, cs_err *err);
 void *authority_writer(void *arg);
 
 /* Work of the writer. Each fills the jobs' err. */
+/* Intents that may have been signed, and whose certificates nobody was given: abandoned, which is revoked on sight. */
+cs_status issue_abandon(authority *a, const char *by, cs_err *err);
 void issue_batch(authority *a, job *jobs[], size_t n);
 void revoke_job(authority *a, job *j);
 void crl_make(authority *a, const char *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);
-/* Monotonic time at which the next CRL is due. */
+/* The feed has grown: gateways are told now, a CRL follows. */
+void revoke_tell(authority *a);
+/* Monotonic time at which the next CRL is due; in the past: since then. */
 cs_time crl_next(authority *a);
 
 /* One audit record: {"event":..., "by":..., ...}. */

@@ -7,6 +7,8 @@
 #include "x509/digest.h"
 
 #define RETRY_AFTER (5 * CS_SEC) /* a CRL that could not be made */
+#define BIG_TAKES (CS_SEC / 10)  /* a CRL that takes longer to make ... */
+enum { BIG_SHARE = 5 };          /* ... may take a fifth of the writer's time */
 
 void authority_blob_free(authority_blob *b) {
     if (b != NULL && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0) free(b);
@@ -53,7 +55,7 @@ cs_status crl_load(authority *a, cs_err *err) {
     uint64_t last = 0;
     show(a, b);
     TRY(store_feed_last(a->store, &last, err));
-    if (last > b->crl.feed_sequence) a->crl_due = true; /* it was revoked, and then the power went */
+    if (last > b->crl.feed_sequence) revoke_tell(a); /* it was revoked, and then the power went */
     return CS_OK;
 }
 
@@ -99,12 +101,19 @@ static cs_status sign_and_publish(authority *a, store_crl *crl, cs_view tbs, con
     return CS_OK;
 }
 
+/* Later than that of the CRL before, so that Last-Modified tells two of one second apart; never in the future. */
+static cs_time this_update(const authority *a, cs_time now) {
+    cs_time at = now - CS_CRL_BACKDATE;
+    if (a->crl != NULL && at <= a->crl->crl.this_update) at = a->crl->crl.this_update + CS_SEC;
+    return at < now ? at : now;
+}
+
 static cs_status make(authority *a, const char *asked_by, cs_err *err) {
     store_crl crl = {0};
     CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX - 1024);
-    TRY(signer_link_up(&a->signer, err));
+    TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err));
     cs_time now = cs_time_seconds(cs_now(a->clock)) * CS_SEC;
-    crl.this_update = now - CS_CRL_BACKDATE;
+    crl.this_update = this_update(a, now);
     crl.next_update = now + a->conf->crl_lifetime;
     if (crl.next_update > a->issuing->not_after) crl.next_update = a->issuing->not_after;
     TRY(store_begin(a->store, err));
@@ -120,21 +129,22 @@ static cs_status make(authority *a, const char *asked_by, cs_err *err) {
 }
 
 void crl_make(authority *a, const char *asked_by, cs_err *err) {
-    if (make(a, asked_by, err) == CS_OK) {
-        *err = authority_no_error();
-        a->crl_due = false;
-        a->crl_again = 0;
+    cs_time began = cs_mono(a->clock);
+    if (make(a, asked_by, err) != CS_OK) {
+        a->crl_again = cs_mono(a->clock) + RETRY_AFTER;
         return;
     }
-    a->crl_again = cs_mono(a->clock) + RETRY_AFTER;
+    cs_time took = cs_mono(a->clock) - began;
+    *err = authority_no_error();
+    a->crl_due = false;
+    a->crl_again = took > BIG_TAKES ? began + took * BIG_SHARE : 0;
 }
 
 cs_time crl_next(authority *a) {
     cs_time mono = cs_mono(a->clock);
-    if (a->crl_due || a->crl == NULL) return a->crl_again > mono ? a->crl_again : mono;
+    if (a->crl_due || a->crl == NULL) return a->crl_again > a->crl_due_since ? a->crl_again : a->crl_due_since;
     cs_time due = a->crl->crl.this_update + CS_CRL_BACKDATE + a->conf->crl_interval; /* wall clock */
     cs_time wait = due - cs_now(a->clock);
-    if (wait < 0) wait = 0;
     cs_time at = mono + wait;
     return a->crl_again > at ? a->crl_again : at;
 }

@@ -4,6 +4,7 @@
 #include "authority/authority_priv.h"
 #include "base/fault.h"
 #include "base/text.h"
+#include "report/log.h"
 #include "x509/build.h"
 #include "x509/digest.h"
 
@@ -129,9 +130,26 @@ static cs_status look_up(void *cls, store *st, cs_err *err) {
     cs_status status = store_cert_by_key(st, r->row->idempotency_key, &was, err);
     if (status != CS_OK && err->reason == CS_R_CERTIFICATE_UNKNOWN) return CS_OK;
     TRY(status);
-    if (memcmp(was.request_sha256, r->row->request_sha256, sizeof was.request_sha256) != 0 || was.der.n == 0)
+    if (memcmp(was.request_sha256, r->row->request_sha256, sizeof was.request_sha256) != 0)
         return cs_fail(err, CS_REFUSED, CS_R_IDEMPOTENCY_CONFLICT, "idempotency_key %s", was.idempotency_key);
+    if (was.der.n == 0) return CS_OK; /* it is being worked on: behind it in the queue we shall know */
     return cs_cert_decode(was.der, &r->leaf, err);
+}
+
+/* Through the writer. A key that the writer finds taken was taken by the same question a moment ago, or by another. */
+static cs_status submit(authority *a, job *j, cs_err *err) {
+    repeated r = {.row = &j->row};
+    bool has_key = j->row.idempotency_key[0] != '\0';
+    if (has_key) TRY(authority_read(a, look_up, &r, err));
+    cs_status status = r.leaf == NULL ? authority_submit(a, j, err) : CS_OK;
+    if (status == CS_REFUSED && has_key && err->reason == CS_R_IDEMPOTENCY_CONFLICT) {
+        cs_err conflict = *err;
+        TRY(authority_read(a, look_up, &r, err));
+        if (r.leaf == NULL) *err = conflict;
+        status = r.leaf == NULL ? conflict.status : CS_OK;
+    }
+    if (r.leaf != NULL) j->leaf = r.leaf;
+    return status;
 }
 
 cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err) {
@@ -139,16 +157,7 @@ cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf
     job j = {.type = JOB_ISSUE, .asked_by = ask->asked_by, .tbs = cs_buf_of(CS_CERT_MAX)};
     cs_status status = understand(a, ask, &w, err);
     if (status == CS_OK) status = build(a, ask, &w, &j, err);
-    if (status == CS_OK && j.row.idempotency_key[0] != '\0') {
-        repeated r = {.row = &j.row};
-        status = authority_read(a, look_up, &r, err);
-        if (status == CS_OK && r.leaf != NULL) {
-            cs_buf_free(&j.tbs);
-            *ret_leaf = r.leaf;
-            return CS_OK;
-        }
-    }
-    if (status == CS_OK) status = authority_submit(a, &j, err);
+    if (status == CS_OK) status = submit(a, &j, err);
     cs_buf_free(&j.tbs);
     if (status == CS_OK) *ret_leaf = j.leaf;
     return status;
@@ -170,7 +179,8 @@ static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err
     TRY(store_begin(a->store, err));
     for (size_t i = 0; i < n; i++) {
         cs_err why;
-        cs_status status = store_intent_add(a->store, &jobs[i]->row, &why);
+        cs_status status = store_key_check(a->store, jobs[i]->row.spki_sha256, &why);
+        if (status == CS_OK) status = store_intent_add(a->store, &jobs[i]->row, &why);
         if (status == CS_OK) status = audit(a, a->store, "issue-intent", jobs[i]->asked_by, &jobs[i]->row, NULL, &why);
         if (status == CS_OK) continue;
         jobs[i]->err = why;
@@ -182,10 +192,13 @@ static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err
     return store_commit(a->store, err);
 }
 
-/* What the signer returned must be what it was asked for, under the CA's key, before anybody relies on it. */
+/* What the signer returned must be what it was asked for, under the CA's key, before anybody relies on it. What is not
+ * was signed all the same: CS_FAILED, for its row to be abandoned. */
 static cs_status check_signed(authority *a, job *j, cs_view der, cs_err *err) {
-    TRY(cs_signed_check(der, cs_buf_view(&j->tbs), a->issuing, err));
-    return cs_cert_decode(der, &j->leaf, err);
+    cs_status status = cs_signed_check(der, cs_buf_view(&j->tbs), a->issuing, err);
+    if (status == CS_OK) status = cs_cert_decode(der, &j->leaf, err);
+    if (status != CS_OK) err->status = CS_FAILED;
+    return status;
 }
 
 /* Step 2: all requests out, then all answers in. */
@@ -206,16 +219,13 @@ static void sign_all(authority *a, job *jobs[], size_t n) {
     }
 }
 
-/* Step 3 for one: stored; or, when it was refused, forgotten; or, when nobody knows, revoked on sight. */
-static cs_status settle(authority *a, job *j, bool *ret_lost, cs_err *err) {
+/* Step 3 for one: stored; or, when it was refused, forgotten; or, when nobody knows, left for issue_abandon. */
+static cs_status settle(authority *a, job *j, cs_err *err) {
     if (j->err.status == CS_REFUSED) {
         TRY(store_intent_drop(a->store, j->row.serial, err));
         return audit(a, a->store, "issue-refused", j->asked_by, &j->row, cs_reason_of(j->err.reason)->name, err);
     }
-    if (j->err.status != CS_OK) {
-        *ret_lost = true;
-        return CS_OK;
-    }
+    if (j->err.status != CS_OK) return CS_OK;
     char subject[CS_NAME_TEXT_MAX + 1];
     TRY(store_issued_set(a->store, j->row.serial, cs_name_text(j->leaf->subject, subject), j->leaf->sha256,
                          j->leaf->der, err));
@@ -223,26 +233,39 @@ static cs_status settle(authority *a, job *j, bool *ret_lost, cs_err *err) {
 }
 
 static cs_status record_results(authority *a, job *jobs[], size_t n, const bool recorded[], cs_err *err) {
-    bool lost = false;
-    size_t abandoned = 0;
     TRY(store_begin(a->store, err));
     cs_status status = CS_OK;
     for (size_t i = 0; status == CS_OK && i < n; i++)
-        if (recorded[i]) status = settle(a, jobs[i], &lost, err);
-    if (status == CS_OK && lost) status = store_intents_abandon(a->store, cs_now(a->clock), &abandoned, err);
+        if (recorded[i]) status = settle(a, jobs[i], err);
+    if (status == CS_OK) return store_commit(a->store, err);
+    store_rollback(a->store);
+    return status;
+}
+
+cs_status issue_abandon(authority *a, const char *by, cs_err *err) {
+    size_t n = 0;
+    char count[32];
+    TRY(store_begin(a->store, err));
+    cs_status status = store_intents_abandon(a->store, cs_now(a->clock), &n, err);
+    (void)snprintf(count, sizeof count, "%zu", n);
+    if (status == CS_OK && n > 0) status = audit(a, a->store, "intents-abandoned", by, NULL, count, err);
+    if (status == CS_OK) status = store_commit(a->store, err);
     if (status != CS_OK) {
         store_rollback(a->store);
         return status;
     }
-    if (lost) a->crl_due = true;
-    return store_commit(a->store, err);
+    a->begun_left = false;
+    if (n == 0) return CS_OK;
+    log_event e = log_begin(LOG_WARN, "intents-abandoned");
+    log_int(&e, "count", (int64_t)n);
+    log_str(&e, "by", by);
+    log_end(&e);
+    revoke_tell(a);
+    return CS_OK;
 }
 
-static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
+static cs_status sign_and_record(authority *a, job *jobs[], size_t n, cs_err *err) {
     bool recorded[BATCH_MAX];
-    TRY(signer_link_up(&a->signer, err));
-    CS_FAULT("authority.issue.before-intent", err);
-    TRY(record_intents(a, jobs, n, err));
     CS_FAULT("authority.issue.after-intent", err);
     for (size_t i = 0; i < n; i++) recorded[i] = alive(jobs[i]);
     sign_all(a, jobs, n);
@@ -250,6 +273,23 @@ static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
     TRY(record_results(a, jobs, n, recorded, err));
     CS_FAULT("authority.issue.after-commit", err);
     return CS_OK;
+}
+
+static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
+    cs_err ignored;
+    if (a->begun_left) TRY(issue_abandon(a, "store-failed", err));
+    CS_FAULT("authority.issue.before-intent", err);
+    TRY(record_intents(a, jobs, n, err));
+    a->begun_left = true;
+    cs_status status = sign_and_record(a, jobs, n, err);
+    for (size_t i = 0; status == CS_OK && i < n; i++)
+        if (jobs[i]->err.status != CS_OK && jobs[i]->err.status != CS_REFUSED) status = CS_AGAIN; /* some are left */
+    if (status == CS_OK)
+        a->begun_left = false;
+    else
+        (void)issue_abandon(a, status == CS_AGAIN ? "signer-failed" : "store-failed", &ignored);
+    if (a->begun_left) revoke_tell(a); /* it is tried again with the CRL, and before the next is issued */
+    return status == CS_AGAIN ? CS_OK : status;
 }
 
 void issue_batch(authority *a, job *jobs[], size_t n) {

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "authority/authority_priv.h"
@@ -6,58 +7,89 @@
 #include "base/text.h"
 #include "x509/build.h"
 
-/* The serials that `who` stands for. */
-typedef struct found {
-    revoke_answer *answer;
-    cs_time now; /* what has ended before is left alone; INT64_MIN: nothing is */
-} found;
+void revoke_answer_free(revoke_answer *answer) {
+    free(answer->at);
+    *answer = (revoke_answer){0};
+}
 
 static cs_status keep(void *cls, const store_cert *c, cs_err *err) {
-    const found *f = cls;
-    revoke_answer *answer = f->answer;
-    if (c->not_after < f->now) return CS_OK;
-    if (answer->n == sizeof answer->at / sizeof *answer->at)
-        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s has more than %zu valid certificates; revoke by serial",
-                       c->name, answer->n);
-    (void)snprintf(answer->at[answer->n].serial, sizeof answer->at[0].serial, "%s", c->serial);
-    (void)snprintf(answer->at[answer->n].name, sizeof answer->at[0].name, "%s", c->name);
-    answer->at[answer->n++].kind = c->kind;
+    revoke_answer *answer = cls;
+    if (answer->n == REVOKE_MAX)
+        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s has more than %d certificates", c->name, REVOKE_MAX);
+    if (answer->n == answer->room) {
+        size_t room = answer->room > 0 ? answer->room * 2 : 4;
+        revoke_row *at = realloc(answer->at, room * sizeof *at);
+        if (at == NULL) return CS_NOMEM_ERR(err);
+        answer->at = at;
+        answer->room = room;
+    }
+    revoke_row *row = &answer->at[answer->n++];
+    (void)snprintf(row->serial, sizeof row->serial, "%s", c->serial);
+    (void)snprintf(row->name, sizeof row->name, "%s", c->name);
+    row->kind = c->kind;
     return CS_OK;
 }
 
-/* A serial as people write it: colons, upper case, leading zeros. False when it is none. */
+/* A serial as people write it: colons, upper case, leading zeros or without them. False when it is none. */
 static bool serial_of(cs_view who, char out[STORE_SERIAL_TEXT]) {
     uint8_t bytes[CS_SERIAL_MAX];
     size_t n = 0;
-    if (!cs_hex_decode(who, bytes, sizeof bytes, &n) || n == 0) return false;
+    CS_SCOPED(cs_buf) even = cs_buf_of(4 * STORE_SERIAL_TEXT);
+    if (who.n % 2 == 1 && memchr(who.p, ':', who.n) == NULL) (void)cs_buf_add_byte(&even, '0');
+    (void)cs_buf_add_view(&even, who);
+    if (even.failed || !cs_hex_decode(cs_buf_view(&even), bytes, sizeof bytes, &n) || n == 0) return false;
     cs_view v = cs_view_of(bytes, n);
     while (v.n > 1 && v.p[0] == 0) v.p++, v.n--;
     (void)cs_hex(v, out);
     return true;
 }
 
-static cs_status find(authority *a, job *j, cs_err *err) {
-    char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
+static cs_status find_serial(authority *a, const job *j, cs_err *err) {
+    char serial[STORE_SERIAL_TEXT];
     store_cert c;
-    found f = {j->answer, INT64_MIN};
-    j->answer->n = 0;
-    if (serial_of(j->who, serial)) {
-        cs_status status = store_cert_by_serial(a->store, serial, &c, err);
-        if (status == CS_OK && c.status != STORE_INTENT) return keep(&f, &c, err);
-        if (status != CS_OK && err->reason != CS_R_CERTIFICATE_UNKNOWN) return status;
-    }
+    if (!serial_of(j->who, serial))
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "that is no serial number");
+    TRY(store_cert_by_serial(a->store, serial, &c, err));
+    if (c.status == STORE_INTENT) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s", serial);
+    return keep(j->answer, &c, err);
+}
+
+typedef struct newest {
+    store_status status;
+    bool found;
+} newest;
+
+static cs_status look(void *cls, const store_cert *c, cs_err *err) {
+    (void)err;
+    *(newest *)cls = (newest){c->status, true};
+    return CS_OK;
+}
+
+/* Nothing of that name can be changed: why? */
+static cs_status explain(authority *a, const job *j, const char *name, cs_err *err) {
+    newest last = {0};
+    TRY(store_cert_list(a->store, &(store_filter){.name = name, .limit = 1}, cs_now(a->clock), look, &last, err));
+    if (!last.found) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s", name);
+    if (j->type == JOB_RELEASE)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "no certificate of %s is on hold", name);
+    if (last.status == STORE_ISSUED)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "the certificates of %s have expired", name);
+    return cs_fail(err, CS_REFUSED, CS_R_ALREADY_REVOKED, "%s", name);
+}
+
+static cs_status find_name(authority *a, const job *j, cs_err *err) {
+    char name[CS_IDENTITY_NAME_MAX + 1];
     if (j->who.n == 0 || j->who.n > CS_IDENTITY_NAME_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "a name has 1 to %d characters",
                        CS_IDENTITY_NAME_MAX);
     memcpy(name, j->who.p, j->who.n);
     name[j->who.n] = '\0';
-    const store_filter filter = {
-        .name = name, .state = j->type == JOB_RELEASE ? STORE_GONE : STORE_ANY, .limit = UINT16_MAX};
-    f.now = cs_now(a->clock);
-    TRY(store_cert_list(a->store, &filter, f.now, keep, &f, err));
-    if (j->answer->n == 0)
-        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s has none that has not ended", name);
-    return CS_OK;
+    store_filter filter = {.name = name, .state = STORE_HELD, .limit = REVOKE_MAX + 1};
+    if (j->type == JOB_RELEASE || j->reason != CS_CRL_HOLD)
+        TRY(store_cert_list(a->store, &filter, cs_now(a->clock), keep, j->answer, err));
+    filter.state = STORE_VALID;
+    if (j->type == JOB_REVOKE) TRY(store_cert_list(a->store, &filter, cs_now(a->clock), keep, j->answer, err));
+    return j->answer->n > 0 ? CS_OK : explain(a, j, name, err);
 }
 
 /* Of several, those that can be are changed; it is refused only when none could be. */
@@ -91,7 +123,8 @@ static cs_status change_all(authority *a, job *j, cs_err *err) {
 
 static cs_status run(authority *a, job *j, cs_err *err) {
     TRY(store_begin(a->store, err));
-    cs_status status = find(a, j, err);
+    j->answer->n = 0;
+    cs_status status = j->by == REVOKE_BY_SERIAL ? find_serial(a, j, err) : find_name(a, j, err);
     if (status == CS_OK) status = change_all(a, j, err);
     if (status != CS_OK) {
         store_rollback(a->store);
@@ -102,29 +135,29 @@ static cs_status run(authority *a, job *j, cs_err *err) {
     return CS_OK;
 }
 
-void revoke_job(authority *a, job *j) {
-    j->err = authority_no_error();
-    cs_err err;
-    if (run(a, j, &err) != CS_OK) {
-        j->err = err;
-        return;
-    }
+void revoke_tell(authority *a) {
     const uint64_t one = 1;
     (void)!write(a->feed_event, &one, sizeof one);
+    if (!a->crl_due) a->crl_due_since = cs_mono(a->clock);
     a->crl_due = true;
 }
 
-static cs_status submit(authority *a, job_type type, cs_view who, int reason, const char *asked_by, revoke_answer *ret,
-                        cs_err *err) {
-    job j = {.type = type, .who = who, .reason = reason, .asked_by = asked_by, .answer = ret};
+void revoke_job(authority *a, job *j) {
+    cs_err err;
+    if (run(a, j, &err) == CS_OK)
+        revoke_tell(a);
+    else
+        j->err = err;
+}
+
+cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason, const char *asked_by,
+                           revoke_answer *ret, cs_err *err) {
+    job j = {.type = JOB_REVOKE, .by = by, .who = who, .reason = reason, .asked_by = asked_by, .answer = ret};
     return authority_submit(a, &j, err);
 }
 
-cs_status authority_revoke(authority *a, cs_view who, int reason, const char *asked_by, revoke_answer *ret,
-                           cs_err *err) {
-    return submit(a, JOB_REVOKE, who, reason, asked_by, ret, err);
-}
-
-cs_status authority_release(authority *a, cs_view who, const char *asked_by, revoke_answer *ret, cs_err *err) {
-    return submit(a, JOB_RELEASE, who, 0, asked_by, ret, err);
+cs_status authority_release(authority *a, revoke_by by, cs_view who, const char *asked_by, revoke_answer *ret,
+                            cs_err *err) {
+    job j = {.type = JOB_RELEASE, .by = by, .who = who, .asked_by = asked_by, .answer = ret};
+    return authority_submit(a, &j, err);
 }

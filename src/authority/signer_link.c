@@ -1,5 +1,4 @@
-#include <errno.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "authority/authority_priv.h"
@@ -7,7 +6,7 @@
 void signer_link_close(signer_link *l) {
     if (l->fd >= 0) (void)close(l->fd);
     l->fd = -1;
-    l->answered = false;
+    l->greeted = l->answered = false;
     cs_buf_free(&l->in);
     cs_buf_free(&l->out);
     l->in = cs_buf_of(CS_CRL_MAX + 1024);
@@ -15,9 +14,10 @@ void signer_link_close(signer_link *l) {
 }
 
 /* The next answer of any type; it stays in l->in until the next call. */
-static cs_status next_frame(signer_link *l, int wait_ms, ipc_frame *ret, cs_err *err) {
+static cs_status next_frame(signer_link *l, ipc_frame *ret, cs_err *err) {
     size_t used = 0;
-    cs_status status = ipc_await(l->fd, &l->in, signing_from_signer, wait_ms, CS_R_SIGNER_UNREACHABLE, ret, &used, err);
+    cs_status status =
+        ipc_await(l->fd, &l->in, signing_from_signer, SIGNER_WAIT_MS, CS_R_SIGNER_UNREACHABLE, ret, &used, err);
     if (status != CS_OK) {
         signer_link_close(l);
         err->reason = CS_R_SIGNER_UNREACHABLE;
@@ -33,42 +33,57 @@ static void consume_frame(signer_link *l) {
     if (ipc_take(cs_buf_view(&l->in), signing_from_signer, &f, &used, &err) == CS_OK) cs_buf_consume(&l->in, used);
 }
 
-static cs_status greet(signer_link *l, cs_err *err) {
-    ipc_frame f;
-    ipc_put(&l->out, SIGNING_HELLO, (cs_view){NULL, 0});
-    TRY(ipc_flush(l->fd, &l->out, SIGNER_WAIT_MS, CS_R_SIGNER_UNREACHABLE, err));
-    TRY(next_frame(l, SIGNER_GREET_MS, &f, err));
-    cs_rd r = cs_rd_of(f.payload);
-    cs_view ca = cs_rd_vec32(&r);
-    l->crl_number = cs_rd_u64(&r);
-    if (f.type != SIGNING_ISSUER || !cs_rd_ended(&r) || !cs_view_eq(ca, l->ca->der))
-        return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "the signer speaks for another CA than ca/issuing.crt");
-    consume_frame(l);
-    return CS_OK;
-}
-
-cs_status signer_link_try(signer_link *l, cs_err *err) {
-    if (l->fd >= 0) return CS_OK;
+static cs_status say_hello(signer_link *l, cs_err *err) {
     TRY(ipc_connect(l->path, CS_R_SIGNER_UNREACHABLE, &l->fd, err));
-    cs_status status = greet(l, err);
+    ipc_put(&l->out, SIGNING_HELLO, (cs_view){NULL, 0});
+    cs_status status = ipc_flush(l->fd, &l->out, 0, CS_R_SIGNER_UNREACHABLE, err); /* a new socket has room for it */
     if (status != CS_OK) signer_link_close(l);
     return status;
+}
+
+static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) {
+    cs_rd r = cs_rd_of(f->payload);
+    cs_view ca = cs_rd_vec32(&r);
+    l->crl_number = cs_rd_u64(&r);
+    if (f->type == SIGNING_ISSUER && cs_rd_ended(&r) && cs_view_eq(ca, l->ca->der)) {
+        consume_frame(l);
+        l->greeted = true;
+        return CS_OK;
+    }
+    signer_link_close(l);
+    return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "the signer speaks for another CA than ca/issuing.crt");
+}
+
+/* The other side's greeting, if it comes in wait_ms; CS_FAILED keeps the connection when it may still come: a signer
+ * that is being restarted finds it in its listener's queue. */
+static cs_status await_greeting(signer_link *l, int wait_ms, cs_err *err) {
+    for (;;) {
+        ipc_frame f;
+        size_t used = 0;
+        cs_status status = ipc_take(cs_buf_view(&l->in), signing_from_signer, &f, &used, err);
+        if (status == CS_OK) return take_greeting(l, &f, err);
+        struct pollfd p = {.fd = l->fd, .events = POLLIN};
+        if (status == CS_AGAIN && poll(&p, 1, wait_ms) <= 0)
+            return cs_fail(err, CS_FAILED, CS_R_SIGNER_UNREACHABLE, "it has not taken the connection yet");
+        if (status == CS_AGAIN) status = ipc_fill(l->fd, &l->in, CS_R_SIGNER_UNREACHABLE, err);
+        if (status == CS_OK || status == CS_AGAIN) continue;
+        signer_link_close(l);
+        return err->status = CS_FAILED;
+    }
 }
 
 /* A link that the other side has closed shows it by being readable with nothing to read. */
 static void notice_end(signer_link *l) {
     cs_err ignored;
-    if (l->fd >= 0 && ipc_fill(l->fd, &l->in, CS_R_SIGNER_UNREACHABLE, &ignored) == CS_FAILED) signer_link_close(l);
+    if (l->greeted && ipc_fill(l->fd, &l->in, CS_R_SIGNER_UNREACHABLE, &ignored) == CS_FAILED) signer_link_close(l);
 }
 
-cs_status signer_link_up(signer_link *l, cs_err *err) {
+cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err) {
     notice_end(l);
-    cs_time until = cs_mono(l->clock) + SIGNER_UP_WAIT;
-    cs_status status = signer_link_try(l, err);
-    while (status == CS_FAILED && cs_mono(l->clock) < until) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = SIGNER_RETRY_MS * 1000000L}, NULL);
-        status = signer_link_try(l, err);
-    }
+    if (l->greeted) return CS_OK;
+    cs_status status = l->fd < 0 ? say_hello(l, err) : CS_OK;
+    if (status == CS_OK) return await_greeting(l, wait_ms, err);
+    (void)poll(NULL, 0, wait_ms); /* nobody listens: as long a wait as for one that is silent */
     return status;
 }
 
@@ -93,10 +108,10 @@ cs_status signer_link_send(signer_link *l, cs_err *err) {
 
 cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err) {
     ipc_frame f;
-    if (l->fd < 0) return cs_fail(err, CS_FAILED, CS_R_SIGNER_UNREACHABLE, "the connection has ended");
+    if (!l->greeted) return cs_fail(err, CS_FAILED, CS_R_SIGNER_UNREACHABLE, "the connection has ended");
     if (l->answered) consume_frame(l); /* the answer before */
     l->answered = false;
-    TRY(next_frame(l, SIGNER_WAIT_MS, &f, err));
+    TRY(next_frame(l, &f, err));
     l->answered = true;
     cs_rd r = cs_rd_of(f.payload);
     if (f.type == SIGNING_SIGNED) {

@@ -4,18 +4,37 @@
 #include "authority/authority_priv.h"
 #include "report/log.h"
 
+#define CRL_PATIENCE CS_SEC /* a due CRL lets requests go first for so long */
+#define SAY_AGAIN CS_MIN    /* that CRLs still fail */
+
+/* Revocations go before everything that waits, in the order in which they came. */
+static bool is_urgent(const job *j) {
+    return j->type == JOB_REVOKE || j->type == JOB_RELEASE;
+}
+
+static bool needs_signer(const job *j) {
+    return j->type == JOB_ISSUE || j->type == JOB_CRL;
+}
+
+static void enqueue(authority *a, job *j) {
+    job **at = &a->first;
+    if (is_urgent(j))
+        while (*at != NULL && is_urgent(*at)) at = &(*at)->next;
+    else if (a->last != NULL)
+        at = &a->last->next;
+    j->next = *at;
+    *at = j;
+    if (j->next == NULL) a->last = j;
+}
+
 cs_status authority_submit(authority *a, job *j, cs_err *err) {
     (void)pthread_mutex_lock(&a->queue_lock);
     if (a->stopping) {
         (void)pthread_mutex_unlock(&a->queue_lock);
         return cs_fail(err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
     }
-    j->next = NULL;
-    if (a->last != NULL)
-        a->last->next = j;
-    else
-        a->first = j;
-    a->last = j;
+    j->deadline = cs_mono(a->clock) + SIGNER_UP_WAIT;
+    enqueue(a, j);
     (void)pthread_cond_signal(&a->queue_grew);
     while (!j->done) (void)pthread_cond_wait(&a->job_done, &a->queue_lock);
     (void)pthread_mutex_unlock(&a->queue_lock);
@@ -23,28 +42,37 @@ cs_status authority_submit(authority *a, job *j, cs_err *err) {
     return j->err.status;
 }
 
-/* Takes from the front of the queue: all issuances that stand there, at most a batch, or one other job. */
-static size_t take(authority *a, job *jobs[BATCH_MAX]) {
+/* Takes from the front of the queue: all issuances that stand there, at most a batch, or one other job. Without a
+ * signer (why says it) what needs one stays, until its time is up: then it is taken to be told so. */
+static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
     size_t n = 0;
-    while (a->first != NULL && n < BATCH_MAX &&
-           (n == 0 || (a->first->type == JOB_ISSUE && jobs[0]->type == JOB_ISSUE))) {
-        jobs[n++] = a->first;
-        a->first = a->first->next;
-        if (jobs[0]->type != JOB_ISSUE) break;
+    cs_time now = cs_mono(a->clock);
+    while (a->first != NULL && n < BATCH_MAX) {
+        job *j = a->first;
+        if (n > 0 && (j->type != JOB_ISSUE || jobs[0]->type != JOB_ISSUE)) break;
+        j->err = authority_no_error();
+        if (needs_signer(j) && why->status != CS_OK) {
+            if (why->status == CS_AGAIN || (why->status == CS_FAILED && now < j->deadline)) break;
+            j->err = *why;
+        }
+        jobs[n++] = j;
+        a->first = j->next;
+        if (!needs_signer(j)) break;
     }
     if (a->first == NULL) a->last = NULL;
     return n;
 }
 
 static void work(authority *a, job *jobs[], size_t n) {
-    switch (jobs[0]->type) {
+    job *j = jobs[0];
+    if (j->err.status != CS_OK) return; /* all of them: no signer */
+    switch (j->type) {
     case JOB_ISSUE: issue_batch(a, jobs, n); break;
     case JOB_REVOKE:
-    case JOB_RELEASE: revoke_job(a, jobs[0]); break;
-    case JOB_CRL: crl_make(a, jobs[0]->asked_by, &jobs[0]->err); break;
+    case JOB_RELEASE: revoke_job(a, j); break;
+    case JOB_CRL: crl_make(a, j->asked_by, &j->err); break;
     case JOB_PING:
-        jobs[0]->err = authority_no_error();
-        if (signer_link_try(&a->signer, &jobs[0]->err) == CS_OK) jobs[0]->err = authority_no_error();
+        if (signer_link_up(&a->signer, SIGNER_GREET_MS, &j->err) == CS_OK) j->err = authority_no_error();
         break;
     }
 }
@@ -61,27 +89,45 @@ static void rest(authority *a) {
 
 static void make_due_crl(authority *a) {
     cs_err err;
-    if (crl_next(a) > cs_mono(a->clock)) return;
+    cs_time now = cs_mono(a->clock);
+    if (a->begun_left) (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
     crl_make(a, "schedule", &err);
-    if (err.status != CS_OK) log_failure(LOG_ERROR, "crl-failed", &err);
+    if (err.status == CS_OK) {
+        a->crl_said = 0;
+    } else if (a->crl_said == 0 || now - a->crl_said > SAY_AGAIN) {
+        log_failure(LOG_ERROR, "crl-failed", &err);
+        a->crl_said = now;
+    }
+}
+
+/* Is it time for a CRL, with or without requests waiting? */
+static bool crl_comes_first(authority *a, bool busy) {
+    return crl_next(a) + (busy ? CRL_PATIENCE : 0) <= cs_mono(a->clock);
 }
 
 void *authority_writer(void *arg) {
     authority *a = arg;
     job *jobs[BATCH_MAX];
     (void)pthread_mutex_lock(&a->queue_lock);
-    for (;;) {
-        size_t n = take(a, jobs);
-        if (n == 0 && a->stopping) break;
+    while (a->first != NULL || !a->stopping) {
+        const job *head = a->first;
+        bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
+        cs_err why = {.status = CS_AGAIN}; /* nobody has looked whether the signer is there */
+        if (head == NULL && !crl) {
+            rest(a);
+            continue;
+        }
         (void)pthread_mutex_unlock(&a->queue_lock);
-        if (n > 0)
-            work(a, jobs, n);
-        else
-            make_due_crl(a);
+        if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
+        if (crl) make_due_crl(a);
+        (void)pthread_mutex_lock(&a->queue_lock);
+        size_t n = take(a, &why, jobs);
+        if (n == 0) continue;
+        (void)pthread_mutex_unlock(&a->queue_lock);
+        work(a, jobs, n);
         (void)pthread_mutex_lock(&a->queue_lock);
         for (size_t i = 0; i < n; i++) jobs[i]->done = true;
-        if (n > 0) (void)pthread_cond_broadcast(&a->job_done);
-        if (a->first == NULL && !a->stopping && crl_next(a) > cs_mono(a->clock)) rest(a);
+        (void)pthread_cond_broadcast(&a->job_done);
     }
     (void)pthread_mutex_unlock(&a->queue_lock);
     return NULL;
@@ -92,7 +138,17 @@ cs_status authority_crl_publish(authority *a, const char *asked_by, cs_err *err)
     return authority_submit(a, &j, err);
 }
 
+/* Anybody may ask for the health: many who do make one question to the signer in a second. */
 cs_status authority_signer_check(authority *a, cs_err *err) {
-    job j = {.type = JOB_PING};
-    return authority_submit(a, &j, err);
+    (void)pthread_mutex_lock(&a->health_lock);
+    if (a->health_at == 0 || cs_mono(a->clock) - a->health_at > HEALTH_FRESH) {
+        job j = {.type = JOB_PING};
+        a->health = authority_no_error();
+        (void)authority_submit(a, &j, &a->health);
+        a->health_at = cs_mono(a->clock);
+    }
+    cs_status status = a->health.status;
+    if (status != CS_OK) *err = a->health;
+    (void)pthread_mutex_unlock(&a->health_lock);
+    return status;
 }

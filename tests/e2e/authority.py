@@ -44,7 +44,8 @@ class UnixConnection(http.client.HTTPConnection):
 class Authority:
     NAMES = {"signer": ["signer"], "authority": ["authority", "control", "feed"]}
 
-    def __init__(self):
+    def __init__(self, restore_signals=True):
+        self.restore_signals = restore_signals
         self.top = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
         self.state = self.top / "s"
         secret = self.top / "passphrase"
@@ -74,7 +75,7 @@ class Authority:
                          str(fds[2])]
             self.processes[name] = subprocess.Popen(
                 argv + ["--notify", str(notify)], pass_fds=fds, stdin=subprocess.DEVNULL, stderr=self.log,
-                preexec_fn=die_with_parent, env={**os.environ, **(env or {})})
+                restore_signals=self.restore_signals, preexec_fn=die_with_parent, env={**os.environ, **(env or {})})
             os.close(notify)
             with os.fdopen(ready) as f:
                 assert f.readline() == "ready\n", f"{name} did not start:\n{(self.top / 'log').read_text()[-2000:]}"

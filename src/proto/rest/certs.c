@@ -239,14 +239,13 @@ static cs_status change(rest_call *c, bool revoke, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "either name or serial is expected");
     if (word != NULL) TRY(cs_crl_reason_parse(cs_view_str(word), &reason, err));
     if (reason == CS_CRL_REMOVE) return cs_fail(err, CS_REFUSED, CS_R_REASON_INVALID, "%s", word);
-    revoke_answer *answer = calloc(1, sizeof *answer);
-    if (answer == NULL) return CS_NOMEM_ERR(err);
+    __attribute__((cleanup(revoke_answer_free))) revoke_answer answer = {0};
+    revoke_by by = name != NULL ? REVOKE_BY_NAME : REVOKE_BY_SERIAL;
     cs_view who = cs_view_str(name != NULL ? name : serial);
-    cs_status status = revoke ? authority_revoke(c->a, who, reason, "operator", answer, err)
-                              : authority_release(c->a, who, "operator", answer, err);
-    if (status == CS_OK) put_revoked(c, revoke ? "revoked" : "released", answer);
-    free(answer);
-    return status;
+    TRY(revoke ? authority_revoke(c->a, by, who, reason, "operator", &answer, err)
+               : authority_release(c->a, by, who, "operator", &answer, err));
+    put_revoked(c, revoke ? "revoked" : "released", &answer);
+    return CS_OK;
 }
 
 cs_status rest_revoke(rest_call *c, cs_err *err) {

@@ -1,26 +1,41 @@
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "ipc/ipc.h"
 #include "proto/rest/rest_priv.h"
 #include "report/log.h"
 
-enum { CONNECTIONS_MAX = 256, IDLE_SECONDS = 75, OUT_MAX = 300 * 1024 * 1024 };
-
-struct rest {
-    authority *a;
-    struct MHD_Daemon *control, *public;
+enum {
+    CONNECTIONS_MAX = 256,
+    IDLE_SECONDS = 75,
+    OUT_MAX = 300 * 1024 * 1024,
+    DRAIN_STEP_MS = 10,
+    DRAIN_STEPS_MAX = 500, /* five seconds for the requests under way */
 };
 
 typedef struct door {
     authority *a;
     const rest_route *routes;
+    bool private;         /* for our user and root only */
+    atomic_int under_way; /* requests whose answer has not been sent */
 } door;
 
-static door doors[2]; /* control, public; written before the daemons start */
+struct rest {
+    struct MHD_Daemon *control, *public;
+    int listeners[2]; /* control's, public's; not accepted from any more: -1 */
+    door doors[2];
+};
+
+/* A connection. One that has asked nothing yet counts as a request under way: its first may be on its way. */
+typedef struct guest {
+    bool stranger; /* of another user: answered with 403, whatever it asks */
+    bool counted;  /* in under_way, until its first request is */
+} guest;
 
 const char *rest_query(rest_call *c, const char *key) {
     return MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, key);
@@ -136,19 +151,33 @@ static void take_body(rest_call *c, const char *data, size_t n) {
     if (!cs_buf_add(&c->body, data, n)) c->too_big = true;
 }
 
+static guest *guest_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static enum MHD_Result begin(door *d, struct MHD_Connection *connection, void **state) {
+    guest *g = guest_of(connection);
+    rest_call *c = calloc(1, sizeof *c);
+    if (c == NULL || g == NULL) {
+        free(c);
+        return MHD_NO;
+    }
+    *c = (rest_call){.a = d->a, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
+    c->out = cs_buf_of(OUT_MAX);
+    c->under_way = &d->under_way;
+    if (!g->counted) (void)atomic_fetch_add(c->under_way, 1);
+    g->counted = false;
+    *state = c;
+    return MHD_YES;
+}
+
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *path, const char *method,
                               const char *version, const char *data, size_t *data_size, void **state) {
-    const door *d = cls;
+    door *d = cls;
     rest_call *c = *state;
     (void)version;
-    if (c == NULL) {
-        c = calloc(1, sizeof *c);
-        if (c == NULL) return MHD_NO;
-        *c = (rest_call){.a = d->a, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
-        c->out = cs_buf_of(OUT_MAX);
-        *state = c;
-        return MHD_YES;
-    }
+    if (c == NULL) return begin(d, connection, state);
     if (*data_size > 0) {
         take_body(c, data, *data_size);
         *data_size = 0;
@@ -159,9 +188,12 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     c->status = MHD_HTTP_OK;
     c->type = "application/json";
     cs_err err;
-    if (dispatch(c, d->routes, &err) != CS_OK) {
+    cs_status status = guest_of(connection)->stranger
+                           ? cs_fail(&err, CS_REFUSED, CS_R_PERMISSION_DENIED, "a connection of another user")
+                           : dispatch(c, d->routes, &err);
+    if (status != CS_OK) {
         problem(c, &err);
-        if (cs_reason_of(err.reason)->http >= 500) log_failure(LOG_ERROR, "request-failed", &err);
+        if (!c->quiet && cs_reason_of(err.reason)->http >= 500) log_failure(LOG_ERROR, "request-failed", &err);
     }
     return respond(c);
 }
@@ -171,6 +203,7 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     rest_call *c = *state;
     (void)cls, (void)connection, (void)code;
     if (c == NULL) return;
+    (void)atomic_fetch_sub(c->under_way, 1);
     cs_buf_free(&c->body);
     cs_buf_free(&c->out);
     free(c);
@@ -179,49 +212,49 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
 
 /* The control socket is the operator's: who connects must be our user or root. The check is made on the connection,
  * since the socket's mode alone would not tell root's processes apart from ours. */
-static void arrived(void *cls, struct MHD_Connection *connection, void **state,
-                    enum MHD_ConnectionNotificationCode code) {
-    const union MHD_ConnectionInfo *info;
+static bool is_stranger(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     cs_err err;
-    (void)cls, (void)state;
-    if (code != MHD_CONNECTION_NOTIFY_STARTED) return;
-    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info != NULL && ipc_peer_check(info->connect_fd, &err) == CS_OK) return;
-    log_failure(LOG_WARN, "control-refused", &err);
+    if (info != NULL && ipc_peer_check(info->connect_fd, &err) == CS_OK) return false;
+    if (info != NULL) log_failure(LOG_WARN, "control-refused", &err);
     (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
-    *state = &doors; /* marks it: answered with 403 */
+    return true;
 }
 
-static enum MHD_Result control_answer(void *cls, struct MHD_Connection *connection, const char *path,
-                                      const char *method, const char *version, const char *data, size_t *data_size,
-                                      void **state) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    if (info != NULL && info->socket_context != NULL) return MHD_NO; /* closes it */
-    return answer(cls, connection, path, method, version, data, data_size, state);
+static void come_and_go(void *cls, struct MHD_Connection *connection, void **state,
+                        enum MHD_ConnectionNotificationCode code) {
+    door *d = cls;
+    guest *g = *state;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        g = *state = calloc(1, sizeof *g);
+        if (g == NULL) return;
+        g->stranger = d->private && is_stranger(connection);
+        g->counted = true;
+        (void)atomic_fetch_add(&d->under_way, 1);
+    } else if (g != NULL) {
+        if (g->counted) (void)atomic_fetch_sub(&d->under_way, 1);
+        free(g);
+        *state = NULL;
+    }
 }
 
-static struct MHD_Daemon *serve(int fd, door *d, MHD_AccessHandlerCallback handler,
-                                MHD_NotifyConnectionCallback notify) {
-    return MHD_start_daemon(
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
-        handler, d, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, notify, NULL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024), MHD_OPTION_END);
-}
-
-static void nobody(void *cls, struct MHD_Connection *connection, void **state,
-                   enum MHD_ConnectionNotificationCode code) {
-    (void)cls, (void)connection, (void)state, (void)code;
+static struct MHD_Daemon *serve(int fd, door *d) {
+    return MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+                                MHD_USE_ITC,
+                            0, NULL, NULL, answer, d, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+                            MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, come_and_go, d,
+                            MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024), MHD_OPTION_END);
 }
 
 cs_status rest_start(authority *a, int control_fd, int public_fd, rest **ret, cs_err *err) {
     rest *r = calloc(1, sizeof *r);
     if (r == NULL) return CS_NOMEM_ERR(err);
-    r->a = a;
-    doors[0] = (door){a, rest_control_routes};
-    doors[1] = (door){a, rest_public_routes};
-    r->control = serve(control_fd, &doors[0], control_answer, arrived);
-    r->public = serve(public_fd, &doors[1], answer, nobody);
+    r->doors[0] = (door){.a = a, .routes = rest_control_routes, .private = true};
+    r->doors[1] = (door){.a = a, .routes = rest_public_routes};
+    r->listeners[0] = r->listeners[1] = -1;
+    r->control = serve(control_fd, &r->doors[0]);
+    r->public = serve(public_fd, &r->doors[1]);
     if (r->control == NULL || r->public == NULL) {
         rest_stop(r);
         return cs_fail(err, CS_FAILED, CS_R_PROCESS_FAILED, "the inherited sockets cannot be served");
@@ -230,9 +263,22 @@ cs_status rest_start(authority *a, int control_fd, int public_fd, rest **ret, cs
     return CS_OK;
 }
 
+/* No new connection is taken (they wait in the listener for the next process); what was asked is answered. */
+static void drain(rest *r) {
+    if (r->control != NULL) r->listeners[0] = MHD_quiesce_daemon(r->control);
+    if (r->public != NULL) r->listeners[1] = MHD_quiesce_daemon(r->public);
+    for (int i = 0; i < DRAIN_STEPS_MAX; i++) {
+        if (atomic_load(&r->doors[0].under_way) + atomic_load(&r->doors[1].under_way) == 0) return;
+        (void)poll(NULL, 0, DRAIN_STEP_MS);
+    }
+}
+
 void rest_stop(rest *r) {
     if (r == NULL) return;
+    drain(r);
     if (r->control != NULL) MHD_stop_daemon(r->control);
     if (r->public != NULL) MHD_stop_daemon(r->public);
+    for (size_t i = 0; i < 2; i++)
+        if (r->listeners[i] >= 0) (void)close(r->listeners[i]);
     free(r);
 }

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+#include <stdatomic.h>
 
 #include "base/json.h"
 #include "proto/rest/rest.h"
@@ -15,6 +16,8 @@ typedef struct rest_call {
     const char *rest; /* of the path, behind the route's prefix */
     cs_buf body;
     bool too_big;
+    bool quiet;            /* a failure is no line of the log: anybody may cause it, as often as they like */
+    atomic_int *under_way; /* of its door: counts this one */
     /* the answer */
     unsigned status;
     const char *type;

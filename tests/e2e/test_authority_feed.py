@@ -1,0 +1,115 @@
+"""What gateways are told of revocations, and how soon, whatever else goes on."""
+import threading
+import time
+
+import pytest
+
+from authority import Authority, request
+from conftest import PATIENCE
+from feed import Feed
+
+
+@pytest.fixture()
+def a():
+    made = Authority().start()
+    yield made
+    made.stop()
+    made.close()
+
+
+def revoke(a, serial, reason=None):
+    status, _, got = a.call("POST", "/api/v1/revocations", {"serial": serial, **({"reason": reason} if reason else {})})
+    assert status == 200, got
+    return got["sequence"]
+
+
+def overwhelm(feed):
+    """Asks for everything again and again, and reads nothing: far more than a socket holds."""
+    for _ in range(300):
+        feed.hello()
+        time.sleep(0.002)
+    time.sleep(0.3)
+
+
+def test_a_gateway_hears_all_then_only_what_is_new(a):
+    csr = request()
+    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(5)]
+    for s in serials[:3]:
+        revoke(a, s, "key-compromise" if s == serials[0] else None)
+    first = Feed(a.run / "feed.sock")
+    entries, at, reset = first.until_synced()
+    assert reset and [e[1] for e in entries] == serials[:3] and entries[0][2] == 1 and at == entries[-1][0]
+    sequence = revoke(a, serials[3])
+    assert first.wait_for(serials[3]) == 0
+    first.close()
+    revoke(a, serials[4])
+    entries, at, reset = Feed(a.run / "feed.sock", sequence).until_synced()
+    assert not reset and [e[1] for e in entries] == [serials[4]]
+    entries, _, reset = Feed(a.run / "feed.sock", 10 ** 6).until_synced()
+    assert reset and len(entries) == 5, "who knows more than there is gets everything"
+
+
+def test_a_release_is_told(a):
+    serial = a.issue("held")[2]["serial"]
+    feed = Feed(a.run / "feed.sock")
+    revoke(a, serial, "certificate-hold")
+    assert feed.wait_for(serial) == 6
+    assert a.call("POST", "/api/v1/releases", {"serial": serial})[0] == 200
+    assert feed.wait_for(serial) == 8
+
+
+def test_a_gateway_that_does_not_read_holds_up_no_other(a):
+    csr = request()
+    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(40)]
+    for s in serials[:30]:
+        revoke(a, s)
+    good, stuck = Feed(a.run / "feed.sock"), Feed(a.run / "feed.sock")
+    good.until_synced()
+    overwhelm(stuck)
+    for s in serials[30:]:
+        began = time.monotonic()
+        revoke(a, s)
+        good.wait_for(s)
+        assert time.monotonic() - began < 1 * PATIENCE
+    stuck.close()
+
+
+def test_one_that_reads_nothing_is_cut_off_in_time_and_comes_back(a):
+    csr = request()
+    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(30)]
+    for s in serials:
+        revoke(a, s)
+    stuck = Feed(a.run / "feed.sock")
+    overwhelm(stuck)
+    time.sleep(14)
+    with pytest.raises((TypeError, ConnectionError, BrokenPipeError)):  # the end of the stream
+        while True:
+            stuck.until_synced(2)
+    assert len(Feed(a.run / "feed.sock").until_synced()[0]) == 30
+
+
+def test_the_heartbeat_does_not_depend_on_silence(a):
+    quiet, ending = Feed(a.run / "feed.sock"), threading.Event()
+    quiet.until_synced()
+
+    def chatter():
+        while not ending.is_set():
+            Feed(a.run / "feed.sock").close()
+            time.sleep(0.2)
+
+    t = threading.Thread(target=chatter)
+    t.start()
+    try:
+        for _ in range(2):
+            quiet.until_synced(3.5)
+    finally:
+        ending.set()
+        t.join()
+
+
+def test_who_says_what_may_not_be_said_is_cut_off(a):
+    for said in (b"\0\0\0\x02\0\x09", b"\xff\xff\xff\xff\0\x01", b"\0\0\0\x03\0\x01\0", b"\0\0\0\0\0\0"):
+        feed = Feed(a.run / "feed.sock", hello=False)
+        feed.sock.sendall(said)
+        assert feed.frame() is None
+    assert Feed(a.run / "feed.sock").until_synced()[2]
