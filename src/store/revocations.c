@@ -81,7 +81,7 @@ cs_status store_feed_after(store *st, uint64_t sequence, store_revocation_seen *
 
 cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, void *cls, cs_err *err) {
     static const char sql[] = "SELECT 0, serial, issuer, revoked_at, revocation_reason FROM certificates "
-                              "WHERE status IN (2, 3) AND not_after > ?1 ORDER BY sequence";
+                              "WHERE status >= 2 AND not_after > ?1"; /* in any order: nothing is sorted */
     sqlite3_stmt *s = NULL;
     TRY(store_prepare(st, sql, &s, err));
     (void)sqlite3_bind_int64(s, 1, since);

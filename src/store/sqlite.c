@@ -6,14 +6,18 @@
 #include "schema.h" /* made from sql/schema.sql */
 #include "store/store_priv.h"
 
-enum { SCHEMA_VERSION = 2, BUSY_WAIT_MS = 5000 };
+enum { SCHEMA_VERSION = 3, BUSY_WAIT_MS = 5000 };
 
-#define SET_VERSION "PRAGMA user_version = 2" /* takes no parameter */
-_Static_assert(SCHEMA_VERSION == 2, "SET_VERSION and the head of schema.sql say which");
+#define SET_VERSION "PRAGMA user_version = 3" /* takes no parameter */
+_Static_assert(SCHEMA_VERSION == 3, "SET_VERSION and the head of schema.sql say which");
 
 /* What brings a schema of version i + 1 to the next; schema.sql is the newest whole. */
 static const char *const upgrades[] = {
     "CREATE INDEX certificates_by_key ON certificates (spki_sha256) WHERE status = 2 AND revocation_reason = 1",
+    "DROP INDEX certificates_by_expiry; CREATE INDEX certificates_by_expiry ON certificates (status, not_after, kind); "
+    "CREATE INDEX certificates_revoked ON certificates (not_after, serial, issuer, revoked_at, revocation_reason, "
+    "status) "
+    "WHERE status >= 2",
 };
 
 cs_status store_fail(store *st, int code, const char *what, cs_err *err) {
@@ -160,6 +164,7 @@ cs_status store_open(const char *path, store **ret, cs_err *err) {
     (void)sqlite3_extended_result_codes(st->db, 1);
     TRY(exec(st, "PRAGMA journal_mode = WAL", "journal_mode", err));
     TRY(exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", "settings", err));
+    TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err)); /* the sandbox leaves no folder for a file */
     TRY(migrate(st, err));
     *ret = CS_TAKE(st);
     return CS_OK;

@@ -1,4 +1,4 @@
--- The store, version 2, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
+-- The store, version 3, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
 -- Times are microseconds since 1970 UTC. Numbers that must rise without gaps in one order are drawn by the one writer.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
@@ -26,7 +26,9 @@ CREATE TABLE certificates (
     revocation_reason INTEGER
 );
 CREATE INDEX certificates_by_name ON certificates (name, kind, not_after);
-CREATE INDEX certificates_by_expiry ON certificates (status, not_after);
+CREATE INDEX certificates_by_expiry ON certificates (status, not_after, kind);
+CREATE INDEX certificates_revoked ON certificates (not_after, serial, issuer, revoked_at, revocation_reason, status)
+    WHERE status >= 2;                  -- all that a CRL needs
 CREATE INDEX certificates_by_key ON certificates (spki_sha256) WHERE status = 2 AND revocation_reason = 1;
 -- What gateways follow. Reason 8 takes an entry back (removeFromCRL).
 CREATE TABLE feed (
