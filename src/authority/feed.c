@@ -54,8 +54,7 @@ static cs_status refill(authority *a, peer *p, cs_err *err) {
     p->chunk = 0;
     cs_status status = store_feed_after(a->feed, p->sent, put_entry, p, err);
     store_settle(a->feed);
-    if (status != CS_OK) return status;
-    if (p->chunk == CHUNK) return CS_OK; /* there may be more */
+    if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status; /* again: there is more */
     p->news = false;
     p->beat_at = cs_mono(a->clock) + FEED_HEARTBEAT;
     size_t mark = ipc_open(&p->out, FEED_SYNCED);

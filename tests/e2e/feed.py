@@ -12,7 +12,7 @@ class Feed:
     def __init__(self, path, last=0, hello=True):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(str(path))
-        self.data = b""
+        self.data, self.at = b"", 0
         if hello:
             self.hello(last)
 
@@ -25,15 +25,15 @@ class Feed:
     def frame(self, seconds=5):
         """(type, payload); None when the other side has closed."""
         end = time.monotonic() + seconds * PATIENCE
-        while len(self.data) < 4 or len(self.data) < 4 + struct.unpack(">I", self.data[:4])[0]:
+        while len(self.data) - self.at < 4 or len(self.data) - self.at < 4 + struct.unpack_from(">I", self.data, self.at)[0]:
             self.sock.settimeout(max(end - time.monotonic(), 0.001))
             more = self.sock.recv(65536)
             if not more:
                 return None
-            self.data += more
-        n, = struct.unpack(">I", self.data[:4])
-        kind, payload = struct.unpack(">H", self.data[4:6])[0], self.data[6:4 + n]
-        self.data = self.data[4 + n:]
+            self.data, self.at = self.data[self.at:] + more, 0
+        n, kind = struct.unpack_from(">IH", self.data, self.at)
+        payload = self.data[self.at + 6:self.at + 4 + n]
+        self.at += 4 + n
         return kind, payload
 
     def until_synced(self, seconds=5):

@@ -1,4 +1,5 @@
 """What gateways are told of revocations, and how soon, whatever else goes on."""
+import sqlite3
 import threading
 import time
 
@@ -49,6 +50,34 @@ def test_a_gateway_hears_all_then_only_what_is_new(a):
     assert reset and len(entries) == 5, "who knows more than there is gets everything"
 
 
+@pytest.mark.core
+def test_a_set_of_many_pieces_comes_whole(a):
+    """Made in the database: 10,000 revoked certificates, in the feed, in the CRL and counted."""
+    a.issue("seed")
+    a.stop()
+    db = sqlite3.connect(a.state / "authority" / "store.db")
+    columns = [d[1] for d in db.execute("PRAGMA table_info(certificates)")]
+    seed = dict(zip(columns, db.execute("SELECT * FROM certificates").fetchone()))
+    for i in range(10000):
+        row = {**seed, "serial": f"{2 ** 124 + i:032x}", "sequence": i + 2, "name": f"d{i}", "status": 2,
+               "revoked_at": seed["created"], "revocation_reason": 4}
+        db.execute(f"INSERT INTO certificates VALUES ({','.join('?' * len(row))})", [row[c] for c in columns])
+        db.execute("INSERT INTO feed VALUES (?, ?, ?, ?, 4)", (i + 1, row["serial"], row["issuer"], row["created"]))
+    db.commit()
+    db.close()
+    a.start()
+    feed = Feed(a.run / "feed.sock")
+    entries, at, reset = feed.until_synced(20)
+    assert reset and at == 10000 and [e[0] for e in entries] == list(range(1, 10001))
+    began = time.monotonic()
+    revoke(a, seed["serial"])
+    feed.wait_for(seed["serial"])
+    assert time.monotonic() - began < 1 * PATIENCE
+    assert a.call("POST", "/api/v1/crls", {})[2]["entries"] == 10001
+    status, _, counts = a.call("GET", "/api/v1/status")
+    assert status == 200 and counts["revoked"] == 10001 and counts["valid"] == 0
+
+
 def test_a_release_is_told(a):
     serial = a.issue("held")[2]["serial"]
     feed = Feed(a.run / "feed.sock")
@@ -74,6 +103,7 @@ def test_a_gateway_that_does_not_read_holds_up_no_other(a):
     stuck.close()
 
 
+@pytest.mark.slow
 def test_one_that_reads_nothing_is_cut_off_in_time_and_comes_back(a):
     csr = request()
     serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(30)]
@@ -107,6 +137,7 @@ def test_the_heartbeat_does_not_depend_on_silence(a):
         t.join()
 
 
+@pytest.mark.core
 def test_who_says_what_may_not_be_said_is_cut_off(a):
     for said in (b"\0\0\0\x02\0\x09", b"\xff\xff\xff\xff\0\x01", b"\0\0\0\x03\0\x01\0", b"\0\0\0\0\0\0"):
         feed = Feed(a.run / "feed.sock", hello=False)

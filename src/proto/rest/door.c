@@ -14,6 +14,7 @@ enum {
     CONNECTIONS_MAX = 256,
     IDLE_SECONDS = 75,
     OUT_MAX = 300 * 1024 * 1024,
+    DEPTH_MAX = 16,
     DRAIN_STEP_MS = 10,
     DRAIN_STEPS_MAX = 500, /* five seconds for the requests under way */
 };
@@ -41,9 +42,29 @@ const char *rest_query(rest_call *c, const char *key) {
     return MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, key);
 }
 
+/* The parser recurses, 2048 deep, on a small stack; what is asked here is never deeper than a list in an object. */
+static bool too_deep(cs_view json) {
+    int depth = 0;
+    bool text = false;
+    for (size_t i = 0; i < json.n && depth <= DEPTH_MAX; i++) {
+        uint8_t b = json.p[i];
+        if (text && b == '\\')
+            i++;
+        else if (b == '"')
+            text = !text;
+        else if (!text && (b == '[' || b == '{'))
+            depth++;
+        else if (!text && (b == ']' || b == '}'))
+            depth--;
+    }
+    return depth > DEPTH_MAX;
+}
+
 cs_status rest_body(rest_call *c, json_t **ret, cs_err *err) {
     json_error_t why;
     if (c->too_big) return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "at most %d bytes", CS_API_BODY_MAX);
+    if (too_deep(cs_buf_view(&c->body)))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "body: nested more than %d deep", DEPTH_MAX);
     json_t *j = json_loadb((const char *)c->body.p, c->body.n, JSON_REJECT_DUPLICATES, &why);
     if (j == NULL) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "body, line %d: %s", why.line, why.text);
     if (!json_is_object(j)) {
