@@ -101,7 +101,7 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     TRY(hash_request(ask, w, row->request_sha256, err));
     if (ask->idempotency_key.n > STORE_KEY_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "idempotency_key: at most %d characters", STORE_KEY_MAX);
-    memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
+    if (ask->idempotency_key.n > 0) memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
     TRY(cs_profile_validity(ask->kind, lifetime, limit, now, a->issuing, &row->not_before, &row->not_after, err));
     const cs_profile_ask want = {.who = &w->who,
                                  .sans = w->sans,

@@ -120,7 +120,7 @@ cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err) {
     } else if (f.type == SIGNING_REFUSED) {
         char name[64] = {0};
         cs_view reason = cs_rd_vec16(&r), detail = cs_rd_vec16(&r);
-        memcpy(name, reason.p, reason.n < sizeof name ? reason.n : sizeof name - 1);
+        if (reason.n > 0) memcpy(name, reason.p, reason.n < sizeof name ? reason.n : sizeof name - 1);
         cs_reason known = cs_reason_by_name(name);
         if (cs_rd_ended(&r))
             return cs_fail(err, CS_REFUSED, known != CS_R_NONE ? known : CS_R_SIGNER_REFUSED, "%.*s", (int)detail.n,
