@@ -39,7 +39,7 @@ typedef struct conf_site {
 
 typedef struct conf_profile {
     cs_time lifetime;
-    cs_time backdate; /* notBefore lies this far before now, for peers whose clock is behind */
+    cs_time backdate; /* read, not applied yet: issuing backdates by CS_BACKDATE (x509/profile.h) */
 } conf_profile;
 
 typedef struct conf {
