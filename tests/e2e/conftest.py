@@ -202,7 +202,7 @@ class System:
             self.proc.wait()
             pytest.fail(f"up did not stop on SIGTERM:\n{self.log()[-3000:]}")
         bad = [ln for ln in self.log().splitlines() if "Sanitizer" in ln or "runtime error" in ln]
-        assert not bad, self.log()[-6000:]
+        assert not bad, self.log()[self.log().index(bad[0]):][:12000]
         if expect is not None:
             assert code == expect, f"up ended with {code}:\n{self.log()[-3000:]}"
 
