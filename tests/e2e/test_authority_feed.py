@@ -50,7 +50,6 @@ def test_a_gateway_hears_all_then_only_what_is_new(a):
     assert reset and len(entries) == 5, "who knows more than there is gets everything"
 
 
-@pytest.mark.core
 def test_a_set_of_many_pieces_comes_whole(a):
     """Made in the database: 10,000 revoked certificates, in the feed, in the CRL and counted."""
     a.issue("seed")
@@ -137,7 +136,6 @@ def test_the_heartbeat_does_not_depend_on_silence(a):
         t.join()
 
 
-@pytest.mark.core
 def test_who_says_what_may_not_be_said_is_cut_off(a):
     for said in (b"\0\0\0\x02\0\x09", b"\xff\xff\xff\xff\0\x01", b"\0\0\0\x03\0\x01\0", b"\0\0\0\0\0\0"):
         feed = Feed(a.run / "feed.sock", hello=False)

@@ -37,7 +37,6 @@ def at_once(n, f):
     return got
 
 
-@pytest.mark.core
 def test_revocation_does_not_wait_for_a_dead_signer(a):
     """However many ask for the health, for certificates and for CRLs meanwhile."""
     serials = [a.issue(f"d{i}")[2]["serial"] for i in range(4)]
@@ -97,7 +96,6 @@ def test_a_signer_that_hangs_is_given_up_and_what_it_may_have_signed_is_revoked(
     assert sorted(rows) == ["abandoned", "valid"] and a.call("POST", "/api/v1/crls", {})[2]["entries"] == 1
 
 
-@pytest.mark.core
 def test_one_key_asked_many_times_at_once_is_one_certificate(a):
     csr = request()
     got = at_once(12, lambda i: a.issue("once", csr=csr, idempotency_key="k"))
@@ -150,7 +148,6 @@ def test_two_crls_of_one_second_have_different_dates(a):
     assert len({m for m, _ in seen}) == len({e for _, e in seen}) == 4
 
 
-@pytest.mark.core
 def test_deep_json_is_refused(a):
     for text in ("[" * 100000, '{"a":' * 30000, '{"name":' + "[" * 2000 + "]" * 2000 + "}"):
         c = a.call("POST", "/api/v1/certificates", json.loads("{}"))  # it answers before ...
@@ -230,7 +227,6 @@ def test_a_second_authority_of_one_state_is_refused(a):
         a.start(["authority"])
 
 
-@pytest.mark.core
 def test_an_end_in_the_middle_cuts_no_request_off(a):
     """Its sockets are held by the supervisor: with a new authority, nobody notices."""
     csr, ending, failed, done = request(), threading.Event(), [], []
@@ -261,7 +257,6 @@ def test_an_end_in_the_middle_cuts_no_request_off(a):
 FAULTS = b"authority.issue.after-sign" in (LIBEXEC / "countersign-authority").read_bytes()
 
 
-@pytest.mark.core
 @pytest.mark.skipif(not FAULTS, reason="this build has no fault points (-Dfaults=true); `.ci/run` tests one that has")
 @pytest.mark.parametrize("point", ["before-intent", "after-intent", "after-sign", "after-commit"])
 def test_a_step_that_fails_leaves_nothing_half_done(a, point):

@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
 from cryptography.x509.oid import NameOID
 
-pytestmark = pytest.mark.core
 
 KINDS = [("server", "gw.corp.example"), ("user", "ann@corp.example"), ("device", "pump-17")]
 

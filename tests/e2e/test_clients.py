@@ -8,8 +8,6 @@ import pytest
 from clients import headers_told, s_client, status_of
 from conftest import Answer, run
 
-pytestmark = pytest.mark.core
-
 
 def test_curl_with_pem_is_let_in_and_the_upstream_knows_the_device(up):
     told = up.get("/?format=json").json()

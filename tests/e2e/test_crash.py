@@ -118,7 +118,6 @@ POINTS = ["authority.issue.before-intent", "authority.issue.after-intent", "auth
           "authority.crl.after-sign", "signer.sign"]
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("point", POINTS)
 def test_dying_at_each_step(point):
     name = "signer" if point.startswith("signer") else "authority"

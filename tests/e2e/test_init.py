@@ -20,7 +20,6 @@ def init(state, passphrase_file, *more, **how):
     return countersign("init", "Test Corp", "--state", state, "--passphrase-file", passphrase_file, *more, **how)
 
 
-@pytest.mark.core
 def test_it_leaves_everything_private(state, passphrase_file):
     init(state, passphrase_file, check=0)
     assert {p.name for p in (state / "ca").iterdir()} == FILES

@@ -12,7 +12,6 @@ from clients import attempt
 from conftest import PATIENCE, run, wait_for
 
 
-@pytest.mark.core
 def test_a_first_start_leaves_what_it_promises_and_a_second_goes_on(system):
     s = system()
     s.start()
@@ -31,7 +30,6 @@ def test_a_first_start_leaves_what_it_promises_and_a_second_goes_on(system):
     assert s.get("/").status == 200
 
 
-@pytest.mark.core
 def test_the_curl_command_of_the_summary_works(up):
     said = up.out() + "\n" + up.log()
     line = next(ln.strip() for ln in said.splitlines() if ln.strip().startswith("curl "))
@@ -149,7 +147,6 @@ def alive(pid):
         return False
 
 
-@pytest.mark.core
 def test_reload_under_load_drops_nothing(system):
     s = system(threads=2)
     s.start()
@@ -219,7 +216,6 @@ def test_an_upstream_that_is_not_there_is_a_502(system):
     assert s.curl("/").status == 502
 
 
-@pytest.mark.core
 def test_status_counts(up):
     before = up.status()
     up.issue("device", "counted-1")
@@ -249,7 +245,6 @@ def test_status_without_up_says_what_does_not_run(system, work, passphrase_file)
     assert "not running" in done.stdout + done.stderr or "authority-unreachable" in done.stderr, done.stdout + done.stderr
 
 
-@pytest.mark.core
 def test_metrics_are_prometheus_text(up):
     import urllib.request
     with urllib.request.urlopen(f"http://127.0.0.1:{up.metrics_port}/metrics") as r:

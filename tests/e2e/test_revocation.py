@@ -7,7 +7,6 @@ import pytest
 from clients import REQUEST, attempt, s_client, status_of
 from conftest import PATIENCE, run, wait_for
 
-pytestmark = pytest.mark.core
 SECOND = 1.0 * PATIENCE
 
 
