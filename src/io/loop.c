@@ -188,7 +188,8 @@ static void on_closed(uv_handle_t *h) {
 
 void loop_watch_close(loop_watch *w) {
     if (w == NULL) return;
-    /* uv_close() takes the descriptor out of the epoll set by its number, which is another thread's once it is closed. */
+    /* uv_close() takes the descriptor out of the epoll set by its number, which is another thread's once it is closed.
+     */
     int fd = w->fd;
     uv_close((uv_handle_t *)&w->poll, on_closed);
     (void)close(fd);
