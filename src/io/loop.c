@@ -188,8 +188,7 @@ static void on_closed(uv_handle_t *h) {
 
 void loop_watch_close(loop_watch *w) {
     if (w == NULL) return;
-    /* uv_close() takes the descriptor out of the epoll set by its number, which is another thread's once it is closed.
-     */
+    /* uv_close() takes the descriptor out of the epoll set by its number, which once closed is another thread's. */
     int fd = w->fd;
     uv_close((uv_handle_t *)&w->poll, on_closed);
     (void)close(fd);
