@@ -188,6 +188,7 @@ static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
     set_time(&c->limits.handshake, f->limits.handshake, 10 * CS_SEC);
     set_time(&c->limits.header, f->limits.header, 10 * CS_SEC);
     set_time(&c->limits.idle, f->limits.idle, 60 * CS_SEC);
+    set_time(&c->limits.stream, f->limits.stream, CS_HOUR);
     set_time(&c->limits.upstream, f->limits.upstream, 60 * CS_SEC);
     set_time(&c->limits.drain, f->limits.drain, 10 * CS_SEC);
     if (c->crl_interval >= c->crl_lifetime)

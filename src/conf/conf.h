@@ -9,6 +9,9 @@
 
 typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
 typedef enum conf_tls { CONF_TLS_1_2, CONF_TLS_1_3 } conf_tls;
+typedef enum conf_protocol { CONF_HTTP, CONF_TCP } conf_protocol;
+/* What a client says in the clear before TLS begins. */
+typedef enum conf_starttls { CONF_STARTTLS_NONE, CONF_STARTTLS_POSTGRES } conf_starttls;
 
 /* Who may pass a route. An empty list allows every admitted identity. */
 typedef struct conf_allow {
@@ -33,6 +36,14 @@ typedef struct conf_site {
     conf_tls min_tls;
     const char *upstream;
     bool authority; /* carry the authority's own paths (/ca/, /crl/, /healthz, ...) */
+    conf_protocol protocol;
+    conf_starttls starttls;
+    bool proxy_protocol; /* CONF_TCP: the upstream is told who the client is by PROXY protocol version 2 */
+    const char *listen;  /* ADDR:PORT of its own, for this site alone or with others that name it; NULL: conf.https */
+    const char
+        *alpn; /* protocols, with commas between; NULL: http/1.1 and 1.0, or whatever the client of a stream wants */
+    conf_allow *allow; /* whom the site admits, where a route has no list of its own */
+    unsigned allow_count;
     conf_route *routes;
     unsigned route_count;
 } conf_site;
@@ -57,6 +68,7 @@ typedef struct conf {
     cs_time crl_lifetime, crl_interval;   /* nextUpdate - thisUpdate; how often one is made without a revocation */
     struct {
         cs_time handshake, header, idle, upstream, drain;
+        cs_time stream; /* how long nothing may pass in a stream or a tunnel */
         unsigned connections, connections_per_address;
         uint64_t body; /* bytes of a request body; 0: no limit */
     } limits;

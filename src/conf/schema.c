@@ -40,6 +40,12 @@ static const cyaml_schema_field_t site_fields[] = {
     TEXT(file_site, min_tls),
     TEXT(file_site, upstream),
     TRUTH(file_site, authority),
+    TEXT(file_site, listen),
+    TEXT(file_site, protocol),
+    TEXT(file_site, alpn),
+    TEXT(file_site, starttls),
+    TRUTH(file_site, proxy_protocol),
+    LIST(file_site, allow, allow_entry, ALLOW_MAX),
     LIST(file_site, routes, route_entry, ROUTES_MAX),
     CYAML_FIELD_END,
 };
@@ -70,15 +76,11 @@ static const cyaml_schema_field_t crl_fields[] = {
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
-    TEXT(file_limits, handshake),
-    TEXT(file_limits, header),
-    TEXT(file_limits, idle),
-    TEXT(file_limits, upstream),
-    TEXT(file_limits, drain),
-    NUMBER(file_limits, connections),
-    NUMBER(file_limits, connections_per_address),
-    NUMBER(file_limits, body),
-    CYAML_FIELD_END,
+    TEXT(file_limits, handshake),     TEXT(file_limits, header),
+    TEXT(file_limits, idle),          TEXT(file_limits, stream),
+    TEXT(file_limits, upstream),      TEXT(file_limits, drain),
+    NUMBER(file_limits, connections), NUMBER(file_limits, connections_per_address),
+    NUMBER(file_limits, body),        CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t log_fields[] = {
     TEXT(file_log, format),

@@ -21,7 +21,10 @@ typedef struct file_route {
 
 typedef struct file_site {
     char *name, *certificate, *key, *client_ca, *client_crl, *upstream, *min_tls, *client;
-    bool *authority;
+    char *listen, *protocol, *alpn, *starttls;
+    bool *authority, *proxy_protocol;
+    file_allow *allow;
+    unsigned allow_count;
     file_route *routes;
     unsigned routes_count;
 } file_site;
@@ -42,7 +45,7 @@ typedef struct file_conf {
         char *lifetime, *interval;
     } crl;
     struct {
-        char *handshake, *header, *idle, *upstream, *drain;
+        char *handshake, *header, *idle, *stream, *upstream, *drain;
         unsigned *connections, *connections_per_address;
         uint64_t *body;
     } limits;

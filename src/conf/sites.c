@@ -16,6 +16,17 @@ static const char *upstream_text(conf *c, const char *said) {
     return conf_textf(c, "%.*s", (int)(n - (cut ? 1 : 0)), said);
 }
 
+static cs_status fill_allow(conf *c, const file_allow *from, unsigned count, conf_allow **ret, unsigned *ret_count,
+                            cs_err *err) {
+    if (count == 0) return CS_OK;
+    conf_allow *to = conf_alloc(c, count * sizeof *to);
+    if (to == NULL) return CS_NOMEM_ERR(err);
+    for (unsigned i = 0; i < count; i++) to[i] = (conf_allow){.kind = from[i].kind, .name = from[i].name};
+    *ret = to;
+    *ret_count = count;
+    return CS_OK;
+}
+
 static cs_status fill_routes(conf *c, conf_site *site, const file_site *f, cs_err *err) {
     if (f->routes_count == 0) return CS_OK;
     site->routes = conf_alloc(c, f->routes_count * sizeof *site->routes);
@@ -29,12 +40,7 @@ static cs_status fill_routes(conf *c, conf_site *site, const file_site *f, cs_er
                                c->file, site->name, from->path);
         to->path = from->path;
         to->upstream = upstream_text(c, from->upstream);
-        to->allow_count = from->allow_count;
-        if (from->allow_count == 0) continue;
-        to->allow = conf_alloc(c, from->allow_count * sizeof *to->allow);
-        if (to->allow == NULL) return CS_NOMEM_ERR(err);
-        for (unsigned k = 0; k < from->allow_count; k++)
-            to->allow[k] = (conf_allow){.kind = from->allow[k].kind, .name = from->allow[k].name};
+        TRY(fill_allow(c, from->allow, from->allow_count, &to->allow, &to->allow_count, err));
     }
     site->route_count = f->routes_count;
     return CS_OK;
@@ -46,10 +52,35 @@ static conf_client client_of(const char *text) {
     return CONF_CLIENT_REQUIRE;
 }
 
+static cs_status bad_site(const conf *c, const conf_site *s, const char *what, cs_err *err) {
+    return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: site %s: %s", c->file, s->name, what);
+}
+
+/* What one protocol has and the other has not. */
+static cs_status check_protocol(const conf *c, const conf_site *s, cs_err *err) {
+    const char *up = s->upstream;
+    bool tcp = s->protocol == CONF_TCP;
+    if (!tcp && s->proxy_protocol) return bad_site(c, s, "proxy_protocol is for protocol: tcp", err);
+    if (!tcp && s->starttls != CONF_STARTTLS_NONE) return bad_site(c, s, "starttls is for protocol: tcp", err);
+    if (!tcp && up != NULL && strncmp(up, "tcp:", 4) == 0)
+        return bad_site(c, s, "upstream: tcp:// is for protocol: tcp, expected http:// or unix:/", err);
+    if (!tcp) return CS_OK;
+    if (s->route_count > 0) return bad_site(c, s, "routes are for protocol: http; allow is what a stream has", err);
+    if (up == NULL || strncmp(up, "http:", 5) == 0)
+        return bad_site(c, s, "upstream: a stream needs one, expected tcp://HOST:PORT or unix:/PATH", err);
+    if (s->starttls != CONF_STARTTLS_NONE && s->listen == NULL)
+        return bad_site(c, s, "starttls needs a listen of its own, since no TLS is spoken there at first", err);
+    return CS_OK;
+}
+
+static bool same_listen(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const char *folder, cs_err *err) {
     bool is_default = strcmp(f->name, "*") == 0;
     for (const conf_site *s = c->sites; s < site; s++)
-        if (cs_view_eq_nocase(cs_view_str(s->name), cs_view_str(f->name)))
+        if (cs_view_eq_nocase(cs_view_str(s->name), cs_view_str(f->name)) && same_listen(s->listen, f->listen))
             return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: the site %s stands there twice", c->file,
                            f->name);
     if ((f->certificate == NULL) != (f->key == NULL))
@@ -65,14 +96,21 @@ static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const c
         .client = client_of(f->client),
         .min_tls = f->min_tls != NULL && strcmp(f->min_tls, "1.3") == 0 ? CONF_TLS_1_3 : CONF_TLS_1_2,
         .upstream = upstream_text(c, f->upstream),
-        .authority = f->authority != NULL ? *f->authority : is_default,
+        .protocol = f->protocol != NULL && strcmp(f->protocol, "tcp") == 0 ? CONF_TCP : CONF_HTTP,
+        .starttls = f->starttls != NULL ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE,
+        .proxy_protocol = f->proxy_protocol != NULL && *f->proxy_protocol,
+        .listen = f->listen,
+        .alpn = f->alpn,
     };
-    return fill_routes(c, site, f, err);
+    site->authority = f->authority != NULL ? *f->authority : is_default && site->protocol == CONF_HTTP;
+    TRY(fill_allow(c, f->allow, f->allow_count, &site->allow, &site->allow_count, err));
+    TRY(fill_routes(c, site, f, err));
+    return check_protocol(c, site, err);
 }
 
 static conf_site *default_site(conf *c) {
     for (unsigned i = 0; i < c->site_count; i++)
-        if (strcmp(c->sites[i].name, "*") == 0) return &c->sites[i];
+        if (strcmp(c->sites[i].name, "*") == 0 && c->sites[i].listen == NULL) return &c->sites[i];
     return &c->sites[0];
 }
 

@@ -25,6 +25,11 @@ static const struct {
     {"sites[].client_crl", CONF_FILE},
     {"sites[].min_tls", CONF_TLS},
     {"sites[].upstream", CONF_UPSTREAM},
+    {"sites[].listen", CONF_ADDRESS},
+    {"sites[].protocol", CONF_PROTOCOL},
+    {"sites[].alpn", CONF_ALPN},
+    {"sites[].starttls", CONF_STARTTLS},
+    {"sites[].allow[].kind", CONF_KIND},
     {"sites[].routes[].path", CONF_ROUTE_PATH},
     {"sites[].routes[].upstream", CONF_UPSTREAM},
     {"sites[].routes[].allow[].kind", CONF_KIND},
@@ -39,6 +44,7 @@ static const struct {
     {"limits.handshake", CONF_DURATION},
     {"limits.header", CONF_DURATION},
     {"limits.idle", CONF_DURATION},
+    {"limits.stream", CONF_DURATION},
     {"limits.upstream", CONF_DURATION},
     {"limits.drain", CONF_DURATION},
     {"log.format", CONF_LOG_FORMAT},
@@ -110,6 +116,27 @@ static bool url_ok(const char *text) {
     return endpoint_ok(copy, true, true);
 }
 
+/* tcp://HOST:PORT */
+static bool tcp_ok(const char *text) {
+    return strncmp(text, "tcp://", 6) == 0 && strlen(text) < 512 && endpoint_ok(text + 6, true, false);
+}
+
+/* Visible ASCII, 1 to 255 octets each (RFC 7301 3.1), with commas between. */
+static bool alpn_ok(const char *text) {
+    size_t n = 0;
+    for (const char *p = text;; p++) {
+        if (*p == ',' || *p == '\0') {
+            if (n == 0 || n > 255) return false;
+            if (*p == '\0') return true;
+            n = 0;
+        } else if (*p <= 0x20 || *p > 0x7e) {
+            return false;
+        } else {
+            n++;
+        }
+    }
+}
+
 static bool site_name_ok(const char *text) {
     if (strcmp(text, "*") == 0) return true;
     if (strncmp(text, "*.", 2) == 0) text += 2;
@@ -135,13 +162,15 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const kinds[] = {"server", "user", "device", NULL};
     static const char *const tls[] = {"1.2", "1.3", NULL};
     static const char *const formats[] = {"json", "text", NULL};
+    static const char *const protocols[] = {"http", "tcp", NULL};
+    static const char *const starttls[] = {"postgres", NULL};
     cs_time duration;
     switch (type) {
     case CONF_TEXT: return true;
     case CONF_ADDRESS: return endpoint_ok(text, false, false);
     case CONF_ADDRESS_OFF: return text[0] == '\0' || strcmp(text, "off") == 0 || endpoint_ok(text, false, false);
     case CONF_URL: return url_ok(text);
-    case CONF_UPSTREAM: return strncmp(text, "unix:/", 6) == 0 ? text[6] != '\0' : url_ok(text);
+    case CONF_UPSTREAM: return strncmp(text, "unix:/", 6) == 0 ? text[6] != '\0' : url_ok(text) || tcp_ok(text);
     case CONF_DURATION: return cs_duration_parse(cs_view_str(text), &duration);
     case CONF_FILE: return text[0] != '\0';
     case CONF_SITE_NAME: return site_name_ok(text);
@@ -152,6 +181,9 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_CLIENT: return one_of(text, clients);
     case CONF_TLS: return one_of(text, tls);
     case CONF_LOG_FORMAT: return one_of(text, formats);
+    case CONF_PROTOCOL: return one_of(text, protocols);
+    case CONF_STARTTLS: return one_of(text, starttls);
+    case CONF_ALPN: return alpn_ok(text);
     }
     return false;
 }
@@ -162,7 +194,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_ADDRESS: return "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443";
     case CONF_ADDRESS_OFF: return "ADDRESS:PORT, such as 127.0.0.1:8880 or [::1]:8880, or off";
     case CONF_URL: return "http://HOST:PORT without a path, such as http://pki.corp.example";
-    case CONF_UPSTREAM: return "http://HOST:PORT without a path, or unix:/PATH";
+    case CONF_UPSTREAM: return "http://HOST:PORT without a path, tcp://HOST:PORT or unix:/PATH";
     case CONF_DURATION: return "a duration, such as 90d, 8h, 15m or 30s";
     case CONF_FILE: return "the path of a readable file";
     case CONF_SITE_NAME: return "a DNS name, *.DOMAIN, or * for the default site";
@@ -172,6 +204,9 @@ const char *conf_value_expected(conf_type type) {
     case CONF_CLIENT: return "require, optional or off";
     case CONF_TLS: return "1.2 or 1.3";
     case CONF_LOG_FORMAT: return "json or text";
+    case CONF_PROTOCOL: return "http or tcp";
+    case CONF_STARTTLS: return "postgres";
+    case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     }
     return "something else";
 }

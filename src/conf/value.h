@@ -9,7 +9,7 @@ typedef enum conf_type {
     CONF_ADDRESS,      /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
     CONF_ADDRESS_OFF,  /* the same, or off */
     CONF_URL,          /* http://HOST[:PORT] */
-    CONF_UPSTREAM,     /* http://HOST[:PORT] or unix:/PATH */
+    CONF_UPSTREAM,     /* http://HOST[:PORT], tcp://HOST:PORT or unix:/PATH */
     CONF_DURATION,     /* 90d, 8h, 15m, 30s */
     CONF_FILE,         /* a readable file; relative to the configuration's folder */
     CONF_SITE_NAME,    /* gw.example, *.example, * */
@@ -19,6 +19,9 @@ typedef enum conf_type {
     CONF_CLIENT,       /* require, optional, off */
     CONF_TLS,          /* 1.2, 1.3 */
     CONF_LOG_FORMAT,   /* json, text */
+    CONF_PROTOCOL,     /* http, tcp */
+    CONF_STARTTLS,     /* postgres */
+    CONF_ALPN,         /* names, with commas between */
 } conf_type;
 
 /* The type of the key at `path`, as "limits.idle" or "sites[].routes[].path". */

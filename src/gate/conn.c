@@ -101,7 +101,8 @@ static bool decrypt(conn *c) {
 static void fill(conn *c) {
     cs_err err;
     size_t n = 0;
-    uint8_t *p = c->tls != NULL ? tls_conn_room(c->tls, GATE_READ) : flow_room(&c->in, GATE_READ);
+    bool tls = c->tls != NULL && c->state != CONN_PREFACE;
+    uint8_t *p = tls ? tls_conn_room(c->tls, GATE_READ) : flow_room(&c->in, GATE_READ);
     if (p == NULL) return;
     cs_status s = net_recv(c->fd, p, GATE_READ, &n, &err);
     if (s == CS_AGAIN) return;
@@ -109,7 +110,7 @@ static void fill(conn *c) {
         c->broken = true;
         n = 0;
     }
-    if (c->tls != NULL) {
+    if (tls) {
         if (n > 0)
             tls_conn_fed(c->tls, n);
         else
@@ -127,6 +128,12 @@ static void refuse_handshake(conn *c, const cs_err *err) {
     conn_finish(c);
 }
 
+/* The site that the client meant, as the configuration has it now; NULL: gone. */
+static tls_site *site_now(const conn *c, const policy *p) {
+    const gate_door *door = policy_door(p, c->listen);
+    return door != NULL ? tls_front_find(door->front, cs_view_str(tls_conn_sni(c->tls))) : NULL;
+}
+
 static bool handshake(conn *c) {
     cs_err err;
     worker *w = c->w;
@@ -139,7 +146,7 @@ static bool handshake(conn *c) {
         refuse_handshake(c, &err);
         return true;
     }
-    tls_site *site = tls_front_find(w->policy->front, cs_view_str(tls_conn_sni(c->tls)));
+    tls_site *site = site_now(c, w->policy);
     if (c->policy != w->policy) { /* trust was changed while we shook hands */
         s = site == NULL ? cs_fail(&err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s", "the site was removed")
                          : tls_conn_again(c->tls, site, &w->judge, &err);
@@ -167,6 +174,7 @@ static bool handshake(conn *c) {
     metrics_time(w->slab, METRIC_HANDSHAKE_SECONDS, cs_mono(worker_clock(w)) - c->began);
     c->state = CONN_HEAD;
     c->head_timer = false;
+    if (c->site->conf->protocol == CONF_TCP) stream_start(c);
     return true;
 }
 
@@ -194,8 +202,9 @@ static void linger(conn *c) {
 
 static bool step(conn *c) {
     bool moved = false;
-    if (c->tls != NULL && c->state != CONN_TLS && c->state != CONN_LINGER) moved = decrypt(c);
+    if (c->tls != NULL && c->state > CONN_TLS && c->state != CONN_LINGER) moved = decrypt(c);
     switch (c->state) {
+    case CONN_PREFACE: return preface_step(c);
     case CONN_TLS: return handshake(c);
     case CONN_HEAD:
         if (flow_size(&c->in) == 0) {
@@ -204,7 +213,7 @@ static bool step(conn *c) {
         }
         return request_begin(c) == CS_OK;
     case CONN_RELAY: return relay_pump(c) || moved;
-    case CONN_TUNNEL: return tunnel_pump(c) || moved;
+    case CONN_TUNNEL: return stream_pump(c) || moved;
     default: return false;
     }
 }
@@ -226,7 +235,9 @@ static void set_deadline(conn *c) {
     case CONN_RELAY:
         if (c->x.body.done && conn_pending(c) == 0) after = limits->limits.upstream;
         break;
-    case CONN_TUNNEL: break;
+    case CONN_TUNNEL:
+        after = c->x.up != NULL && !c->x.up->connected ? limits->limits.upstream : limits->limits.stream;
+        break;
     default: return;
     }
     loop_timer_set(c->w->loop, &c->timer, after);
@@ -267,7 +278,7 @@ void conn_turn(conn *c) {
     c->turning = false;
     if (c->state == CONN_DEAD) return;
     if (c->broken) {
-        if (c->state == CONN_TLS)
+        if (c->state <= CONN_TLS)
             say_refused_handshake(c, &(cs_err){.reason = CS_R_TLS_PEER_CLOSED, .detail = "connection reset"});
         conn_close(c);
         return;
@@ -306,6 +317,7 @@ static void on_deadline(void *data) {
     conn *c = data;
     cs_err err;
     switch (c->state) {
+    case CONN_PREFACE:
     case CONN_TLS:
         (void)cs_fail(&err, CS_REFUSED, CS_R_HANDSHAKE_TIMEOUT, "%s", "");
         say_refused_handshake(c, &err);
@@ -360,26 +372,33 @@ static bool admit(worker *w, const net_addr *peer, uint16_t slot, cs_err *err) {
     return false;
 }
 
-static cs_status make(worker *w, int fd, int role, conn **ret, cs_err *err) {
+static cs_status make(const listener *l, int fd, conn **ret, cs_err *err) {
+    worker *w = l->w;
+    const gate_door *door = l->listen != NULL ? policy_door(w->policy, l->listen) : NULL;
+    if (l->listen != NULL && door == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s: no site is served here any more", l->listen);
     conn *c = calloc(1, sizeof *c);
     if (c == NULL) return CS_NOMEM_ERR(err);
-    cs_status s = role == METRIC_LISTENER_HTTPS ? tls_conn_new(w->policy->front, &w->judge, &c->tls, err) : CS_OK;
+    cs_status s = door != NULL ? tls_conn_new(door->front, &w->judge, &c->tls, err) : CS_OK;
     if (s == CS_OK) s = loop_watch_new(w->loop, fd, on_event, c, &c->watch, err);
     if (s != CS_OK) {
         tls_conn_free(c->tls);
         free(c);
         return s;
     }
+    c->state = door == NULL ? CONN_HEAD : door->starttls != CONF_STARTTLS_NONE ? CONN_PREFACE : CONN_TLS;
     *ret = c;
     return CS_OK;
 }
 
-void conn_accept(worker *w, int fd, const net_addr *peer, int role) {
+void conn_accept(const listener *l, int fd, const net_addr *peer) {
     cs_err err;
+    worker *w = l->w;
+    int role = l->role;
     conn *c = NULL;
     uint16_t slot = slot_of(w->g, peer);
     bool let = admit(w, peer, slot, &err);
-    if (let && make(w, fd, role, &c, &err) != CS_OK) {
+    if (let && make(l, fd, &c, &err) != CS_OK) {
         (void)atomic_fetch_sub(&w->g->connections, 1);
         (void)atomic_fetch_sub(&w->g->addresses[slot], 1);
     }
@@ -393,9 +412,8 @@ void conn_accept(worker *w, int fd, const net_addr *peer, int role) {
         net_close(fd);
         return;
     }
-    c->w = w, c->fd = fd, c->role = role, c->peer = *peer, c->slot = slot;
+    c->w = w, c->fd = fd, c->role = role, c->listen = l->listen, c->peer = *peer, c->slot = slot;
     c->policy = policy_ref(w->policy);
-    c->state = c->tls != NULL ? CONN_TLS : CONN_HEAD;
     c->began = cs_mono(worker_clock(w));
     c->in.b = cs_buf_of(GATE_FLOW_MAX);
     c->out.b = cs_buf_of(GATE_FLOW_MAX);
@@ -405,6 +423,7 @@ void conn_accept(worker *w, int fd, const net_addr *peer, int role) {
     if (w->conns != NULL) w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    worker_watch_over(w);
     metrics_count(w->slab, METRIC_CONNECTIONS, (unsigned)role);
     metrics_add(w->slab, METRIC_CONNECTIONS_OPEN, (unsigned)role, 1);
     loop_timer_set(w->loop, &c->timer, worker_conf(w)->limits.handshake);
@@ -419,30 +438,40 @@ void conn_drain(conn *c) {
     conn_turn(c);
 }
 
-static void cut(conn *c, const cs_err *err) {
+void conn_cut(conn *c, const cs_err *err) {
     say_closed(c, err);
     conn_close(c);
 }
 
 void conn_revset(conn *c, const cs_revset *set) {
     cs_err err;
-    if (c->tls == NULL || c->state == CONN_TLS || !c->known || !tls_conn_revoked(c->tls, set)) return;
+    if (c->tls == NULL || c->state <= CONN_TLS || !c->known || !tls_conn_revoked(c->tls, set)) return;
     (void)cs_fail(&err, CS_REFUSED, CS_R_REVOKED, "%s", "while the connection was open");
-    cut(c, &err);
+    conn_cut(c, &err);
+}
+
+void conn_expire(conn *c, cs_time now) {
+    cs_err err;
+    if (!c->known || c->state <= CONN_TLS || !tls_conn_expired(c->tls, now)) return;
+    (void)cs_fail(&err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "%s", "while the connection was open");
+    conn_cut(c, &err);
 }
 
 void conn_policy(conn *c, policy *p) {
     cs_err err;
-    if (c->state == CONN_TLS || c->state == CONN_LINGER) return; /* asked when the handshake is done */
+    if (c->state <= CONN_TLS || c->state == CONN_LINGER) return; /* asked when the handshake is done */
     if (c->tls != NULL) {
-        tls_site *site = tls_front_find(p->front, cs_view_str(tls_conn_sni(c->tls)));
+        tls_site *site = site_now(c, p);
         cs_status s = site == NULL ? cs_fail(&err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s", "the site was removed")
                                    : tls_conn_again(c->tls, site, &c->w->judge, &err);
+        const gate_site *now = s == CS_OK ? tls_site_user(site) : NULL;
+        if (s == CS_OK && c->x.stream && !stream_allowed(now, c->known ? &c->who : NULL))
+            s = cs_fail(&err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "site %s", now->conf->name);
         if (s != CS_OK) {
-            cut(c, &err);
+            conn_cut(c, &err);
             return;
         }
-        c->site = tls_site_user(site);
+        c->site = now;
     }
     bool under_way = c->state == CONN_RELAY || c->state == CONN_TUNNEL; /* its upstream's name is in the old one */
     if (under_way && c->before == NULL)

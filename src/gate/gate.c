@@ -14,15 +14,28 @@ static void ring_all(gate *g) {
     for (unsigned i = 0; g->serving && i < g->worker_count; i++) loop_ring(g->workers[i].loop);
 }
 
-static cs_status open_listener(gate *g, const char *text, int role, unsigned count, cs_err *err) {
+/* listen: of a door, for each thread; NULL: plain HTTP, which one thread serves. */
+static cs_status open_listener(gate *g, const char *text, int role, const char *listen, cs_err *err) {
     int fds[GATE_THREADS_MAX];
     net_addr at;
+    unsigned count = listen != NULL ? g->worker_count : 1, which = g->listener_count;
     if (text == NULL || text[0] == '\0') return CS_OK;
     TRY(net_addr_parse(text, &at, err));
     TRY(net_listen(&at, text, fds, count, err));
-    for (unsigned i = 0; i < count; i++) {
-        g->workers[i].listeners[role].fd = fds[i];
-        g->workers[i].listeners[role].role = role;
+    g->listener_count++;
+    for (unsigned i = 0; i < g->worker_count; i++)
+        g->workers[i].listeners[which] = (listener){.fd = i < count ? fds[i] : -1, .role = role, .listen = listen};
+    return CS_OK;
+}
+
+static cs_status open_doors(gate *g, cs_err *err) {
+    for (unsigned i = 0; i < g->policy->door_count; i++) {
+        const gate_door *d = &g->policy->doors[i];
+        char *listen = strdup(d->listen);
+        if (listen == NULL) return CS_NOMEM_ERR(err);
+        g->listens[g->listen_count++] = listen;
+        int role = d->protocol == CONF_TCP ? METRIC_LISTENER_TCP : METRIC_LISTENER_HTTPS;
+        TRY(open_listener(g, listen, role, listen, err));
     }
     return CS_OK;
 }
@@ -45,11 +58,10 @@ static cs_status make_workers(gate *g, cs_err *err) {
         w->g = g;
         w->index = i;
         w->slab = metrics_slab_of(g->metrics, i);
-        for (int k = 0; k < 3; k++) w->listeners[k].fd = -1;
     }
-    TRY(open_listener(g, c->https, METRIC_LISTENER_HTTPS, g->worker_count, err));
-    TRY(open_listener(g, c->http, METRIC_LISTENER_HTTP, 1, err));
-    return open_listener(g, c->metrics, METRIC_LISTENER_METRICS, 1, err);
+    TRY(open_doors(g, err));
+    TRY(open_listener(g, c->http, METRIC_LISTENER_HTTP, NULL, err));
+    return open_listener(g, c->metrics, METRIC_LISTENER_METRICS, NULL, err);
 }
 
 cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret, cs_err *err) {
@@ -77,6 +89,7 @@ void gate_free(gate *g) {
     cs_revset_free(g->revset);
     tls_tickets_free(g->tickets);
     free((void *)g->addresses);
+    for (unsigned i = 0; i < g->listen_count; i++) free(g->listens[i]);
     (void)pthread_mutex_destroy(&g->lock);
     free(g);
 }
@@ -96,6 +109,8 @@ static cs_status start(gate *g, cs_err *err) {
     const conf *c = g->policy->conf;
     log_event e = log_begin(LOG_INFO, "listening");
     log_str(&e, "https", c->https);
+    for (unsigned i = 0; i < g->listen_count; i++)
+        if (strcmp(g->listens[i], c->https) != 0) log_str(&e, "listen", g->listens[i]);
     if (c->http[0] != '\0') log_str(&e, "http", c->http);
     if (c->metrics[0] != '\0') log_str(&e, "metrics", c->metrics);
     log_int(&e, "threads", g->worker_count);
@@ -129,13 +144,28 @@ static void on_end(void *data, int signum) {
     loop_stop(g->loop);
 }
 
+/* Addresses are opened once, before the privileges go. */
+static cs_status check_doors(const gate *g, const policy *p, cs_err *err) {
+    for (unsigned i = 0; i < p->door_count; i++) {
+        bool open = false;
+        for (unsigned k = 0; k < g->listen_count; k++) open = open || strcmp(g->listens[k], p->doors[i].listen) == 0;
+        if (!open)
+            return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
+                           "%s: no address that was opened at the start; one more needs a restart", p->doors[i].listen);
+    }
+    return CS_OK;
+}
+
 static void on_reload(void *data, int signum) {
     gate *g = data;
     cs_err err;
     policy *p = NULL;
     (void)signum;
     metrics_slab *slab = metrics_slab_of(g->metrics, g->worker_count);
-    if (policy_load(g->said, g->tickets, g->clock, &p, &err) != CS_OK) {
+    cs_status s = policy_load(g->said, g->tickets, g->clock, &p, &err);
+    if (s == CS_OK) s = check_doors(g, p, &err);
+    if (s != CS_OK) {
+        policy_free(p);
         log_failure(LOG_ERROR, "reload-failed", &err); /* what runs goes on */
         metrics_count(slab, METRIC_RELOADS, METRIC_FAILED);
         return;
@@ -176,7 +206,8 @@ cs_status gate_run(gate *g, int notify, cs_err *err) {
         worker *w = &g->workers[i];
         if (w->started) (void)pthread_join(w->thread, NULL);
         w->started = false;
-        for (int k = 0; k < 3; k++) w->listeners[k].fd = -1; /* closed with their watches, when it drained */
+        for (unsigned k = 0; k < g->listener_count; k++)
+            w->listeners[k].fd = -1; /* closed with their watches, when it drained */
     }
     return CS_OK;
 }

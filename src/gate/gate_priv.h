@@ -27,6 +27,7 @@ enum {
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
     GATE_ACCEPT_BATCH = 64,
+    GATE_LISTENERS_MAX = GATE_DOORS_MAX + 2,
 };
 
 /* A buffer that is read from its front without moving what is left. */
@@ -57,6 +58,8 @@ struct upconn {
     loop_task reap;
     int fd;
     bool connected, eof, reused, dead;
+    bool failed; /* it takes no more */
+    bool shut;   /* it was told that no more comes */
     net_addr at;
     flow in, out;
     size_t scanned;
@@ -65,7 +68,7 @@ struct upconn {
 /* One request and its response. */
 typedef struct exchange {
     http_method method;
-    bool http10, keep_alive, upgrade, authority;
+    bool http10, keep_alive, upgrade, authority, stream;
     http_framing framing; /* of the request */
     http_body body;
     cs_buf head; /* for the upstream; kept until the response begins, since an idle connection may have died */
@@ -82,11 +85,12 @@ typedef struct exchange {
 } exchange;
 
 typedef enum conn_state {
-    CONN_TLS,    /* handshake */
-    CONN_HEAD,   /* between requests, or within a head */
-    CONN_RELAY,  /* a request is under way */
-    CONN_TUNNEL, /* after 101 */
-    CONN_LINGER, /* all is said; waits until the peer has taken it */
+    CONN_PREFACE, /* what is said in the clear before TLS */
+    CONN_TLS,     /* handshake */
+    CONN_HEAD,    /* between requests, or within a head */
+    CONN_RELAY,   /* a request is under way */
+    CONN_TUNNEL,  /* octets both ways: a stream, or HTTP after 101 */
+    CONN_LINGER,  /* all is said; waits until the peer has taken it */
     CONN_DEAD,
 } conn_state;
 
@@ -96,6 +100,7 @@ struct conn {
     conn_state state;
     int role; /* METRIC_LISTENER_* */
     int fd;
+    const char *listen; /* the door's address; NULL: plain HTTP */
     loop_watch *watch;
     loop_timer timer;
     loop_task reap, again;
@@ -104,7 +109,8 @@ struct conn {
     policy *before; /* that of the request under way, when a reload came in between; else NULL */
     const gate_site *site;
     bool eof, clean_eof, broken, shut, head_timer, close_after, turning, yielded, slim;
-    flow in, out; /* out: plain connections only */
+    bool said_close; /* our close_notify went out while the peer may go on */
+    flow in, out;    /* out: plain connections only */
     size_t scanned;
     net_addr peer;
     uint16_t slot; /* of its address in gate->addresses */
@@ -124,6 +130,7 @@ typedef struct pool {
 typedef struct listener {
     worker *w;
     int fd, role;
+    const char *listen; /* gate.listens; NULL: plain HTTP */
     loop_watch *watch;
 } listener;
 
@@ -141,9 +148,9 @@ struct worker {
     size_t conn_count;
     pool pools[GATE_POOLS];
     unsigned pool_count;
-    listener listeners[3];
+    listener listeners[GATE_LISTENERS_MAX];
     bool draining;
-    loop_timer drain_timer;
+    loop_timer drain_timer, sweep_timer;
     http_head head; /* scratch */
     cs_time date_at;
     char date[HTTP_DATE_MAX];
@@ -159,6 +166,8 @@ struct gate {
     metrics *metrics;
     unsigned worker_count;
     worker *workers;
+    char *listens[GATE_DOORS_MAX]; /* addresses of doors that are open */
+    unsigned listen_count, listener_count;
     loop *loop; /* the main thread's */
     feed *feed;
     loop_timer rotate_timer;
@@ -185,9 +194,10 @@ static inline cs_clock const *worker_clock(const worker *w) {
     return w->g->clock;
 }
 cs_view worker_date(worker *w);
+void worker_watch_over(worker *w); /* for certificates that end; after a connection came */
 
 /* conn.c */
-void conn_accept(worker *w, int fd, const net_addr *peer, int role);
+void conn_accept(const listener *l, int fd, const net_addr *peer);
 void conn_turn(conn *c);
 void conn_close(conn *c); /* at once; it is freed later in this turn of the loop */
 void conn_drain(conn *c);
@@ -197,6 +207,8 @@ size_t conn_pending(const conn *c);
 void conn_finish(conn *c); /* no more requests: flush, then end in order */
 void conn_policy(conn *c, policy *p);
 void conn_revset(conn *c, const cs_revset *set);
+void conn_expire(conn *c, cs_time now); /* ends it when its certificate has ended */
+void conn_cut(conn *c, const cs_err *err);
 
 /* request.c: a head that has come, up to the upstream. Moves the connection's state. CS_AGAIN: not all there. */
 cs_status request_begin(conn *c);
@@ -209,7 +221,18 @@ bool relay_pump(conn *c);
 void relay_start(conn *c);
 void relay_drop(conn *c);
 void relay_failed(conn *c, const cs_err *err);
-bool tunnel_pump(conn *c);
+
+/* stream.c: octets both ways, each direction ended for itself */
+void stream_start(conn *c);
+void stream_failed(conn *c, const cs_err *err);
+bool stream_pump(conn *c);
+bool stream_allowed(const gate_site *site, const cs_identity *who); /* is it one for streams, and for him? */
+
+/* preface.c: true when anything moved */
+bool preface_step(conn *c);
+
+/* proxy.c: PROXY protocol version 2, with who the client is; false when it does not fit */
+bool proxy_header_add(const conn *c, cs_buf *out);
 
 /* upstream.c */
 cs_status upstream_get(worker *w, const gate_upstream *to, bool fresh, conn *owner, upconn **ret, cs_err *err);
@@ -223,6 +246,7 @@ void upstream_close_idle(worker *w);
 void say_refused_handshake(conn *c, const cs_err *err);
 void say_closed(conn *c, const cs_err *err);
 void say_request(conn *c);
+void say_stream(conn *c);
 void say_refused_request(conn *c, const cs_err *err);
 
 /* own.c: what the gateway answers itself */

@@ -51,6 +51,10 @@ static tls_client client_mode(conf_client c) {
     return c == CONF_CLIENT_OFF ? TLS_CLIENT_OFF : c == CONF_CLIENT_OPTIONAL ? TLS_CLIENT_OPTIONAL : TLS_CLIENT_REQUIRE;
 }
 
+static const char *alpn_of(const conf_site *c) {
+    return c->alpn != NULL ? c->alpn : c->protocol == CONF_HTTP ? "http/1.1,http/1.0" : NULL;
+}
+
 static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, const cs_clock *clock, tls_site **ret,
                           cs_err *err) {
     char crt[CONF_PATH_MAX], key[CONF_PATH_MAX];
@@ -67,6 +71,8 @@ static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, 
     if (site->conf->client != CONF_CLIENT_OFF) TRY(load_issuers(c, site->conf, &issuers, err));
     (void)cs_buf_add_byte(&trust, 0);
     if (site->conf->client_crl != NULL) TRY(load_crls(site->conf, &trust, &crls, err));
+    /* the same name at another address is another site: its sessions are worth nothing here */
+    if (site->conf->listen != NULL) (void)cs_buf_add_vec16(&trust, cs_view_str(site->conf->listen));
     TRY(cs_buf_ok(&trust, "a site's trust", err));
     tls_site_plan plan = {.name = site->conf->name,
                           .certificate = cs_buf_view(&crt_text),
@@ -75,6 +81,7 @@ static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, 
                           .key_what = key,
                           .client = client_mode(site->conf->client),
                           .only_13 = site->conf->min_tls == CONF_TLS_1_3,
+                          .alpn = alpn_of(site->conf),
                           .anchors = anchors,
                           .crls = crls,
                           .issuers = &issuers,
@@ -101,11 +108,14 @@ static cs_status load_routes(gate_site *site, cs_err *err) {
     site->route_count = c->route_count > 0 ? c->route_count : 1;
     site->routes = calloc(site->route_count, sizeof *site->routes);
     if (site->routes == NULL) return CS_NOMEM_ERR(err);
-    if (c->route_count == 0) site->routes[0] = (gate_route){.path = CS_VIEW_LIT("/"), .upstream = site->upstream};
+    if (c->route_count == 0)
+        site->routes[0] = (gate_route){
+            .path = CS_VIEW_LIT("/"), .allow = c->allow, .allow_count = c->allow_count, .upstream = site->upstream};
     for (unsigned i = 0; i < c->route_count; i++) {
         const conf_route *from = &c->routes[i];
         gate_route *to = &site->routes[i];
         *to = (gate_route){.path = cs_view_str(from->path), .allow = from->allow, .allow_count = from->allow_count};
+        if (from->allow_count == 0) to->allow = c->allow, to->allow_count = c->allow_count;
         to->upstream = site->upstream;
         if (from->upstream != NULL) TRY(upstream_of(from->upstream, &to->upstream, err));
     }
@@ -113,11 +123,59 @@ static cs_status load_routes(gate_site *site, cs_err *err) {
     return CS_OK;
 }
 
+const gate_door *policy_door(const policy *p, const char *listen) {
+    for (unsigned i = 0; i < p->door_count; i++)
+        if (strcmp(p->doors[i].listen, listen) == 0) return &p->doors[i];
+    return NULL;
+}
+
+/* The sites at one address, which must agree on what is said before TLS. Takes the sites that it uses. */
+static cs_status make_door(policy *p, const char *listen, tls_site **all, cs_err *err) {
+    gate_door *d = &p->doors[p->door_count];
+    tls_site **here = calloc(p->site_count, sizeof(tls_site *));
+    if (here == NULL) return CS_NOMEM_ERR(err);
+    unsigned n = 0, streams = 0, postgres = 0;
+    for (unsigned i = 0; i < p->site_count; i++) {
+        const conf_site *c = p->sites[i].conf;
+        if (strcmp(c->listen != NULL ? c->listen : p->conf->https, listen) != 0) continue;
+        here[n++] = all[i];
+        all[i] = NULL;
+        streams += c->protocol == CONF_TCP;
+        postgres += c->starttls == CONF_STARTTLS_POSTGRES;
+    }
+    *d = (gate_door){.listen = listen,
+                     .protocol = streams == n ? CONF_TCP : CONF_HTTP,
+                     .starttls = postgres > 0 ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE};
+    cs_status s = tls_front_new(here, n, strcmp(listen, p->conf->https) != 0, &d->front, err);
+    free(here);
+    if (s != CS_OK) return cs_fail_in(err, "%s", listen);
+    p->door_count++;
+    if (postgres > 0 && postgres < n)
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: starttls is for all sites that listen there", listen);
+    return CS_OK;
+}
+
+static cs_status make_doors(policy *p, tls_site **all, cs_err *err) {
+    p->doors = calloc(p->site_count + 1, sizeof *p->doors);
+    if (p->doors == NULL) return CS_NOMEM_ERR(err);
+    for (int own = 0; own < 2; own++) {
+        for (unsigned i = 0; i < p->site_count; i++) {
+            const char *at = p->sites[i].conf->listen != NULL ? p->sites[i].conf->listen : p->conf->https;
+            if ((strcmp(at, p->conf->https) != 0) != own || policy_door(p, at) != NULL) continue;
+            if (p->door_count == GATE_DOORS_MAX)
+                return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "addresses to listen on: at most %d", GATE_DOORS_MAX);
+            TRY(make_door(p, at, all, err));
+        }
+    }
+    return CS_OK;
+}
+
 static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clock, cs_err *err) {
-    tls_site **tls = calloc(p->conf->site_count + 1, sizeof *tls);
+    unsigned count = p->conf->site_count;
+    tls_site **tls = calloc(count + 1, sizeof *tls);
     if (tls == NULL) return CS_NOMEM_ERR(err);
     cs_status s = CS_OK;
-    for (unsigned i = 0; i < p->conf->site_count && s == CS_OK; i++) {
+    for (unsigned i = 0; i < count && s == CS_OK; i++) {
         gate_site *site = &p->sites[i];
         site->conf = &p->conf->sites[i];
         p->site_count = i + 1;
@@ -125,10 +183,8 @@ static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clo
         if (s == CS_OK) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
         if (s != CS_OK) (void)cs_fail_in(err, "site %s", site->conf->name);
     }
-    if (s == CS_OK)
-        s = tls_front_new(tls, p->conf->site_count, &p->front, err);
-    else
-        for (unsigned i = 0; i < p->conf->site_count; i++) tls_site_free(tls[i]);
+    if (s == CS_OK) s = make_doors(p, tls, err);
+    for (unsigned i = 0; i < count; i++) tls_site_free(tls[i]);
     free(tls);
     return s;
 }
@@ -159,7 +215,8 @@ policy *policy_ref(policy *p) {
 
 void policy_free(policy *p) {
     if (p == NULL || atomic_fetch_sub(&p->refs, 1) != 1) return;
-    tls_front_free(p->front);
+    for (unsigned i = 0; i < p->door_count; i++) tls_front_free(p->doors[i].front);
+    free(p->doors);
     for (unsigned i = 0; i < p->site_count; i++) free(p->sites[i].routes);
     free(p->sites);
     conf_free(p->conf);

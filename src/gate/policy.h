@@ -10,6 +10,8 @@
 #include "io/net.h"
 #include "tls/tls.h"
 
+enum { GATE_DOORS_MAX = 32 };
+
 typedef struct gate_upstream {
     net_addr at;
     const char *text; /* as configured */
@@ -29,10 +31,19 @@ typedef struct gate_site {
     unsigned route_count;
 } gate_site;
 
+/* Where TLS is served: an address and the sites that are reached by it. */
+typedef struct gate_door {
+    const char *listen; /* as configured */
+    tls_front *front;
+    conf_protocol protocol; /* of all its sites, or CONF_HTTP */
+    conf_starttls starttls;
+} gate_door;
+
 typedef struct policy {
     atomic_uint refs;
     conf *conf;
-    tls_front *front;
+    gate_door *doors; /* conf.https first, if a site is there */
+    unsigned door_count;
     gate_site *sites;
     unsigned site_count;
     gate_upstream authority;
@@ -46,10 +57,12 @@ policy *policy_ref(policy *p);
 void policy_free(policy *p);
 CS_AUTO_DEFINE(policy)
 
+/* The door at that address; NULL: this configuration has none there. */
+const gate_door *policy_door(const policy *p, const char *listen);
 /* Where a request for that path leads. NULL: nowhere (route-unknown). The default of a site without routes is a route
  * without a list. */
 const gate_route *policy_route(const gate_site *site, cs_view path);
-/* May that identity (NULL: none) use the route? */
+/* May that identity (NULL: none) use the route? A stream's is the first. */
 bool policy_allows(const gate_route *route, const cs_identity *who);
 
 #endif

@@ -80,6 +80,12 @@ void relay_start(conn *c) {
 }
 
 void relay_failed(conn *c, const cs_err *why) {
+    if (c->x.stream) {
+        cs_err err;
+        upstream_err(c, CS_R_UPSTREAM_UNREACHABLE, why->detail, &err);
+        stream_failed(c, &err);
+        return;
+    }
     give_up(c, CS_R_UPSTREAM_UNREACHABLE, why->detail);
 }
 
@@ -249,32 +255,4 @@ bool relay_pump(conn *c) {
     bool moved = pump_request(c);
     if (c->state != CONN_RELAY || c->x.up == NULL) return moved;
     return (c->x.replied ? pump_reply_body(c) : pump_reply_head(c)) || moved;
-}
-
-bool tunnel_pump(conn *c) {
-    upconn *u = c->x.up;
-    bool moved = false;
-    cs_view v = flow_view(&c->in);
-    if (v.n > 0 && flow_size(&u->out) < GATE_FLOW_HIGH && !u->eof) {
-        moved = flow_add(&u->out, v);
-        c->x.octets_in += v.n;
-        flow_eat(&c->in, v.n);
-        upstream_flush(u);
-    }
-    v = flow_view(&u->in);
-    if (v.n > 0 && conn_pending(c) < GATE_FLOW_HIGH) {
-        moved = true;
-        c->x.octets_out += v.n;
-        (void)conn_write(c, v);
-        flow_eat(&u->in, v.n);
-    }
-    bool client_over = c->eof && flow_size(&c->in) == 0 && flow_size(&u->out) == 0;
-    bool upstream_over = u->eof && flow_size(&u->in) == 0;
-    if (client_over || upstream_over) {
-        request_done(c);
-        relay_drop(c);
-        conn_finish(c);
-        return true;
-    }
-    return moved;
 }

@@ -52,7 +52,8 @@ static cs_status to_authority(conn *c, const http_head *h, cs_err *err) {
 /* The request must be for the site that the handshake was made for: another site may trust other clients. */
 static cs_status check_host(conn *c, const http_head *h, cs_err *err) {
     if (h->http10 && h->host.n == 0) return CS_OK;
-    tls_site *meant = tls_front_find(c->policy->front, h->host);
+    const gate_door *door = policy_door(c->policy, c->listen);
+    tls_site *meant = door != NULL ? tls_front_find(door->front, h->host) : NULL;
     if (meant != NULL && tls_site_user(meant) == c->site) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_HOST_MISDIRECTED, "Host %.*s on a connection to %s", (int)h->host.n,
                    (const char *)h->host.p, c->site->conf->name);

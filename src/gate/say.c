@@ -57,6 +57,17 @@ void say_request(conn *c) {
     log_end(&e);
 }
 
+void say_stream(conn *c) {
+    const exchange *x = &c->x;
+    log_event e = log_begin(LOG_INFO, "stream");
+    log_str(&e, "upstream", x->upstream.text);
+    log_int(&e, "in", (int64_t)x->octets_in);
+    log_int(&e, "out", (int64_t)x->octets_out);
+    log_int(&e, "microseconds", cs_mono(worker_clock(c->w)) - x->began);
+    request_fields(&e, c);
+    log_end(&e);
+}
+
 void say_refused_request(conn *c, const cs_err *err) {
     log_event e = log_begin(LOG_INFO, "request-refused");
     log_fail(&e, err);

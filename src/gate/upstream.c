@@ -58,14 +58,14 @@ static void fill(upconn *u) {
 
 void upstream_flush(upconn *u) {
     cs_err err;
-    while (u->connected && !u->eof && flow_size(&u->out) > 0) {
+    while (u->connected && !u->failed && flow_size(&u->out) > 0) {
         size_t n = 0;
         cs_view v = flow_view(&u->out);
         cs_status s = net_send(u->fd, v.p, v.n, &n, &err);
         if (s == CS_AGAIN) return;
         if (s != CS_OK) {
             fill(u); /* it may have said why before it closed */
-            u->eof = true;
+            u->eof = u->failed = true;
             return;
         }
         flow_eat(&u->out, n);
@@ -74,7 +74,7 @@ void upstream_flush(upconn *u) {
 
 void upstream_interest(upconn *u, bool read) {
     unsigned events = 0;
-    if (!u->connected || (flow_size(&u->out) > 0 && !u->eof)) events |= LOOP_WRITE;
+    if (!u->connected || (flow_size(&u->out) > 0 && !u->failed)) events |= LOOP_WRITE;
     if (u->connected && read && !u->eof) events |= LOOP_READ;
     loop_watch_set(u->watch, events);
 }

@@ -3,6 +3,8 @@
 
 #include "gate/gate_priv.h"
 
+enum { SWEEP = CS_SEC / 2 };
+
 cs_view worker_date(worker *w) {
     cs_time now = cs_now(worker_clock(w)) / CS_SEC;
     if (now != w->date_at) {
@@ -21,7 +23,7 @@ static void on_listener(void *data, unsigned events) {
         net_addr peer;
         cs_status s = net_accept(l->fd, &fd, &peer, &err);
         if (s == CS_OK) {
-            conn_accept(l->w, fd, &peer, l->role);
+            conn_accept(l, fd, &peer);
             continue;
         }
         if (s != CS_AGAIN) {
@@ -43,7 +45,7 @@ static void on_drained(void *data) {
 
 static void drain(worker *w) {
     w->draining = true;
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < w->g->listener_count; i++) {
         loop_watch_close(w->listeners[i].watch);
         w->listeners[i].watch = NULL;
     }
@@ -104,6 +106,24 @@ static void on_ring(void *data) {
     if (atomic_load(&g->draining) && !w->draining) drain(w);
 }
 
+/* Who was admitted stays no longer than the certificates hold. */
+static void on_sweep(void *data) {
+    worker *w = data;
+    cs_time now = cs_now(worker_clock(w));
+    for (conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_expire(c, now);
+    }
+    worker_watch_over(w);
+}
+
+/* Only while somebody is there: an idle gateway sleeps. */
+void worker_watch_over(worker *w) {
+    if (w->conn_count == 0 || w->sweep_timer.next != NULL) return;
+    w->sweep_timer = (loop_timer){.cb = on_sweep, .data = w};
+    loop_timer_set(w->loop, &w->sweep_timer, SWEEP);
+}
+
 static void *run(void *data) {
     worker *w = data;
     loop_run(w->loop);
@@ -117,7 +137,7 @@ cs_status worker_start(worker *w, cs_err *err) {
     TRY(tls_memory_new(&w->judge.memory, err));
     loop_on_ring(w->loop, on_ring, w);
     on_ring(w);
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < w->g->listener_count; i++) {
         listener *l = &w->listeners[i];
         if (l->fd < 0) continue;
         l->w = w;
@@ -138,7 +158,7 @@ void worker_free(worker *w) {
         conn_close(c);
     }
     upstream_close_idle(w);
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < w->g->listener_count; i++) {
         if (w->listeners[i].watch != NULL)
             loop_watch_close(w->listeners[i].watch);
         else if (!w->started && w->listeners[i].fd >= 0)

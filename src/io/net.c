@@ -76,8 +76,13 @@ static cs_status unix_addr(const char *path, net_addr *ret, cs_err *err) {
 cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err) {
     char host[256], port[6];
     if (strncmp(url, "unix:", 5) == 0) return unix_addr(url + 5, ret, err);
+    if (strncmp(url, "tcp://", 6) == 0) {
+        TRY(split(url + 6, strlen(url + 6), NULL, host, port, err));
+        return resolve(host, port, false, url, ret, err);
+    }
     if (strncmp(url, "http://", 7) != 0)
-        return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: neither http://HOST:PORT nor unix:/path", url);
+        return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID,
+                       "%s: neither http://HOST:PORT nor tcp://HOST:PORT nor unix:/path", url);
     const char *at = url + 7;
     size_t n = strcspn(at, "/");
     if (at[n] == '/' && at[n + 1] != '\0')
@@ -209,6 +214,11 @@ cs_status net_send(int fd, const void *p, size_t n, size_t *ret_n, cs_err *err) 
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return CS_AGAIN;
     return cs_fail_errno(err, errno, CS_R_NETWORK_FAILED, "%s", "sending");
+}
+
+bool net_local(int fd, net_addr *ret) {
+    ret->len = sizeof ret->at;
+    return getsockname(fd, (struct sockaddr *)&ret->at, &ret->len) == 0;
 }
 
 void net_shutdown_write(int fd) {

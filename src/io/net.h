@@ -18,7 +18,7 @@ enum { NET_TEXT_MAX = 128, NET_BACKLOG = 4096 };
 /* "127.0.0.1:8443", "[::1]:8443", ":8443" and "*:8443" (all addresses), "host:8443" (asks the resolver, may wait).
  * address-invalid. */
 CS_MUST_USE cs_status net_addr_parse(const char *text, net_addr *ret, cs_err *err);
-/* "http://HOST:PORT" (80 when no port is said) or "unix:/path"; *ret_host (may be NULL) receives the Host to say. */
+/* "http://HOST:PORT" (80 when no port is said), "tcp://HOST:PORT" or "unix:/path". */
 CS_MUST_USE cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err);
 /* "127.0.0.1:41234", "[::1]:41234", "unix"; without the port when `port` is false (then no brackets either). */
 const char *net_addr_text(const net_addr *a, bool port, char out[NET_TEXT_MAX]);
@@ -36,6 +36,7 @@ CS_MUST_USE cs_status net_connected(int fd, cs_err *err);
 CS_MUST_USE cs_status net_recv(int fd, void *p, size_t n, size_t *ret_n, cs_err *err);
 CS_MUST_USE cs_status net_send(int fd, const void *p, size_t n, size_t *ret_n, cs_err *err);
 void net_shutdown_write(int fd);
+bool net_local(int fd, net_addr *ret); /* our side's address */
 void net_close(int fd);
 
 #endif

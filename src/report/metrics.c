@@ -13,7 +13,8 @@ typedef enum label {
     LABEL_OUTCOME
 } label;
 
-static const char *const listener_values[] = {"listener=\"https\"", "listener=\"http\"", "listener=\"metrics\""};
+static const char *const listener_values[] = {"listener=\"https\"", "listener=\"http\"", "listener=\"metrics\"",
+                                              "listener=\"tcp\""};
 static const char *const tls_values[] = {"version=\"1.2\",resumed=\"false\"", "version=\"1.2\",resumed=\"true\"",
                                          "version=\"1.3\",resumed=\"false\"", "version=\"1.3\",resumed=\"true\""};
 static const char *const status_values[] = {"status=\"1xx\"", "status=\"2xx\"", "status=\"3xx\"", "status=\"4xx\"",
@@ -25,7 +26,7 @@ static const char *const no_values[] = {""};
 enum {
     VALUES_NONE = 1,
     VALUES_REASON = CS_R_COUNT_,
-    VALUES_LISTENER = 3,
+    VALUES_LISTENER = 4,
     VALUES_TLS = 4,
     VALUES_STATUS = 5,
     VALUES_DIRECTION = 2,

@@ -111,6 +111,8 @@ static cs_status explain(tls_conn *c, unsigned long e, cs_err *err) {
     case SSL_R_NO_SUITABLE_GROUPS:
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS: return cs_fail(err, CS_REFUSED, CS_R_TLS_NO_SHARED_CIPHER, "%s", words);
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_ALPN_MISMATCH, "site %s", c->site != NULL ? c->site->name : "");
     case SSL_R_HTTP_REQUEST:
     case SSL_R_HTTPS_PROXY_REQUEST: return cs_fail(err, CS_REFUSED, CS_R_TLS_NOT_TLS, "%s", words);
     case SSL_R_EXCESSIVE_MESSAGE_SIZE: return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%s", words);
@@ -229,6 +231,17 @@ const char *tls_conn_sni(const tls_conn *c) {
 
 const char *tls_conn_version(const tls_conn *c) {
     return SSL_get_version(c->ssl);
+}
+
+const char *tls_conn_cipher(const tls_conn *c) {
+    return SSL_get_cipher_name(c->ssl);
+}
+
+cs_view tls_conn_alpn(const tls_conn *c) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(c->ssl, &p, &n);
+    return cs_view_of(p, n);
 }
 
 bool tls_conn_is_13(const tls_conn *c) {

@@ -107,7 +107,7 @@ int tls_on_hello(SSL *ssl, int *alert, void *arg) {
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-cs_status tls_front_new(tls_site **take_sites, size_t count, tls_front **ret, cs_err *err) {
+cs_status tls_front_new(tls_site **take_sites, size_t count, bool alone, tls_front **ret, cs_err *err) {
     CS_AUTO(tls_front) f = calloc(1, sizeof *f);
     tls_site **own = calloc(count + 1, sizeof(tls_site *));
     if (f == NULL || own == NULL) {
@@ -121,7 +121,7 @@ cs_status tls_front_new(tls_site **take_sites, size_t count, tls_front **ret, cs
     tls_site *any = NULL;
     for (size_t i = 0; i < count; i++) {
         if (any == NULL) any = take_sites[i];
-        if (strcmp(take_sites[i]->name, "*") != 0)
+        if (strcmp(take_sites[i]->name, "*") != 0 && !(alone && count == 1))
             f->sites[f->count++] = take_sites[i];
         else if (f->fallback == NULL)
             f->fallback = take_sites[i];

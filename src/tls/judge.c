@@ -196,6 +196,10 @@ bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {
     return tls_grant_revoked(&c->grant, set);
 }
 
+bool tls_conn_expired(const tls_conn *c, cs_time now) {
+    return c->grant.link_count > 0 && now > c->grant.good_until;
+}
+
 cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err) {
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     if (c->site != NULL && memcmp(c->site->policy, site->policy, sizeof site->policy) == 0) return CS_OK;

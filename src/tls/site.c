@@ -114,9 +114,42 @@ static cs_status digest_policy(const tls_site_plan *plan, uint8_t out[32], cs_er
     (void)cs_buf_add_vec16(&b, cs_view_str(plan->name));
     (void)cs_buf_add_byte(&b, (uint8_t)plan->client);
     (void)cs_buf_add_byte(&b, plan->only_13);
+    (void)cs_buf_add_vec16(&b, cs_view_str(plan->alpn != NULL ? plan->alpn : ""));
     (void)cs_buf_add(&b, plan->trust, sizeof plan->trust);
     TRY(cs_buf_ok(&b, "a site's policy", err));
     return tls_digest(cs_buf_view(&b), out, err);
+}
+
+/* @rfc 7301#3.2: a client that offers protocols, none of them ours, is refused, so that it cannot be made to speak one
+ * protocol to a service of another. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
+                   void *arg) {
+    const tls_site *s = arg;
+    (void)ssl;
+    unsigned char *chosen = NULL;
+    if (SSL_select_next_proto(&chosen, out_n, s->alpn, s->alpn_n, in, in_n) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* "a,b" as length-prefixed names, in our order of preference. */
+static cs_status use_alpn(tls_site *s, const char *text, cs_err *err) {
+    CS_SCOPED(cs_buf) b = cs_buf_of(1024);
+    for (const char *p = text; p != NULL && *p != '\0';) {
+        size_t n = strcspn(p, ",");
+        (void)cs_buf_add_byte(&b, (uint8_t)n);
+        (void)cs_buf_add(&b, p, n);
+        p += n + (p[n] == ',');
+    }
+    if (b.n == 0) return CS_OK;
+    TRY(cs_buf_ok(&b, "a site's alpn", err));
+    s->alpn = malloc(b.n);
+    if (s->alpn == NULL) return CS_NOMEM_ERR(err);
+    memcpy(s->alpn, b.p, b.n);
+    s->alpn_n = (unsigned)b.n;
+    SSL_CTX_set_alpn_select_cb(s->ctx, on_alpn, s);
+    return CS_OK;
 }
 
 cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
@@ -133,6 +166,7 @@ cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
     (void)snprintf(s->name, size, "%s%s", any ? "*" : wild ? "*." : "", any ? "" : canonical);
     TRY(tls_ctx_new(plan->tickets, plan->only_13, &s->ctx, err));
     TRY(use_identity(s->ctx, plan, err));
+    TRY(use_alpn(s, plan->alpn, err));
     TRY(digest_policy(plan, s->policy, err));
     s->client = plan->client;
     s->user = plan->user;
@@ -157,6 +191,7 @@ void tls_site_free(tls_site *s) {
     cs_crls_free(s->crls);
     cs_certs_free(&s->issuers);
     free(s->name);
+    free(s->alpn);
     free(s);
 }
 

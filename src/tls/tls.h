@@ -36,8 +36,9 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
     const char *certificate_what, *key_what; /* named in errors */
     tls_client client;
     bool only_13;
-    cs_anchors *anchors;     /* NULL with TLS_CLIENT_OFF */
-    cs_crls *crls;           /* NULL: none */
+    const char *alpn;    /* protocols, with commas between: a client that offers others only is refused; NULL: any */
+    cs_anchors *anchors; /* NULL with TLS_CLIENT_OFF */
+    cs_crls *crls;       /* NULL: none */
     const cs_certs *issuers; /* CA certificates that clients need not send (browsers often do not); NULL: none */
     uint8_t trust[32];       /* digest of the anchors' and CRLs' octets: sessions made under another are not resumed */
     tls_tickets *tickets;    /* borrowed by the site for its life */
@@ -55,8 +56,8 @@ const char *tls_site_name(const tls_site *s);
 
 /* ---- the front: all sites of a configuration ---- */
 typedef struct tls_front tls_front;
-/* Takes the sites, also on failure. Names must differ. */
-CS_MUST_USE cs_status tls_front_new(tls_site **take_sites, size_t count, tls_front **ret, cs_err *err);
+/* Takes the sites, also on failure. Names must differ. alone: the one site there is serves every name. */
+CS_MUST_USE cs_status tls_front_new(tls_site **take_sites, size_t count, bool alone, tls_front **ret, cs_err *err);
 tls_front *tls_front_ref(tls_front *f);
 void tls_front_free(tls_front *f);
 CS_AUTO_DEFINE(tls_front)
@@ -123,10 +124,14 @@ const tls_peer *tls_conn_peer(const tls_conn *c);
 tls_site *tls_conn_site(const tls_conn *c);      /* NULL before the client's hello named one */
 const char *tls_conn_sni(const tls_conn *c);     /* canonical; "" when it sent none or nonsense */
 const char *tls_conn_version(const tls_conn *c); /* "TLSv1.3" */
+const char *tls_conn_cipher(const tls_conn *c);  /* "TLS_AES_128_GCM_SHA256" */
+cs_view tls_conn_alpn(const tls_conn *c);        /* the protocol agreed upon; n == 0: none */
 bool tls_conn_is_13(const tls_conn *c);
 
 /* Is the client revoked by that set? */
 bool tls_conn_revoked(const tls_conn *c, const cs_revset *set);
+/* Have the certificates by which it was admitted ended? */
+bool tls_conn_expired(const tls_conn *c, cs_time now);
 /* Would it be admitted to `site` (of a newer configuration) by a full handshake now? For live connections after a
  * reload. CS_REFUSED with the reason. */
 CS_MUST_USE cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *judge, cs_err *err);

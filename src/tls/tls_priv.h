@@ -31,6 +31,8 @@ struct tls_site {
     cs_anchors *anchors;
     cs_crls *crls;
     cs_certs issuers; /* of clients' certificates, known without being sent */
+    uint8_t *alpn;    /* protocol names as RFC 7301 3.1 has them, or NULL */
+    unsigned alpn_n;
     uint8_t policy[32];
     void *user;
 };

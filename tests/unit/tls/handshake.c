@@ -70,7 +70,7 @@ static int setup(void **state) {
     assert_ok(cs_anchors_new(&roots, &w.anchors, &err));
     assert_ok(tls_tickets_new(cs_rng_system(), &w.tickets, &err));
     tls_site *sites[] = {site(&w, "a.test", 1), site(&w, "b.test", 1), site(&w, "*.wild.test", 1)};
-    assert_ok(tls_front_new(sites, 3, &w.front, &err));
+    assert_ok(tls_front_new(sites, 3, false, &w.front, &err));
     w.judge = (tls_judge){.clock = &w.clock.clock};
     *state = &w;
     return 0;
