@@ -124,8 +124,8 @@ static cs_status load_routes(gate_site *site, cs_err *err) {
 }
 
 const gate_door *policy_door(const policy *p, const char *listen) {
-    for (unsigned i = 0; i < p->door_count; i++)
-        if (strcmp(p->doors[i].listen, listen) == 0) return &p->doors[i];
+    for (const gate_door *d = p->doors; d != NULL && d < p->doors + p->door_count; d++)
+        if (d->listen != NULL && strcmp(d->listen, listen) == 0) return d;
     return NULL;
 }
 
