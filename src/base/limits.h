@@ -16,6 +16,7 @@ enum {
     CS_ISSUE_SAN_MAX = 100,             /* names in a certificate that we issue */
     CS_CSR_MAX = 16 * 1024,             /* a certificate request */
     CS_CRL_MAX = 256 * 1024 * 1024,     /* a CRL file; 1,000,000 entries are about 40 MiB */
+    CS_OCSP_MAX = 64 * 1024,            /* an OCSP response; with certificates they have 2 to 5 KiB */
     CS_PEM_FILE_MAX = 16 * 1024 * 1024, /* a bundle of anchors or intermediates */
     CS_KEY_FILE_MAX = 64 * 1024,        /* a private key file; RSA 16384 is 13 KiB */
     CS_P12_MAX = 64 * 1024,             /* a PKCS#12 file that is read */

@@ -11,7 +11,7 @@
 #include "io/files.h"
 
 typedef struct question {
-    cli_texts names, trust, chain, crls, policies;
+    cli_texts names, trust, chain, crls, ocsps, policies;
     const char *purpose, *at;
     unsigned max_depth;
     bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
@@ -126,10 +126,20 @@ static cs_status read_crls(const cli_texts *paths, cs_crls *set, cs_err *err) {
     return CS_OK;
 }
 
+static cs_status read_ocsps(const cli_texts *paths, cs_ocsps *set, cs_err *err) {
+    for (size_t i = 0; i < paths->n; i++) {
+        CS_SCOPED(cs_buf) der = cs_buf_of(CS_OCSP_MAX);
+        TRY(files_read(paths->at[i], CS_OCSP_MAX, &der, err));
+        TRY(cs_ocsps_read(set, cs_buf_view(&der), paths->at[i], err));
+    }
+    return CS_OK;
+}
+
 typedef struct given {
     cs_certs leaf, trust, chain; /* leaf: the first is the leaf, the others count as chain */
     cs_anchors *anchors;
     cs_crls *crls;
+    cs_ocsps *ocsps;
 } given;
 
 static void given_free(given *g) {
@@ -138,6 +148,7 @@ static void given_free(given *g) {
     cs_certs_free(&g->chain);
     cs_anchors_free(g->anchors);
     cs_crls_free(g->crls);
+    cs_ocsps_free(g->ocsps);
 }
 
 static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err) {
@@ -146,10 +157,12 @@ static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err
     TRY(read_all(&q->chain, &g->chain, err));
     for (size_t i = 1; i < g->leaf.n; i++) TRY(cs_certs_add(&g->chain, cs_cert_ref(g->leaf.at[i]), err));
     TRY(cs_anchors_new(&g->trust, &g->anchors, err));
-    if (q->crls.n == 0) return CS_OK;
     TRY(cs_crls_new(&g->crls, err));
+    TRY(cs_ocsps_new(&g->ocsps, err));
     TRY(read_crls(&q->crls, g->crls, err));
+    TRY(read_ocsps(&q->ocsps, g->ocsps, err));
     q->want.crls = g->crls;
+    q->want.ocsps = g->ocsps;
     return CS_OK;
 }
 
@@ -187,8 +200,9 @@ int cli_verify(int argc, char **argv) {
         {"trust", 't', CLI_LIST, &q.trust, "FILE", "trust anchors; without one nothing is accepted"},
         {"chain", 0, CLI_LIST, &q.chain, "FILE", "intermediates, in any order, not trusted by themselves"},
         {"crl", 0, CLI_LIST, &q.crls, "FILE", "CRLs, full or delta, PEM or DER"},
+        {"ocsp", 0, CLI_LIST, &q.ocsps, "FILE", "OCSP responses, DER"},
         {"require-revocation", 0, CLI_FLAG, &q.require_revocation, NULL,
-         "ask for a current CRL for every certificate but the anchor"},
+         "ask for a current CRL or OCSP response for every certificate but the anchor"},
         {"at", 0, CLI_TEXT, &q.at, "TIME", "judge as of that time (RFC 3339), not now"},
         {"max-depth", 0, CLI_NUMBER, &q.max_depth, "N", "at most N intermediates; self-issued ones do not count"},
         {"policy", 0, CLI_LIST, &q.policies, "OID", "an acceptable certificate policy; may repeat"},

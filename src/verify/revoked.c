@@ -21,6 +21,7 @@ typedef struct inquiry {
     int reason;
     cs_time revoked_at;
     cs_refusal why_not; /* the most telling cause for a CRL not to count */
+    bool ocsp_why;      /* why_not is about an OCSP response */
     bool bad;           /* an authentic CRL of the issuer breaks a rule */
 } inquiry;
 
@@ -317,6 +318,23 @@ static bool given_bad(inquiry *q) {
     return false;
 }
 
+/* Whichever of the two says revoked wins: a good answer by OCSP takes no listing in a CRL back. */
+static void ask_ocsp(inquiry *q) {
+    cs_ocsp_single one;
+    cs_time until = INT64_MAX;
+    bool had = q->why_not.reason != CS_R_NONE;
+    cs_ocsp_says says = cs_ocsp_ask(q->run, q->path, q->depth, q->want, &one, &until, &q->why_not);
+    q->ocsp_why = !had && q->why_not.reason != CS_R_NONE;
+    if (says == CS_OCSP_SAYS_REVOKED) {
+        q->revoked = true;
+        q->reason = one.reason;
+        q->revoked_at = one.revoked_at;
+    } else if (says == CS_OCSP_SAYS_GOOD) {
+        if (q->covered != CS_REASONS_ALL || until > q->until) q->until = until;
+        q->covered = CS_REASONS_ALL;
+    }
+}
+
 static bool refuse_revoked(const inquiry *q, cs_refusal *r) {
     char when[CS_TIME_TEXT_MAX];
     return cs_refuse(r, CS_R_REVOKED, (int)q->depth, "revoked %s (%s)", cs_time_text(q->revoked_at, when),
@@ -335,27 +353,31 @@ static bool cert_unrevoked(cs_run *run, const cs_path *path, size_t depth, const
     bool require = want->revocation == CS_REVOCATION_REQUIRE;
     if (want->revset && cs_revset_has(want->revset, q.issuer->spki_sha256, q.cert->serial, &q.reason))
         return cs_refuse(r, CS_R_REVOKED, (int)depth, "revoked (%s)", reason_text(q.reason));
-    if (!want->crls || want->crls->n == 0) {
+    bool crls = want->crls && want->crls->n > 0, ocsps = want->ocsps && want->ocsps->n > 0;
+    if (!crls && !ocsps) {
         if (!require) return true;
-        return cs_refuse(r, CS_R_REVOCATION_UNKNOWN, (int)depth, "no CRL was given");
+        return cs_refuse(r, CS_R_REVOCATION_UNKNOWN, (int)depth, "neither CRL nor OCSP response was given");
     }
-    all_points(&q);
-    if (!q.revoked) listed_anywhere(&q);
+    if (crls) all_points(&q);
+    if (crls && !q.revoked) listed_anywhere(&q);
+    if (ocsps && !q.revoked) ask_ocsp(&q);
     if (q.revoked) return refuse_revoked(&q, r);
     if (require && q.covered != CS_REASONS_ALL) {
         if (run->spent) return cs_refuse(r, CS_R_PATH_BUDGET_SPENT, (int)depth, "%u signature checks", run->checks);
         if (q.why_not.reason != CS_R_NONE)
-            return cs_refuse(r, q.why_not.reason, (int)depth, "CRL: %.480s", q.why_not.detail);
-        return cs_refuse(r, CS_R_REVOCATION_UNKNOWN, (int)depth, "no CRL that was given covers it%s",
+            return cs_refuse(r, q.why_not.reason, (int)depth, "%s: %.480s", q.ocsp_why ? "OCSP" : "CRL",
+                             q.why_not.detail);
+        return cs_refuse(r, CS_R_REVOCATION_UNKNOWN, (int)depth, "nothing that was given covers it%s",
                          q.covered ? " for every reason" : "");
     }
-    if (!require && given_bad(&q)) return cs_refuse(r, q.why_not.reason, (int)depth, "CRL: %.480s", q.why_not.detail);
+    if (!require && crls && given_bad(&q))
+        return cs_refuse(r, q.why_not.reason, (int)depth, "CRL: %.480s", q.why_not.detail);
     if (require && run->nesting == 0 && q.until < run->good_until) run->good_until = q.until;
     return true;
 }
 
 bool cs_path_unrevoked(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r) {
-    if (!want->crls && !want->revset && want->revocation == CS_REVOCATION_GIVEN) return true;
+    if (!want->crls && !want->ocsps && !want->revset && want->revocation == CS_REVOCATION_GIVEN) return true;
     for (size_t i = path->n - 1; i-- > 0;) {
         if (!cert_unrevoked(run, path, i, want, r)) return false;
     }

@@ -29,6 +29,15 @@ cs_crls *cs_crls_ref(cs_crls *s);
 void cs_crls_free(cs_crls *s);
 CS_AUTO_DEFINE(cs_crls)
 
+/* ---- OCSP responses ---- */
+typedef struct cs_ocsps cs_ocsps; /* a set of decoded responses; who signed them is judged when they are used */
+CS_MUST_USE cs_status cs_ocsps_new(cs_ocsps **ret, cs_err *err);
+/* One response of DER. ocsp-invalid with field and rule. Only before the set is shared. */
+CS_MUST_USE cs_status cs_ocsps_read(cs_ocsps *set, cs_view der, const char *what, cs_err *err);
+cs_ocsps *cs_ocsps_ref(cs_ocsps *s);
+void cs_ocsps_free(cs_ocsps *s);
+CS_AUTO_DEFINE(cs_ocsps)
+
 /* ---- the question ---- */
 typedef enum cs_purpose { CS_PURPOSE_ANY, CS_PURPOSE_SERVER, CS_PURPOSE_CLIENT } cs_purpose;
 
@@ -39,7 +48,7 @@ typedef struct cs_name_want {
 
 typedef enum cs_revocation {
     CS_REVOCATION_GIVEN,   /* what is given revokes what it lists; nothing need cover the chain */
-    CS_REVOCATION_REQUIRE, /* every certificate but the anchor needs a current, usable CRL */
+    CS_REVOCATION_REQUIRE, /* every certificate but the anchor needs a current, usable CRL or OCSP response */
 } cs_revocation;
 
 typedef struct cs_want {
@@ -50,6 +59,7 @@ typedef struct cs_want {
     int max_depth; /* intermediates between leaf and anchor, self-issued ones not counted; -1: no limit of this kind */
     cs_revocation revocation;
     const cs_crls *crls;     /* NULL: none */
+    const cs_ocsps *ocsps;   /* NULL: none */
     const cs_revset *revset; /* NULL: none; what it lists is revoked */
     /* Inputs of RFC 5280 6.1.1 (c), (e), (f), (g); all zero: any policy, nothing demanded. */
     const cs_view *policies; /* OID contents; 0 of them: any-policy */

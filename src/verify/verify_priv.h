@@ -6,6 +6,7 @@
 #include "verify/verify.h"
 #include "x509/cert_priv.h"
 #include "x509/crl.h"
+#include "x509/ocsp.h"
 
 struct cs_anchors {
     int refs;
@@ -17,6 +18,16 @@ struct cs_crls {
     cs_crl **at;
     size_t n;
 };
+
+struct cs_ocsps {
+    int refs;
+    cs_ocsp **at;
+    size_t n;
+};
+
+/* How long an answer counts: @rfc 6960#4.2.2.1 leaves one without nextUpdate to the client. */
+#define CS_OCSP_AGE_WITHOUT_NEXT CS_HOUR
+#define CS_OCSP_AGE_MAX (10 * CS_DAY)
 
 /* The stated amount of work for one question. A unit is a signature check of a small key, about 0.1 ms. */
 enum {
@@ -120,5 +131,12 @@ bool cs_dns_name_ok(cs_view name, bool wild, bool loose);
 
 /* ---- revoked.c: @rfc 5280#6.3 ---- */
 bool cs_path_unrevoked(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);
+
+/* ---- ocsp.c: @rfc 6960#3.2 ---- */
+typedef enum cs_ocsp_says { CS_OCSP_SAYS_NOTHING, CS_OCSP_SAYS_GOOD, CS_OCSP_SAYS_REVOKED } cs_ocsp_says;
+/* What the authorised and current responses say of path[depth]. *ret: the answer that counts; *until: when it ends;
+ * *why_not: why one that was about it did not count. */
+cs_ocsp_says cs_ocsp_ask(cs_run *run, const cs_path *path, size_t depth, const cs_want *want, cs_ocsp_single *ret,
+                         cs_time *until, cs_refusal *why_not);
 
 #endif

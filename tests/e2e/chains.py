@@ -264,3 +264,49 @@ def delta_of(base):
 def points(*full, crl_issuer=None):
     return ext(CDP, seq(*[seq(der(0xA0, der(0xA0, f)), *([der(0xA2, dirname(crl_issuer))] if crl_issuer else []))
                           for f in full]))
+
+
+# ---- OCSP (RFC 6960 4.2.1) ----
+OCSP_SIGNING, OCSP_NOCHECK = "1.3.6.1.5.5.7.3.9", ext("1.3.6.1.5.5.7.48.1.5", b"\5\0")
+
+
+def gtime(text):
+    return der(0x18, text.encode())
+
+
+def cert_id(of, issuer, digest="sha1", name_of=None, key_of=None, serial=None):
+    algorithm = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "md5": "1.2.840.113549.2.5"}[digest]
+    k = key_octets((key_of or issuer).spki)
+    return seq(seq(oid(algorithm), der(5)), octets(hashlib.new(digest, (name_of or issuer).subject).digest()),
+               octets(hashlib.new(digest, k).digest()), integer(of.serial if serial is None else serial))
+
+
+def key_octets(spki):
+    """The contents of subjectPublicKey without the octet of unused bits."""
+    inner = spki[2:] if spki[1] < 128 else spki[2 + (spki[1] & 0x7F):]
+    algorithm = 2 + inner[1]
+    rest = inner[algorithm:]
+    return rest[3:] if rest[1] < 128 else rest[2 + (rest[1] & 0x7F) + 1:]
+
+
+def single(of, issuer, status="good", since="20240531230000Z", until="20240602000000Z", reason=None, revoked="20240101000000Z",
+           add=(), **how):
+    says = {"good": der(0x80), "unknown": der(0x82), "revoked": der(
+        0xA1, gtime(revoked), *([der(0xA0, der(10, bytes([reason])))] if reason is not None else []))}[status]
+    return seq(cert_id(of, issuer, **how), says, gtime(since), *([der(0xA0, gtime(until))] if until else []),
+               *([der(0xA1, seq(*add))] if add else []))
+
+
+def ocsp(by, *singles, certs=(), key_hash=False, responder=None, produced="20240531230000Z", break_signature=False, status=0, add=(),
+         alg=None):
+    """Signed by the key of `by`; certs are sent along."""
+    if status:
+        return seq(der(10, bytes([status])))
+    who = der(0xA2, octets(hashlib.sha1(key_octets(by.spki)).digest())) if key_hash else der(0xA1, (responder or by).subject)
+    data = seq(who, gtime(produced), seq(*singles), *([der(0xA1, seq(*add))] if add else []))
+    alg = alg or algorithm_of(by.key)
+    signature = sign(by.key, data, alg)
+    if break_signature:
+        signature = signature[:-1] + bytes([signature[-1] ^ 1])
+    basic = seq(data, alg, bits(signature), *([der(0xA0, seq(*[c.der for c in certs]))] if certs else []))
+    return seq(der(10, b"\0"), der(0xA0, seq(oid("1.3.6.1.5.5.7.48.1.1"), octets(basic))))
