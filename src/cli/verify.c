@@ -11,8 +11,8 @@
 #include "io/files.h"
 
 typedef struct question {
-    cli_texts names, trust, chain, crls, ocsps, policies;
-    const char *purpose, *at;
+    cli_texts names, trust, chain, crls, ocsps, policies, pins, denied, allowed;
+    const char *purpose, *at, *revocation, *grace;
     unsigned max_depth;
     bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
     cs_name_want wants[CLI_LIST_MAX];
@@ -69,6 +69,23 @@ static bool parse_oid(const char *text, uint8_t out[CS_DER_OID_MAX], cs_view *re
     return arc >= 2;
 }
 
+static int fill_revocation(question *q) {
+    static const char *const names[] = {[CS_REVOCATION_GIVEN] = "given",
+                                        [CS_REVOCATION_REQUIRE] = "require",
+                                        [CS_REVOCATION_PREFER] = "prefer",
+                                        [CS_REVOCATION_OFF] = "off"};
+    q->want.revocation = q->require_revocation ? CS_REVOCATION_REQUIRE : CS_REVOCATION_GIVEN;
+    if (!q->revocation) return 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(q->revocation, names[i]) != 0) continue;
+        if (q->require_revocation && i != CS_REVOCATION_REQUIRE)
+            return cli_usage("verify", "--revocation %s and --require-revocation contradict each other", names[i]);
+        q->want.revocation = (cs_revocation)i;
+        return 0;
+    }
+    return cli_usage("verify", "--revocation \"%s\", expected off, given, prefer or require", q->revocation);
+}
+
 static int fill_want(question *q, const cs_clock *clock) {
     cs_want *w = &q->want;
     if (!q->purpose) return cli_usage("verify", "--purpose is missing: server, client or any");
@@ -95,7 +112,10 @@ static int fill_want(question *q, const cs_clock *clock) {
     w->names = q->wants;
     w->name_count = q->names.n;
     w->max_depth = q->max_depth == UINT32_MAX ? -1 : (int)q->max_depth;
-    w->revocation = q->require_revocation ? CS_REVOCATION_REQUIRE : CS_REVOCATION_GIVEN;
+    if (q->grace && !cs_duration_parse(cs_view_str(q->grace), &w->grace))
+        return cli_usage("verify", "--grace \"%s\", expected a duration such as 12h or 2d", q->grace);
+    int bad = fill_revocation(q);
+    if (bad) return bad;
     w->policies = q->policy_oids;
     w->policy_count = q->policies.n;
     w->explicit_policy = q->explicit_policy;
@@ -135,11 +155,37 @@ static cs_status read_ocsps(const cli_texts *paths, cs_ocsps *set, cs_err *err) 
     return CS_OK;
 }
 
+static cs_status read_pins(const cli_texts *said, cs_pins *pins, cs_err *err) {
+    for (size_t i = 0; i < said->n; i++) {
+        CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+        if (said->at[i][0] != '@') {
+            TRY(cs_pins_add(pins, said->at[i], "--pin", err));
+            continue;
+        }
+        TRY(files_read(said->at[i] + 1, CS_PEM_FILE_MAX, &text, err));
+        TRY(cs_pins_read(pins, cs_buf_view(&text), said->at[i] + 1, err));
+    }
+    return CS_OK;
+}
+
+static cs_status read_list(const cli_texts *paths, bool deny, cs_list **ret, cs_err *err) {
+    if (paths->n == 0) return CS_OK;
+    TRY(cs_list_new(ret, err));
+    for (size_t i = 0; i < paths->n; i++) {
+        CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
+        TRY(files_read(paths->at[i], CS_CRL_MAX, &text, err));
+        TRY(cs_list_read(*ret, cs_buf_view(&text), deny, paths->at[i], err));
+    }
+    return CS_OK;
+}
+
 typedef struct given {
     cs_certs leaf, trust, chain; /* leaf: the first is the leaf, the others count as chain */
     cs_anchors *anchors;
     cs_crls *crls;
     cs_ocsps *ocsps;
+    cs_pins *pins;
+    cs_list *deny, *allow;
 } given;
 
 static void given_free(given *g) {
@@ -149,6 +195,9 @@ static void given_free(given *g) {
     cs_anchors_free(g->anchors);
     cs_crls_free(g->crls);
     cs_ocsps_free(g->ocsps);
+    cs_pins_free(g->pins);
+    cs_list_free(g->deny);
+    cs_list_free(g->allow);
 }
 
 static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err) {
@@ -163,6 +212,13 @@ static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err
     TRY(read_ocsps(&q->ocsps, g->ocsps, err));
     q->want.crls = g->crls;
     q->want.ocsps = g->ocsps;
+    TRY(cs_pins_new(&g->pins, err));
+    TRY(read_pins(&q->pins, g->pins, err));
+    TRY(read_list(&q->denied, true, &g->deny, err));
+    TRY(read_list(&q->allowed, false, &g->allow, err));
+    q->want.pins = g->pins;
+    q->want.deny = g->deny;
+    q->want.allow = g->allow;
     return CS_OK;
 }
 
@@ -201,6 +257,13 @@ int cli_verify(int argc, char **argv) {
         {"chain", 0, CLI_LIST, &q.chain, "FILE", "intermediates, in any order, not trusted by themselves"},
         {"crl", 0, CLI_LIST, &q.crls, "FILE", "CRLs, full or delta, PEM or DER"},
         {"ocsp", 0, CLI_LIST, &q.ocsps, "FILE", "OCSP responses, DER"},
+        {"revocation", 0, CLI_TEXT, &q.revocation, "POLICY",
+         "off, given (the default), prefer, or require: what it takes when a state is not known"},
+        {"grace", 0, CLI_TEXT, &q.grace, "DURATION", "how long CRLs and OCSP responses count after their next update"},
+        {"pin", 0, CLI_LIST, &q.pins, "PIN",
+         "[leaf:|issuer:|anchor:]sha256/BASE64[;until=TIME] or @FILE; one match is enough"},
+        {"deny", 0, CLI_LIST, &q.denied, "FILE", "certificates or keys that no path may hold"},
+        {"allow", 0, CLI_LIST, &q.allowed, "FILE", "the leaf must be one of these"},
         {"require-revocation", 0, CLI_FLAG, &q.require_revocation, NULL,
          "ask for a current CRL or OCSP response for every certificate but the anchor"},
         {"at", 0, CLI_TEXT, &q.at, "TIME", "judge as of that time (RFC 3339), not now"},

@@ -42,6 +42,8 @@ void verify_add_json(cs_buf *b, const cs_verdict *v, const cs_certs *trust) {
         cs_json_time(&j, "good_from", v->good_from);
         cs_json_time(&j, "good_until", v->good_until);
     }
+    static const char *const states[] = {"not-asked", "good", "grace", "unknown"};
+    cs_json_str(&j, "revocation", states[v->revocation]);
     cs_json_int(&j, "signature_checks", v->signature_checks);
     cs_json_array(&j, "chain");
     for (size_t i = 0; i < v->chain.n; i++)

@@ -112,7 +112,7 @@ static bool current(const asking *a, const cs_ocsp_single *s, cs_time *until) {
     if (cs_time_seconds(s->this_update) > now)
         return cs_refuse(a->why_not, CS_R_OCSP_STALE, (int)a->depth, "thisUpdate is %s, in the future",
                          cs_time_text(s->this_update, then));
-    if (cs_time_seconds(ends) < now)
+    if (cs_time_seconds(ends) < now - cs_time_seconds(a->want->grace))
         return cs_refuse(a->why_not, CS_R_OCSP_STALE, (int)a->depth, "it counted until %s", cs_time_text(ends, then));
     *until = ends;
     return true;

@@ -21,6 +21,7 @@ typedef struct inquiry {
     int reason;
     cs_time revoked_at;
     cs_refusal why_not; /* the most telling cause for a CRL not to count */
+    bool late;          /* something that counts is out of date, within the grace */
     bool ocsp_why;      /* why_not is about an OCSP response */
     bool bad;           /* an authentic CRL of the issuer breaks a rule */
 } inquiry;
@@ -66,6 +67,8 @@ static bool signer_trusted(inquiry *q, const cs_cert *signer) {
     want.max_depth = -1;
     want.policy_count = 0;
     want.explicit_policy = false;
+    want.pins = NULL; /* these two are about whom was asked; nobody who is denied signs CRLs */
+    want.allow = NULL;
     cs_path path;
     cs_refusal r = {.reason = CS_R_NONE};
     run->signers[run->nesting++] = signer;
@@ -184,9 +187,10 @@ static bool is_current(inquiry *q, const cs_crl *crl) {
                          cs_time_text(crl->this_update, then));
     if (!crl->has_next_update) /* @rfc 5280#5.1.2.5: a must */
         return cs_refuse(&q->why_not, CS_R_CRL_INVALID, (int)q->depth, "nextUpdate: missing");
-    if (cs_time_seconds(crl->next_update) < now)
+    if (cs_time_seconds(crl->next_update) < now - cs_time_seconds(q->want->grace))
         return cs_refuse(&q->why_not, CS_R_CRL_STALE, (int)q->depth, "nextUpdate was %s",
                          cs_time_text(crl->next_update, then));
+    q->late |= cs_time_seconds(crl->next_update) < now;
     return true;
 }
 
@@ -332,6 +336,7 @@ static void ask_ocsp(inquiry *q) {
     } else if (says == CS_OCSP_SAYS_GOOD) {
         if (q->covered != CS_REASONS_ALL || until > q->until) q->until = until;
         q->covered = CS_REASONS_ALL;
+        q->late |= cs_time_seconds(until) < cs_time_seconds(q->want->at);
     }
 }
 
@@ -339,6 +344,12 @@ static bool refuse_revoked(const inquiry *q, cs_refusal *r) {
     char when[CS_TIME_TEXT_MAX];
     return cs_refuse(r, CS_R_REVOKED, (int)q->depth, "revoked %s (%s)", cs_time_text(q->revoked_at, when),
                      reason_text(q->reason));
+}
+
+/* The worst of the path; true. */
+static bool note_state(cs_run *run, cs_revocation_state state) {
+    if (run->nesting == 0 && state > run->revocation) run->revocation = state;
+    return true;
 }
 
 static bool cert_unrevoked(cs_run *run, const cs_path *path, size_t depth, const cs_want *want, cs_refusal *r) {
@@ -350,19 +361,20 @@ static bool cert_unrevoked(cs_run *run, const cs_path *path, size_t depth, const
                  .depth = depth,
                  .until = INT64_MAX,
                  .why_not = {.reason = CS_R_NONE}};
-    bool require = want->revocation == CS_REVOCATION_REQUIRE;
+    bool require = want->revocation == CS_REVOCATION_REQUIRE, prefer = want->revocation == CS_REVOCATION_PREFER;
     if (want->revset && cs_revset_has(want->revset, q.issuer->spki_sha256, q.cert->serial, &q.reason))
         return cs_refuse(r, CS_R_REVOKED, (int)depth, "revoked (%s)", reason_text(q.reason));
     bool crls = want->crls && want->crls->n > 0, ocsps = want->ocsps && want->ocsps->n > 0;
     if (!crls && !ocsps) {
-        if (!require) return true;
+        if (!require) return note_state(run, CS_REVOCATION_NOT_ASKED);
         return cs_refuse(r, CS_R_REVOCATION_UNKNOWN, (int)depth, "neither CRL nor OCSP response was given");
     }
     if (crls) all_points(&q);
     if (crls && !q.revoked) listed_anywhere(&q);
     if (ocsps && !q.revoked) ask_ocsp(&q);
     if (q.revoked) return refuse_revoked(&q, r);
-    if (require && q.covered != CS_REASONS_ALL) {
+    bool stale = q.why_not.reason == CS_R_CRL_STALE || q.why_not.reason == CS_R_OCSP_STALE;
+    if (q.covered != CS_REASONS_ALL && (require || (prefer && stale))) {
         if (run->spent) return cs_refuse(r, CS_R_PATH_BUDGET_SPENT, (int)depth, "%u signature checks", run->checks);
         if (q.why_not.reason != CS_R_NONE)
             return cs_refuse(r, q.why_not.reason, (int)depth, "%s: %.480s", q.ocsp_why ? "OCSP" : "CRL",
@@ -372,11 +384,14 @@ static bool cert_unrevoked(cs_run *run, const cs_path *path, size_t depth, const
     }
     if (!require && crls && given_bad(&q))
         return cs_refuse(r, q.why_not.reason, (int)depth, "CRL: %.480s", q.why_not.detail);
-    if (require && run->nesting == 0 && q.until < run->good_until) run->good_until = q.until;
-    return true;
+    if (q.covered != CS_REASONS_ALL) return note_state(run, CS_REVOCATION_UNKNOWN);
+    cs_time until = q.until < INT64_MAX - want->grace ? q.until + want->grace : INT64_MAX;
+    if ((require || prefer) && run->nesting == 0 && until < run->good_until) run->good_until = until;
+    return note_state(run, q.late ? CS_REVOCATION_GRACE : CS_REVOCATION_GOOD);
 }
 
 bool cs_path_unrevoked(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r) {
+    if (want->revocation == CS_REVOCATION_OFF) return true;
     if (!want->crls && !want->ocsps && !want->revset && want->revocation == CS_REVOCATION_GIVEN) return true;
     for (size_t i = path->n - 1; i-- > 0;) {
         if (!cert_unrevoked(run, path, i, want, r)) return false;

@@ -117,6 +117,7 @@ bool cs_path_judge(cs_run *run, const cs_path *path, const cs_want *want, cs_ref
     if (run->nesting == 0) {
         run->good_from = INT64_MIN;
         run->good_until = INT64_MAX;
+        run->revocation = CS_REVOCATION_NOT_ASKED;
     }
     for (size_t i = path->n; i-- > 0;) {
         const cs_cert *c = path->at[i];
@@ -131,5 +132,6 @@ bool cs_path_judge(cs_run *run, const cs_path *path, const cs_want *want, cs_ref
     }
     if (!lengths_ok(path, want, r) || !constraints_ok(run, path, r) || !cs_policies_ok(path, want, r)) return false;
     if (!cs_leaf_judge(path->at[0], want, r) || !cs_names_match(path->at[0], want, r)) return false;
+    if (!cs_lists_ok(path, want, r) || !cs_pins_ok(run, path, want, r)) return false;
     return cs_path_unrevoked(run, path, want, r);
 }

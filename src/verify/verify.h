@@ -6,6 +6,7 @@
 #ifndef CS_VERIFY_VERIFY_H
 #define CS_VERIFY_VERIFY_H
 
+#include "verify/lists.h"
 #include "verify/revset.h"
 #include "x509/cert.h"
 
@@ -49,7 +50,17 @@ typedef struct cs_name_want {
 typedef enum cs_revocation {
     CS_REVOCATION_GIVEN,   /* what is given revokes what it lists; nothing need cover the chain */
     CS_REVOCATION_REQUIRE, /* every certificate but the anchor needs a current, usable CRL or OCSP response */
+    CS_REVOCATION_PREFER,  /* what covers a certificate counts and must be current; what nothing covers is let pass */
+    CS_REVOCATION_OFF,     /* nothing is looked at */
 } cs_revocation;
+
+/* What is known of the path: the worst of its certificates. */
+typedef enum cs_revocation_state {
+    CS_REVOCATION_NOT_ASKED, /* nothing was given */
+    CS_REVOCATION_GOOD,
+    CS_REVOCATION_GRACE,   /* covered by what is out of date, within the grace */
+    CS_REVOCATION_UNKNOWN, /* a certificate that nothing covers */
+} cs_revocation_state;
 
 typedef struct cs_want {
     cs_purpose purpose;
@@ -58,9 +69,13 @@ typedef struct cs_want {
     size_t name_count;
     int max_depth; /* intermediates between leaf and anchor, self-issued ones not counted; -1: no limit of this kind */
     cs_revocation revocation;
+    cs_time grace;           /* how long after its next update a CRL or response still covers, when one is asked for */
     const cs_crls *crls;     /* NULL: none */
     const cs_ocsps *ocsps;   /* NULL: none */
     const cs_revset *revset; /* NULL: none; what it lists is revoked */
+    const cs_pins *pins;     /* NULL: none; else a key of the path must be among them */
+    const cs_list *deny;     /* NULL: none; no certificate of the path may be on it */
+    const cs_list *allow;    /* NULL: none; else the leaf must be on it */
     /* Inputs of RFC 5280 6.1.1 (c), (e), (f), (g); all zero: any policy, nothing demanded. */
     const cs_view *policies; /* OID contents; 0 of them: any-policy */
     size_t policy_count;
@@ -82,7 +97,8 @@ typedef struct cs_verdict {
     } considered;                  /* the next best path that was tried, and why it is refused */
     cs_time good_from, good_until; /* when accepted: the seconds, inclusive, in which it would be accepted again */
     bool named;                    /* the question asked for a name */
-    unsigned signature_checks;     /* the work that it took */
+    cs_revocation_state revocation;
+    unsigned signature_checks; /* the work that it took */
 } cs_verdict;
 void cs_verdict_free(cs_verdict *v);
 

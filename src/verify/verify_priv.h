@@ -78,7 +78,8 @@ typedef struct cs_run {
     unsigned checks; /* signature checks made */
     int nesting;     /* CRL signers' paths under way */
     const cs_cert *signers[CS_CRL_NESTING + 1];
-    cs_time good_from, good_until; /* of the path judged last */
+    cs_time good_from, good_until;  /* of the path judged last */
+    cs_revocation_state revocation; /* likewise */
     bool spent;
 } cs_run;
 
@@ -131,6 +132,10 @@ bool cs_dns_name_ok(cs_view name, bool wild, bool loose);
 
 /* ---- revoked.c: @rfc 5280#6.3 ---- */
 bool cs_path_unrevoked(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);
+
+/* ---- lists.c ---- */
+bool cs_pins_ok(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);
+bool cs_lists_ok(const cs_path *path, const cs_want *want, cs_refusal *r);
 
 /* ---- ocsp.c: @rfc 6960#3.2 ---- */
 typedef enum cs_ocsp_says { CS_OCSP_SAYS_NOTHING, CS_OCSP_SAYS_GOOD, CS_OCSP_SAYS_REVOKED } cs_ocsp_says;

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cs_anchors *anchors = NULL;
     cs_der_fault fault = {0};
     if (size < 2) return 0;
-    cs_want want = {.purpose = data[0] % 3, .max_depth = -1, .revocation = data[1] & 1, .explicit_policy = data[1] & 2};
+    cs_want want = {.purpose = data[0] % 3, .max_depth = -1, .revocation = data[1] & 3, .explicit_policy = data[1] & 4};
     cs_der d = cs_der_of(cs_view_of(data + 2, size - 2), &fault);
     if (cs_crls_new(&crls, &err) != CS_OK) return 0;
     if (cs_ocsps_new(&ocsps, &err) != CS_OK) {
