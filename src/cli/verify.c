@@ -12,7 +12,7 @@
 
 typedef struct question {
     cli_texts names, trust, chain, crls, ocsps, policies, pins, denied, allowed;
-    const char *purpose, *at, *revocation, *grace;
+    const char *purpose, *at, *revocation, *grace, *crl_state;
     unsigned max_depth;
     bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
     cs_name_want wants[CLI_LIST_MAX];
@@ -186,6 +186,7 @@ typedef struct given {
     cs_ocsps *ocsps;
     cs_pins *pins;
     cs_list *deny, *allow;
+    cs_marks *marks;
 } given;
 
 static void given_free(given *g) {
@@ -198,6 +199,23 @@ static void given_free(given *g) {
     cs_pins_free(g->pins);
     cs_list_free(g->deny);
     cs_list_free(g->allow);
+    cs_marks_free(g->marks);
+}
+
+static cs_status read_marks(const char *path, cs_marks **ret, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_MARKS_FILE_MAX);
+    TRY(cs_marks_new(ret, err));
+    if (!files_exists(path)) return CS_OK;
+    TRY(files_read(path, CS_MARKS_FILE_MAX, &text, err));
+    return cs_marks_read(*ret, cs_buf_view(&text), path, err);
+}
+
+static cs_status keep_marks(const char *path, const cs_marks *m, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_MARKS_FILE_MAX);
+    if (!m || !cs_marks_raised(m)) return CS_OK;
+    (void)cs_marks_write(m, &text);
+    TRY(cs_buf_ok(&text, path, err));
+    return files_write(path, cs_buf_view(&text), 0600, FILES_REPLACE, err);
 }
 
 static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err) {
@@ -212,6 +230,8 @@ static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err
     TRY(read_ocsps(&q->ocsps, g->ocsps, err));
     q->want.crls = g->crls;
     q->want.ocsps = g->ocsps;
+    if (q->crl_state) TRY(read_marks(q->crl_state, &g->marks, err));
+    q->want.marks = g->marks;
     TRY(cs_pins_new(&g->pins, err));
     TRY(read_pins(&q->pins, g->pins, err));
     TRY(read_list(&q->denied, true, &g->deny, err));
@@ -232,6 +252,7 @@ static int verify(question *q, const char *leaf) {
     int code = CLI_USAGE;
     cs_status s = read_given(q, leaf, &g, &err);
     if (s == CS_OK) s = cs_verify(g.anchors, g.leaf.at[0], &g.chain, &q->want, &v, &err);
+    if (s == CS_OK) s = keep_marks(q->crl_state, g.marks, &err);
     if (s != CS_OK) {
         code = unreadable(&err, q->json);
     } else {
@@ -260,6 +281,7 @@ int cli_verify(int argc, char **argv) {
         {"revocation", 0, CLI_TEXT, &q.revocation, "POLICY",
          "off, given (the default), prefer, or require: what it takes when a state is not known"},
         {"grace", 0, CLI_TEXT, &q.grace, "DURATION", "how long CRLs and OCSP responses count after their next update"},
+        {"crl-state", 0, CLI_TEXT, &q.crl_state, "FILE", "remembers the newest CRLs; refuses older ones from then on"},
         {"pin", 0, CLI_LIST, &q.pins, "PIN",
          "[leaf:|issuer:|anchor:]sha256/BASE64[;until=TIME] or @FILE; one match is enough"},
         {"deny", 0, CLI_LIST, &q.denied, "FILE", "certificates or keys that no path may hold"},

@@ -21,6 +21,7 @@ typedef struct inquiry {
     int reason;
     cs_time revoked_at;
     cs_refusal why_not; /* the most telling cause for a CRL not to count */
+    bool rolled_back;   /* one that is older than what was seen was given */
     bool late;          /* something that counts is out of date, within the grace */
     bool ocsp_why;      /* why_not is about an OCSP response */
     bool bad;           /* an authentic CRL of the issuer breaks a rule */
@@ -204,6 +205,12 @@ static bool has_no_flaw(inquiry *q, const cs_crl *crl) {
     return cs_refuse_flaw(&q->why_not, f, (int)q->depth);
 }
 
+static bool is_newest(inquiry *q, const cs_crl *crl) {
+    if (!q->want->marks || cs_mark_ok(q->want->marks, crl, q->issuer, q->depth, &q->why_not)) return true;
+    q->rolled_back = true;
+    return false;
+}
+
 /* ---- deltas: @rfc 5280#6.3.3 (c) and 5.2.4 ---- */
 
 static bool delta_fits(const cs_crl *base, const cs_crl *delta) {
@@ -221,7 +228,7 @@ static const cs_crl *delta_of(inquiry *q, const cs_crl *base) {
     for (size_t i = 0; i < set->n; i++) {
         const cs_crl *d = set->at[i];
         if (!delta_fits(base, d) || (best && cs_integer_cmp(d->number, best->number) <= 0)) continue;
-        if (has_no_flaw(q, d) && is_current(q, d) && authentic(q, d)) best = d;
+        if (has_no_flaw(q, d) && is_current(q, d) && authentic(q, d) && is_newest(q, d)) best = d;
     }
     return best;
 }
@@ -239,7 +246,7 @@ static void consider(inquiry *q, const point *p, const cs_crl *crl) {
     unsigned mask = p->reasons & (crl->idp.has_reasons ? crl->idp.reasons : CS_REASONS_ALL); /* (d) */
     bool usable = has_no_flaw(q, crl);
     usable = is_current(q, crl) && usable;
-    if (!usable || !(mask & ~q->covered) || !authentic(q, crl)) return; /* (e) */
+    if (!usable || !(mask & ~q->covered) || !authentic(q, crl) || !is_newest(q, crl)) return; /* (e) */
     const cs_crl *delta = delta_of(q, crl);
     cs_crl_entry e;
     bool listed = delta && cs_crl_find(delta, q->cert->issuer, q->cert->serial, &e);
@@ -374,7 +381,7 @@ static bool cert_unrevoked(cs_run *run, const cs_path *path, size_t depth, const
     if (ocsps && !q.revoked) ask_ocsp(&q);
     if (q.revoked) return refuse_revoked(&q, r);
     bool stale = q.why_not.reason == CS_R_CRL_STALE || q.why_not.reason == CS_R_OCSP_STALE;
-    if (q.covered != CS_REASONS_ALL && (require || (prefer && stale))) {
+    if (q.covered != CS_REASONS_ALL && (require || (prefer && stale) || q.rolled_back)) {
         if (run->spent) return cs_refuse(r, CS_R_PATH_BUDGET_SPENT, (int)depth, "%u signature checks", run->checks);
         if (q.why_not.reason != CS_R_NONE)
             return cs_refuse(r, q.why_not.reason, (int)depth, "%s: %.480s", q.ocsp_why ? "OCSP" : "CRL",

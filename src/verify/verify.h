@@ -7,6 +7,7 @@
 #define CS_VERIFY_VERIFY_H
 
 #include "verify/lists.h"
+#include "verify/marks.h"
 #include "verify/revset.h"
 #include "x509/cert.h"
 
@@ -73,6 +74,7 @@ typedef struct cs_want {
     const cs_crls *crls;     /* NULL: none */
     const cs_ocsps *ocsps;   /* NULL: none */
     const cs_revset *revset; /* NULL: none; what it lists is revoked */
+    cs_marks *marks;         /* NULL: none; CRLs older than those it knows are refused, newer ones raise it */
     const cs_pins *pins;     /* NULL: none; else a key of the path must be among them */
     const cs_list *deny;     /* NULL: none; no certificate of the path may be on it */
     const cs_list *allow;    /* NULL: none; else the leaf must be on it */

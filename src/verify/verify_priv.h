@@ -133,6 +133,9 @@ bool cs_dns_name_ok(cs_view name, bool wild, bool loose);
 /* ---- revoked.c: @rfc 5280#6.3 ---- */
 bool cs_path_unrevoked(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);
 
+/* ---- marks.c: is that authentic CRL as new as what was seen? Raises the mark. ---- */
+bool cs_mark_ok(cs_marks *m, const cs_crl *crl, const cs_cert *issuer, size_t depth, cs_refusal *why_not);
+
 /* ---- lists.c ---- */
 bool cs_pins_ok(cs_run *run, const cs_path *path, const cs_want *want, cs_refusal *r);
 bool cs_lists_ok(const cs_path *path, const cs_want *want, cs_refusal *r);

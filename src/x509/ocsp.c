@@ -188,7 +188,8 @@ cs_status cs_ocsp_decode(cs_view der, cs_ocsp **ret, cs_err *err) {
     }
     fault.field = fault.rule ? fault.field : "OCSPResponse";
     cs_der_end(&s);
-    if (fault.rule) return cs_fail(err, CS_REFUSED, CS_R_OCSP_INVALID, "%s: %s", fault.in ? fault.in : fault.field, fault.rule);
+    if (fault.rule)
+        return cs_fail(err, CS_REFUSED, CS_R_OCSP_INVALID, "%s: %s", fault.in ? fault.in : fault.field, fault.rule);
     *ret = CS_TAKE(o);
     return CS_OK;
 }
