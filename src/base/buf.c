@@ -68,14 +68,16 @@ static bool grow(cs_buf *b, size_t more) {
     if (need <= b->cap) return true;
     size_t cap = b->cap > 0 ? b->cap : 64;
     while (cap < need) cap = cap > b->max / 2 ? b->max : cap * 2;
-    uint8_t *p = malloc(cap);
+    uint8_t *p = b->secret ? malloc(cap) : realloc(b->p, cap); /* realloc may leave a copy behind */
     if (p == NULL) {
         b->failed = true;
         return false;
     }
-    if (b->n > 0) memcpy(p, b->p, b->n);
-    if (b->p != NULL && b->secret) cs_wipe(b->p, b->cap);
-    free(b->p);
+    if (b->secret && b->p != NULL) {
+        memcpy(p, b->p, b->n);
+        cs_wipe(b->p, b->cap);
+        free(b->p);
+    }
     b->p = p;
     b->cap = cap;
     return true;

@@ -19,6 +19,7 @@ enum {
     CS_OCSP_MAX = 64 * 1024,            /* an OCSP response; with certificates they have 2 to 5 KiB */
     CS_PEM_FILE_MAX = 16 * 1024 * 1024, /* a bundle of anchors or intermediates */
     CS_KEY_FILE_MAX = 64 * 1024,        /* a private key file; RSA 16384 is 13 KiB */
+    CS_P12_ROUNDS_MAX = 1000 * 1000,    /* of a PKCS#12 file's key derivation: half a second */
     CS_P12_MAX = 64 * 1024,             /* a PKCS#12 file that is read */
     CS_RSA_BITS_MIN = 2048,
     CS_RSA_BITS_MAX = 8192, /* a verification's time grows with the square */

@@ -67,31 +67,61 @@ static int b64_value(uint8_t c) {
     return -1;
 }
 
-bool cs_base64_decode(cs_view text, bool loose, cs_buf *b) {
-    uint32_t acc = 0;
-    unsigned have = 0, pads = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        uint8_t c = text.p[i];
-        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') continue;
-        if (c == '=') {
-            pads++;
-            continue;
-        }
-        int x = b64_value(c);
-        if (x < 0 || pads > 0) return false;
-        acc = acc << 6 | (uint32_t)x;
-        if (++have == 4) {
-            if (!cs_buf_add(b, (const uint8_t[]){(uint8_t)(acc >> 16), (uint8_t)(acc >> 8), (uint8_t)acc}, 3))
-                return false;
-            acc = have = 0;
-        }
+typedef struct base64 {
+    uint32_t acc;
+    unsigned have, pads;
+} base64;
+
+/* One character: how many octets it completes (0 or 3, into out), or -1. */
+static int base64_step(base64 *d, uint8_t c, uint8_t out[3]) {
+    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') return 0;
+    if (c == '=') {
+        d->pads++;
+        return 0;
     }
-    bool padded = have == 0 ? pads == 0 : pads == 4 - have;
-    if (have == 1 || !(padded || (loose && pads == 0))) return false;
-    if (have == 2) return (acc & 15) == 0 && cs_buf_add_byte(b, (uint8_t)(acc >> 4));
-    if (have == 3)
-        return (acc & 3) == 0 && cs_buf_add(b, (const uint8_t[]){(uint8_t)(acc >> 10), (uint8_t)(acc >> 2)}, 2);
-    return !b->failed;
+    int x = b64_value(c);
+    if (x < 0 || d->pads > 0) return -1;
+    d->acc = d->acc << 6 | (uint32_t)x;
+    if (++d->have < 4) return 0;
+    out[0] = (uint8_t)(d->acc >> 16), out[1] = (uint8_t)(d->acc >> 8), out[2] = (uint8_t)d->acc;
+    d->acc = d->have = 0;
+    return 3;
+}
+
+/* The end: how many octets are left (0 to 2), or -1 when it is not one. */
+static int base64_last(const base64 *d, bool loose, uint8_t out[3]) {
+    bool padded = d->have == 0 ? d->pads == 0 : d->pads == 4 - d->have;
+    if (d->have == 1 || !(padded || (loose && d->pads == 0))) return -1;
+    if (d->have == 0) return 0;
+    bool two = d->have == 3;
+    out[0] = (uint8_t)(d->acc >> (two ? 10 : 4)), out[1] = (uint8_t)(d->acc >> 2);
+    return (d->acc & (two ? 3U : 15U)) != 0 ? -1 : two ? 2 : 1;
+}
+
+bool cs_base64_decode(cs_view text, bool loose, cs_buf *b) {
+    base64 d = {0};
+    uint8_t out[3];
+    for (size_t i = 0; i < text.n; i++) {
+        int n = base64_step(&d, text.p[i], out);
+        if (n < 0 || (n > 0 && !cs_buf_add(b, out, (size_t)n))) return false;
+    }
+    int n = base64_last(&d, loose, out);
+    return n >= 0 && cs_buf_add(b, out, (size_t)n) && !b->failed;
+}
+
+bool cs_base64_decode_over(cs_view text, uint8_t *to, size_t *ret_n) {
+    base64 d = {0};
+    uint8_t out[3];
+    size_t at = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        int n = base64_step(&d, text.p[i], out);
+        if (n < 0) return false;
+        for (int k = 0; k < n; k++) to[at++] = out[k];
+    }
+    int n = base64_last(&d, false, out);
+    for (int k = 0; k < n; k++) to[at++] = out[k];
+    *ret_n = at;
+    return n >= 0;
 }
 
 /* Length of the UTF-8 sequence at p (1-4), or 0 when there is none. */

@@ -15,6 +15,8 @@ bool cs_hex_decode(cs_view text, uint8_t *out, size_t cap, size_t *ret_n);
 bool cs_base64_add(cs_buf *b, cs_view bytes);
 /* Appends the decoded bytes. White space anywhere is skipped; padding may be missing only if `loose`. */
 bool cs_base64_decode(cs_view text, bool loose, cs_buf *b);
+/* The same, strictly, to `to`, which may be where the text itself stands or before it. */
+bool cs_base64_decode_over(cs_view text, uint8_t *to, size_t *ret_n);
 
 /* Valid UTF-8 stays, except controls, '"' and '\\', which become \xNN, \" and \\; bytes that are not UTF-8 become
  * \xNN. At most max bytes are written; a cut is marked by "...". */

@@ -1,6 +1,8 @@
 /* countersign verify: the verdict on a certificate, with its reason. DESIGN.md section 4 has its contract. */
 #include "verify/verify.h"
+#include "x509/cms.h"
 #include "x509/der.h"
+#include "x509/p12.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,7 @@
 
 typedef struct question {
     cli_texts names, trust, chain, crls, ocsps, policies, pins, denied, allowed;
-    const char *purpose, *at, *revocation, *grace, *crl_state;
+    const char *purpose, *at, *revocation, *grace, *crl_state, *password_file;
     unsigned max_depth;
     bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
     cs_name_want wants[CLI_LIST_MAX];
@@ -132,6 +134,25 @@ static cs_status read_certs(const char *path, cs_certs *bag, cs_err *err) {
     return cs_certs_read_noting(cs_buf_view(&text), path, bag, err);
 }
 
+/* A bag has no order: the leaf is the one that issued none of the others. */
+static cs_status read_leaf(const question *q, const char *path, cs_certs *bag, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    CS_AUTO(cs_secret) password = NULL;
+    TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
+    cs_view v = cs_buf_view(&text);
+    if (cs_looks_p12(v)) {
+        if (!q->password_file)
+            return cs_fail(err, CS_REFUSED, CS_R_PASSPHRASE_NEEDED,
+                           "%s: PKCS#12; give its password with --password-file", path);
+        TRY(cli_read_secret(q->password_file, &password, err));
+        return cs_p12_certs_read(v, password, path, bag, err);
+    }
+    TRY(cs_certs_read_noting(v, path, bag, err));
+    bool unordered =
+        cs_looks_cms(v) || memmem(v.p, v.n, "-----BEGIN PKCS7", 16) || memmem(v.p, v.n, "-----BEGIN CMS", 14);
+    return unordered ? cs_certs_leaf_first(bag, path, err) : CS_OK;
+}
+
 static cs_status read_all(const cli_texts *paths, cs_certs *bag, cs_err *err) {
     for (size_t i = 0; i < paths->n; i++) TRY(read_certs(paths->at[i], bag, err));
     return CS_OK;
@@ -219,7 +240,7 @@ static cs_status keep_marks(const char *path, const cs_marks *m, cs_err *err) {
 }
 
 static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err) {
-    TRY(read_certs(leaf, &g->leaf, err));
+    TRY(read_leaf(q, leaf, &g->leaf, err));
     TRY(read_all(&q->trust, &g->trust, err));
     TRY(read_all(&q->chain, &g->chain, err));
     for (size_t i = 1; i < g->leaf.n; i++) TRY(cs_certs_add(&g->chain, cs_cert_ref(g->leaf.at[i]), err));
@@ -275,6 +296,7 @@ int cli_verify(int argc, char **argv) {
         {"name", 'n', CLI_LIST, &q.names, "NAME",
          "dns:HOST, ip:ADDRESS, email:ADDRESS or uri:URI; one match is enough"},
         {"trust", 't', CLI_LIST, &q.trust, "FILE", "trust anchors; without one nothing is accepted"},
+        {"password-file", 0, CLI_TEXT, &q.password_file, "FILE", "holds the password of LEAF, when it is PKCS#12"},
         {"chain", 0, CLI_LIST, &q.chain, "FILE", "intermediates, in any order, not trusted by themselves"},
         {"crl", 0, CLI_LIST, &q.crls, "FILE", "CRLs, full or delta, PEM or DER"},
         {"ocsp", 0, CLI_LIST, &q.ocsps, "FILE", "OCSP responses, DER"},
@@ -300,7 +322,8 @@ int cli_verify(int argc, char **argv) {
     const cli_use use = {
         .name = "verify",
         .synopsis = "--purpose server|client|any --trust FILE [OPTION]... LEAF",
-        .says = "Says whether the certificate in LEAF (PEM or DER; more in the file count as chain) is good, now, for\n"
+        .says = "Says whether the certificate in LEAF (PEM, DER, PKCS#7 or PKCS#12; more in the file count as chain) "
+                "is good, now, for\n"
                 "that purpose, and if not, why. Exit code 0 accepted, 1 rejected, 2 usage or unreadable input.",
         .examples =
             "  countersign verify --purpose client --trust ca.pem device.crt\n"

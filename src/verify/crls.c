@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "verify/verify_priv.h"
 
 cs_status cs_crls_new(cs_crls **ret, cs_err *err) {
@@ -49,7 +50,7 @@ static cs_status read_pem(cs_crls *set, cs_view text, const char *what, cs_err *
             continue;
         }
         s = add_one(set, &der, err);
-        if (s != CS_OK) return cs_fail_in(err, "%s: block %u (line %u)", what, pem.block, pem.line);
+        if (s != CS_OK) return cs_fail_in(err, "%s: block %u (line %u)", what, pem.block, pem.line_begun);
         found++;
     }
     if (found) return CS_OK;
@@ -64,8 +65,23 @@ cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err
     return cs_looks_der(text) ? cs_crls_take(set, &copy, what, err) : read_pem(set, text, what, err);
 }
 
+/* A text that holds one CRL and nothing else becomes its own DER, where it stands. */
+static bool only_block(cs_view text, const char *what, cs_pem *pem, cs_view *ret) {
+    cs_view more;
+    cs_err err;
+    *pem = cs_pem_of(text, what);
+    if (cs_pem_find(pem, ret, &err) != CS_OK || strcmp(pem->label, "X509 CRL") != 0) return false;
+    cs_pem rest = *pem;
+    return cs_pem_find(&rest, &more, &err) == CS_AGAIN;
+}
+
 cs_status cs_crls_take(cs_crls *set, cs_buf *take, const char *what, cs_err *err) {
-    if (!cs_looks_der(cs_buf_view(take))) return read_pem(set, cs_buf_view(take), what, err);
+    cs_pem pem;
+    cs_view body;
+    if (!cs_looks_der(cs_buf_view(take))) {
+        if (!only_block(cs_buf_view(take), what, &pem, &body)) return read_pem(set, cs_buf_view(take), what, err);
+        if (!cs_base64_decode_over(body, take->p, &take->n)) return cs_pem_bad(&pem, err);
+    }
     cs_status s = add_one(set, take, err);
     return s == CS_OK ? s : cs_fail_in(err, "%s", what);
 }

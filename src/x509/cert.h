@@ -80,9 +80,10 @@ typedef struct cs_certs {
 cs_status cs_certs_add(cs_certs *bag, cs_cert *take, cs_err *err);
 void cs_certs_free(cs_certs *bag);
 
-/* Every certificate of a PEM text (LF, CRLF, BOM, text between blocks; "TRUSTED CERTIFICATE" is refused) or of one
- * DER, appended to the bag. `what` names the source in errors: usually the file's path.
- * file-empty, file-wrong-type (says what it holds), file-malformed (says which block), and cs_cert_decode's. */
+/* Every certificate of a PEM text (LF, CRLF, BOM, text between blocks; "TRUSTED CERTIFICATE" is refused), of one DER,
+ * or of a PKCS#7 bag of either form (x509/cms.h), appended to the bag. `what` names the source in errors: usually the
+ * file's path. file-empty, file-wrong-type (says what it holds), file-malformed (says which block), and
+ * cs_cert_decode's. */
 CS_MUST_USE cs_status cs_certs_read(cs_view text, const char *what, cs_certs *bag, cs_err *err);
 
 /* As cs_cert_decode, but a certificate that has the outer form (three parts, all octets used) is decoded with its

@@ -133,14 +133,18 @@ bool cs_sig_ok(const cs_cert *signer, const cs_sigalg *alg, cs_view tbs, cs_view
 /* ---- PEM (x509/pem_read.c) ---- */
 typedef struct cs_pem {
     cs_view left;
-    const char *what; /* for errors */
-    unsigned block;   /* 1 = first */
-    unsigned line;    /* of the block's BEGIN line */
-    char label[64];   /* of the last block */
+    const char *what;    /* for errors */
+    unsigned block;      /* 1 = first */
+    unsigned line;       /* how many were read */
+    unsigned line_begun; /* of the last block's BEGIN */
+    char label[64];      /* of the last block */
 } cs_pem;
 /* Begins: skips a BOM. */
 cs_pem cs_pem_of(cs_view text, const char *what);
 /* The next block of any label: label and decoded bytes (der is cleared first). CS_AGAIN: no more. file-malformed. */
+/* Only finds it: the base64 text between its lines. */
+CS_MUST_USE cs_status cs_pem_find(cs_pem *p, cs_view *ret, cs_err *err);
+cs_status cs_pem_bad(const cs_pem *p, cs_err *err); /* the last one's text is no base64 */
 CS_MUST_USE cs_status cs_pem_next(cs_pem *p, cs_buf *der, cs_err *err);
 /* Does the text begin like DER (a SEQUENCE that fits)? */
 bool cs_looks_der(cs_view text);

@@ -22,6 +22,14 @@ CS_MUST_USE cs_status cs_p12_make(const cs_key *key, const cs_cert *leaf, const 
                                   const char *friendly_name, const cs_secret *password, cs_p12_form form, cs_buf *b,
                                   cs_err *err);
 
+/* Does the DER begin as a PFX? */
+bool cs_looks_p12(cs_view der);
+/* Every certificate of it, flaws noted, appended to the bag, the one of its key first; the key is not opened.
+ * passphrase-wrong; file-malformed; file-wrong-type: holds none; limit-reached over CS_P12_ROUNDS_MAX, before any is
+ * spent. */
+CS_MUST_USE cs_status cs_p12_certs_read(cs_view der, const cs_secret *password, const char *what, cs_certs *bag,
+                                        cs_err *err);
+
 /* "k7qm-...": 24 characters of 119 bits in six groups of four, without those that are mistaken for each other. */
 CS_MUST_USE cs_status cs_password_draw(const cs_rng *rng, cs_secret **ret, cs_err *err);
 

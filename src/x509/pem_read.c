@@ -1,4 +1,5 @@
 #include "x509/cert_priv.h"
+#include "x509/cms.h"
 
 #include "base/text.h"
 
@@ -30,9 +31,8 @@ static bool boundary(cs_view line, const char *begin, cs_view *label) {
     return true;
 }
 
-cs_status cs_pem_next(cs_pem *p, cs_buf *der, cs_err *err) {
+cs_status cs_pem_find(cs_pem *p, cs_view *ret, cs_err *err) {
     cs_view label, end;
-    cs_buf_clear(der);
     do {
         if (p->left.n == 0) return CS_AGAIN;
     } while (!boundary(next_line(p), "-----BEGIN ", &label));
@@ -56,15 +56,26 @@ cs_status cs_pem_next(cs_pem *p, cs_buf *der, cs_err *err) {
         if (!cs_view_eq(end, label))
             return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%s: block %u (line %u): begins as %s, ends otherwise",
                            p->what, p->block, begun, p->label);
-        if (memchr(start, ':', (size_t)(at - start))) return CS_OK; /* headers: an encrypted key; not ours to read */
-        if (!cs_base64_decode((cs_view){start, (size_t)(at - start)}, false, der)) {
-            if (der->failed && der->n >= der->max)
-                return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: block %u (line %u)", p->what, p->block, begun);
-            return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%s: block %u (line %u): not base64", p->what,
-                           p->block, begun);
-        }
+        *ret = (cs_view){start, (size_t)(at - start)};
+        p->line_begun = begun;
         return CS_OK;
     }
+}
+
+cs_status cs_pem_bad(const cs_pem *p, cs_err *err) {
+    return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%s: block %u (line %u): not base64", p->what, p->block,
+                   p->line_begun);
+}
+
+cs_status cs_pem_next(cs_pem *p, cs_buf *der, cs_err *err) {
+    cs_view body;
+    cs_buf_clear(der);
+    TRY(cs_pem_find(p, &body, err));
+    if (body.n > 0 && memchr(body.p, ':', body.n)) return CS_OK; /* headers: an encrypted key; not ours to read */
+    if (cs_base64_decode(body, false, der)) return CS_OK;
+    if (der->failed && der->n >= der->max)
+        return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: block %u (line %u)", p->what, p->block, p->line_begun);
+    return cs_pem_bad(p, err);
 }
 
 typedef cs_status decode_fn(cs_view der, cs_cert **ret, cs_err *err);
@@ -106,6 +117,7 @@ static cs_status read_any(cs_view text, const char *what, decode_fn *decode, cs_
     if (text.n > CS_PEM_FILE_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: %zu bytes; the limit is %d", what, text.n,
                        CS_PEM_FILE_MAX);
+    if (cs_looks_cms(text)) return cs_cms_certs_read(text, what, bag, err);
     if (cs_looks_der(text)) return read_der(text, what, decode, bag, err);
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_PEM_FILE_MAX);
     cs_pem pem = cs_pem_of(text, what);
@@ -116,6 +128,11 @@ static cs_status read_any(cs_view text, const char *what, decode_fn *decode, cs_
         if (s == CS_AGAIN) break;
         if (s != CS_OK) return s;
         if (strcmp(pem.label, "TRUSTED CERTIFICATE") == 0) return wrong_type(what, pem.label, err);
+        if (strcmp(pem.label, "PKCS7") == 0 || strcmp(pem.label, "CMS") == 0) {
+            TRY(cs_cms_certs_read(cs_buf_view(&der), what, bag, err));
+            found++;
+            continue;
+        }
         if (strcmp(pem.label, "CERTIFICATE") != 0 && strcmp(pem.label, "X509 CERTIFICATE") != 0) {
             memcpy(other, pem.label, sizeof other);
             continue;
