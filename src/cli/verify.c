@@ -123,6 +123,7 @@ static int fill_want(question *q, const cs_clock *clock) {
     w->explicit_policy = q->explicit_policy;
     w->inhibit_mapping = q->inhibit_mapping;
     w->inhibit_any = q->inhibit_any;
+    w->explain = q->json;
     return 0;
 }
 

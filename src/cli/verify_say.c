@@ -49,7 +49,7 @@ void verify_add_json(cs_buf *b, const cs_verdict *v, const cs_certs *trust) {
     for (size_t i = 0; i < v->chain.n; i++)
         json_cert(&j, v->chain.at[i], (int)i, i + 1 == v->chain.n && is_among(trust, v->chain.at[i]));
     cs_json_array_end(&j);
-    if (v->considered.reason != CS_R_NONE) {
+    if (v->considered.chain.n > 0) {
         const cs_certs *chain = &v->considered.chain;
         cs_json_object(&j, "considered");
         cs_json_str(&j, "reason", cs_reason_of(v->considered.reason)->name);

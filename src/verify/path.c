@@ -13,8 +13,9 @@ typedef struct search {
     const cs_want *want;
     const cs_cert *must;
     cs_path path;
-    bool sick;    /* second pass: also candidates that cannot be accepted, to say why */
-    bool skipped; /* the first pass left such out */
+    bool sick;            /* second pass: also candidates that cannot be accepted, to say why */
+    bool skipped;         /* the first pass left such out */
+    const cs_path *avoid; /* the answer already: another one is looked for */
     int rank;
     cs_path best;
     cs_refusal why;
@@ -36,6 +37,7 @@ static void note_other(search *s, int rank, const cs_path *path, const cs_refusa
 }
 
 static void note(search *s, int rank, const cs_refusal *r) {
+    if (s->avoid && same_candidate(&s->path, s->avoid)) return;
     if (rank < s->rank || (rank == s->rank && (rank == R_COMPLETE || s->path.n <= s->best.n))) {
         if (!same_candidate(&s->path, &s->best)) note_other(s, rank, &s->path, r);
         return;
@@ -84,6 +86,10 @@ static bool complete(search *s) {
     cs_refusal r = {.reason = CS_R_NONE, .depth = -1};
     s->path.anchored = true;
     bool good = false;
+    if (s->avoid && s->avoid->anchored && same_candidate(&s->path, s->avoid)) {
+        s->path.anchored = false;
+        return false;
+    }
     if (s->run->paths_left-- <= 0) {
         s->run->spent = true;
     } else {
@@ -185,6 +191,24 @@ static bool from_leaf(search *s, const cs_cert *leaf) {
     return up(s);
 }
 
+/* What else there was, at little cost: whatever is out of date or no CA too, which the answer passed over. */
+static void explain(search *s, const cs_cert *leaf, const cs_path *answer, cs_considered *other) {
+    cs_run *run = s->run;
+    search more = {.run = run, .want = s->want, .must = s->must, .sick = true, .avoid = answer};
+    cs_time from = run->good_from, until = run->good_until;
+    cs_revocation_state revocation = run->revocation;
+    if (run->spent) return;
+    if (run->units_left > CS_WORK_EXPLAIN) run->units_left = CS_WORK_EXPLAIN;
+    if (run->steps_left > CS_WORK_EXPLAIN) run->steps_left = CS_WORK_EXPLAIN;
+    bool good = from_leaf(&more, leaf);
+    *other = good ? (cs_considered){.path = more.path, .why = {.reason = CS_R_NONE, .depth = -1}}
+                  : (cs_considered){.path = more.best, .why = more.why};
+    run->good_from = from;
+    run->good_until = until;
+    run->revocation = revocation;
+    run->spent = false; /* the answer stands */
+}
+
 bool cs_path_find(cs_run *run, const cs_cert *leaf, const cs_want *want, const cs_cert *must, cs_path *path,
                   cs_refusal *r, cs_considered *other) {
     search s = {.run = run, .want = want, .must = must};
@@ -196,9 +220,11 @@ bool cs_path_find(cs_run *run, const cs_cert *leaf, const cs_want *want, const c
     if (good) {
         *path = s.path;
         if (other && s.rank) *other = (cs_considered){.path = s.best, .why = s.why};
+        if (other && !s.rank && want->explain) explain(&s, leaf, path, other);
         return true;
     }
     if (other && s.other_rank && !same_candidate(&s.other.path, &s.best)) *other = s.other;
+    if (other && s.rank && other->path.n == 0 && want->explain) explain(&s, leaf, &s.best, other);
     *path = s.rank ? s.best : (cs_path){.at = {leaf}, .n = 1};
     if (run->spent && s.rank < R_COMPLETE)
         return cs_refuse(r, CS_R_PATH_BUDGET_SPENT, -1, "%u signature checks and %d candidates were tried", run->checks,

@@ -82,6 +82,7 @@ typedef struct cs_want {
     const cs_view *policies; /* OID contents; 0 of them: any-policy */
     size_t policy_count;
     bool explicit_policy, inhibit_mapping, inhibit_any;
+    bool explain; /* look for the next best path too, also when the first is good */
 } cs_want;
 
 /* ---- the answer ---- */
@@ -92,7 +93,7 @@ typedef struct cs_verdict {
     char detail[CS_DETAIL_MAX];
     cs_certs chain; /* the path considered: leaf first, anchor last when one was reached */
     struct {
-        cs_reason reason; /* CS_R_NONE: there was no other candidate */
+        cs_reason reason; /* CS_R_NONE with a chain: it is good too; without: there was no other candidate */
         int depth;
         char detail[CS_DETAIL_MAX];
         cs_certs chain;

@@ -32,6 +32,7 @@ struct cs_ocsps {
 /* The stated amount of work for one question. A unit is a signature check of a small key, about 0.1 ms. */
 enum {
     CS_WORK_UNITS = 256,
+    CS_WORK_EXPLAIN = 32,       /* more of them, and as many candidates, to tell the next best path */
     CS_WORK_STEPS = 8192,       /* candidates looked at while building paths */
     CS_WORK_PATHS = 64,         /* complete paths judged */
     CS_WORK_NAMES = 512 * 1024, /* comparisons of a name with a constraint */
