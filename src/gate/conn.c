@@ -272,8 +272,15 @@ void conn_turn(conn *c) {
     if (c->turning || c->state == CONN_DEAD) return;
     c->turning = true;
     int left = TURNS_MAX;
-    while (c->state != CONN_DEAD && !c->broken && step(c) && --left > 0) flush(c);
-    if (c->state != CONN_DEAD) flush(c);
+    while (c->state != CONN_DEAD && !c->broken && left > 0) {
+        bool moved = step(c);
+        size_t full = conn_pending(c);
+        if (c->state != CONN_DEAD) flush(c);
+        if (moved)
+            left--;
+        else if (full < GATE_FLOW_HIGH || conn_pending(c) == full)
+            break; /* else there is room now for what waited for it, and no event will tell */
+    }
     if (c->state == CONN_LINGER) linger(c);
     c->turning = false;
     if (c->state == CONN_DEAD) return;
