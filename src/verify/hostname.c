@@ -140,6 +140,13 @@ typedef struct reference {
     cs_buf ascii;
 } reference;
 
+/* What ends in a number is an address to whoever connects there, never a name. @rfc 9525#2 */
+static bool ends_in_number(cs_view name) {
+    size_t digits = 0;
+    while (digits < name.n && name.p[name.n - 1 - digits] >= '0' && name.p[name.n - 1 - digits] <= '9') digits++;
+    return digits > 0 && (digits == name.n || name.p[name.n - 1 - digits] == '.');
+}
+
 /* False when the text is no name of its kind: it then matches nothing. */
 static bool prepare(const cs_name_want *w, reference *ref) {
     cs_view text = cs_view_str(w->value);
@@ -158,7 +165,7 @@ static bool prepare(const cs_name_want *w, reference *ref) {
     if (w->type != CS_SAN_DNS) return text.n > 0;
     if (!to_ascii(text, &ref->ascii)) return false;
     ref->value = cs_buf_view(&ref->ascii);
-    return cs_dns_name_ok(ref->value, false, true);
+    return cs_dns_name_ok(ref->value, false, true) && !ends_in_number(ref->value);
 }
 
 static bool matches(const cs_san *s, const reference *ref) {

@@ -309,7 +309,7 @@ NAMES = [
 
 @pytest.mark.parametrize("where", ["anchor", "intermediate"])
 @pytest.mark.parametrize("constraint,sans,good", [n[1:] for n in NAMES], ids=[n[0] for n in NAMES])
-def test_name_constraint(ask, where, constraint, sans, good):
+def test_w22_name_constraint(ask, where, constraint, sans, good):
     r = root(add=[constraint] if where == "anchor" else [])
     m = mid(r, cn="leaf", add=[constraint] if where == "intermediate" else [], k=key("p256-mid"))  # its own name must fit too
     expected = M if good is None else "accepted" if good else "name-constraint-violated"
@@ -320,7 +320,7 @@ def test_name_constraint(ask, where, constraint, sans, good):
         assert ask(leaf, r, [m], purpose="client") == expected
 
 
-def test_name_constraints_of_two_cas_both_hold(ask):
+def test_w22_name_constraints_of_two_cas_both_hold(ask):
     r = root(add=[nc([dns("example.com")])])
     wide, narrow = mid(r, add=[nc([dns("com")])]), mid(r, add=[nc([dns("a.example.com")])])
     assert ask(cert("leaf", by=wide, names=[dns("x.example.com")]), r, [wide], purpose="client") == "accepted"
@@ -328,13 +328,13 @@ def test_name_constraints_of_two_cas_both_hold(ask):
     assert ask(cert("leaf", by=narrow, names=[dns("x.example.com")]), r, [narrow], purpose="client") == "name-constraint-violated"
 
 
-def test_email_in_the_subject_is_constrained_too(ask):
+def test_w22_email_in_the_subject_is_constrained_too(ask):
     r = root(add=[nc([email("corp.example")])])
     for address, reason in (("ann@corp.example", "accepted"), ("ann@evil.example", "name-constraint-violated")):
         assert ask(cert(name("x", (EMAIL, address, 0x16)), by=r, names=[dns("a.example")]), r, purpose="client") == reason
 
 
-def test_name_constraints_bind_intermediates_but_not_self_issued_ones(ask):
+def test_w22_name_constraints_bind_intermediates_but_not_self_issued_ones(ask):
     r = root(add=[nc(excluded=[dirname(name("Mid"))])])
     m = mid(r)
     assert ask(cert("leaf", by=m), r, [m]) == "name-constraint-violated"
@@ -343,7 +343,7 @@ def test_name_constraints_bind_intermediates_but_not_self_issued_ones(ask):
     assert ask(cert("leaf", by=again), r, [again]) == "accepted"
 
 
-def test_name_constraints_in_a_leaf_are_refused(ask):
+def test_w22_name_constraints_in_a_leaf_are_refused(ask):
     r = root()
     assert ask(cert("leaf", by=r, add=[nc([dns("example.com")])]), r) == M
 
@@ -473,7 +473,7 @@ def test_a_leaf_that_is_the_anchor(ask):
         "certificate-expired", "self-signed")
 
 
-def test_cross_signed_layers_stay_within_the_budget(ask):
+def test_w75_cross_signed_layers_stay_within_the_budget(ask):
     """8 layers of 8 CAs, each signed by all 8 above, the anchor unrelated or at the top: W75."""
     r, stranger = root(), cert("Stranger", ca=True)
     layers, chain = [[r] * 1], []
@@ -550,7 +550,7 @@ def test_policy(ask, mid_exts, leaf_exts, options, good):
     assert ask(cert("leaf", by=m, add=leaf_exts), r, [m], more=options) == expected
 
 
-def test_policy_mappings_that_would_double_at_each_level(ask):
+def test_w24_policy_mappings_that_would_double_at_each_level(ask):
     """2^n in a tree, n in a graph: CVE-2023-0464."""
     r = root()
     by, chain = r, []
@@ -688,7 +688,7 @@ def test_the_verdict_says_which_certificate_and_field(ask):
     assert [c["anchor"] for c in v["chain"]] == [False, False, True]
 
 
-def test_a_signature_variant_of_a_revoked_certificate_stays_revoked(ask):
+def test_w38_a_signature_variant_of_a_revoked_certificate_stays_revoked(ask):
     """W38: s -> n - s makes another fingerprint of the same certificate."""
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
     r = root()
