@@ -13,14 +13,16 @@
 #include "io/files.h"
 
 typedef struct question {
-    cli_texts names, trust, chain, crls, ocsps, policies, pins, denied, allowed;
+    cli_texts names, trust, chain, crls, ocsps, policies, pins, denied, allowed, fetch_from;
     const char *purpose, *at, *revocation, *grace, *crl_state, *password_file;
     unsigned max_depth;
-    bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json;
+    bool require_revocation, explicit_policy, inhibit_mapping, inhibit_any, json, fetch;
     cs_name_want wants[CLI_LIST_MAX];
     cs_view policy_oids[CLI_LIST_MAX];
     uint8_t policy_bytes[CLI_LIST_MAX][CS_DER_OID_MAX];
     cs_want want;
+    addr_range fetch_ranges[CLI_LIST_MAX];
+    verify_fetches fetches;
 } question;
 
 /* Unreadable input and usage are exit 2: the verdict is then neither yes nor no. */
@@ -76,7 +78,13 @@ static int fill_revocation(question *q) {
                                         [CS_REVOCATION_REQUIRE] = "require",
                                         [CS_REVOCATION_PREFER] = "prefer",
                                         [CS_REVOCATION_OFF] = "off"};
-    q->want.revocation = q->require_revocation ? CS_REVOCATION_REQUIRE : CS_REVOCATION_GIVEN;
+    q->want.revocation = q->require_revocation ? CS_REVOCATION_REQUIRE
+                         : q->fetch            ? CS_REVOCATION_PREFER
+                                               : CS_REVOCATION_GIVEN;
+    for (size_t i = 0; i < q->fetch_from.n; i++)
+        if (!addr_range_parse(q->fetch_from.at[i], &q->fetch_ranges[i]))
+            return cli_usage("verify", "--fetch-from \"%s\", expected an address or network such as 10.0.0.0/8",
+                             q->fetch_from.at[i]);
     if (!q->revocation) return 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(q->revocation, names[i]) != 0) continue;
@@ -264,6 +272,17 @@ static cs_status read_given(question *q, const char *leaf, given *g, cs_err *err
     return CS_OK;
 }
 
+/* Only what stands in a path that holds otherwise is believed when it says where to ask. */
+static cs_status fetch_for(question *q, const given *g, cs_err *err) {
+    CS_SCOPED(cs_verdict) v = {.accepted = false};
+    cs_want want = q->want;
+    want.revocation = CS_REVOCATION_OFF;
+    want.explain = false;
+    TRY(cs_verify(g->anchors, g->leaf.at[0], &g->chain, &want, &v, err));
+    if (!v.accepted) return CS_OK;
+    return verify_fetch_all(&v.chain, q->fetch_ranges, (unsigned)q->fetch_from.n, g->crls, g->ocsps, &q->fetches, err);
+}
+
 /* ---- the answer ---- */
 
 static int verify(question *q, const char *leaf) {
@@ -273,13 +292,14 @@ static int verify(question *q, const char *leaf) {
     CS_SCOPED(cs_buf) b = cs_buf_of(1 << 20);
     int code = CLI_USAGE;
     cs_status s = read_given(q, leaf, &g, &err);
+    if (s == CS_OK && q->fetch) s = fetch_for(q, &g, &err);
     if (s == CS_OK) s = cs_verify(g.anchors, g.leaf.at[0], &g.chain, &q->want, &v, &err);
     if (s == CS_OK) s = keep_marks(q->crl_state, g.marks, &err);
     if (s != CS_OK) {
         code = unreadable(&err, q->json);
     } else {
         if (q->json)
-            verify_add_json(&b, &v, &g.trust);
+            verify_add_json(&b, &v, &g.trust, q->fetch ? &q->fetches : NULL);
         else
             verify_add_text(&b, &v, &g.trust);
         code = !cli_print(&b) ? CLI_USAGE : v.accepted ? CLI_DONE : CLI_FAILED;
@@ -301,6 +321,10 @@ int cli_verify(int argc, char **argv) {
         {"chain", 0, CLI_LIST, &q.chain, "FILE", "intermediates, in any order, not trusted by themselves"},
         {"crl", 0, CLI_LIST, &q.crls, "FILE", "CRLs, full or delta, PEM or DER"},
         {"ocsp", 0, CLI_LIST, &q.ocsps, "FILE", "OCSP responses, DER"},
+        {"fetch", 0, CLI_FLAG, &q.fetch, NULL,
+         "get CRLs and OCSP answers that the certificates name; --revocation is then prefer"},
+        {"fetch-from", 0, CLI_LIST, &q.fetch_from, "NETWORK",
+         "may be asked although it is no public address, at any port"},
         {"revocation", 0, CLI_TEXT, &q.revocation, "POLICY",
          "off, given (the default), prefer, or require: what it takes when a state is not known"},
         {"grace", 0, CLI_TEXT, &q.grace, "DURATION", "how long CRLs and OCSP responses count after their next update"},

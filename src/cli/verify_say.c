@@ -27,7 +27,22 @@ static bool is_among(const cs_certs *bag, const cs_cert *c) {
     return false;
 }
 
-void verify_add_json(cs_buf *b, const cs_verdict *v, const cs_certs *trust) {
+static void json_fetches(cs_json *j, const verify_fetches *all) {
+    cs_json_array(j, "fetches");
+    for (size_t i = 0; i < all->n; i++) {
+        const verify_fetch *f = &all->at[i];
+        cs_json_object(j, NULL);
+        cs_json_str(j, "url", f->url);
+        cs_json_str(j, "result", f->err.reason == CS_R_NONE ? "ok" : cs_reason_of(f->err.reason)->name);
+        cs_json_str(j, "detail", f->err.detail);
+        cs_json_int(j, "octets", (int64_t)f->octets);
+        cs_json_int(j, "milliseconds", f->took / 1000);
+        cs_json_object_end(j);
+    }
+    cs_json_array_end(j);
+}
+
+void verify_add_json(cs_buf *b, const cs_verdict *v, const cs_certs *trust, const verify_fetches *fetches) {
     const cs_reason_info *r = cs_reason_of(v->reason);
     cs_json j = cs_json_to(b);
     cs_json_object(&j, NULL);
@@ -61,6 +76,7 @@ void verify_add_json(cs_buf *b, const cs_verdict *v, const cs_certs *trust) {
         cs_json_array_end(&j);
         cs_json_object_end(&j);
     }
+    if (fetches != NULL) json_fetches(&j, fetches);
     cs_json_object_end(&j);
     (void)cs_buf_add_byte(b, '\n');
 }

@@ -194,6 +194,10 @@ void loop_watch_close(loop_watch *w) {
     (void)close(fd);
 }
 
+void loop_watch_release(loop_watch *w) {
+    if (w != NULL) uv_close((uv_handle_t *)&w->poll, on_closed);
+}
+
 static void on_bell(uv_async_t *h) {
     loop *l = h->data;
     l->now = cs_mono(l->clock);

@@ -27,7 +27,8 @@ CS_MUST_USE cs_status loop_watch_new(loop *l, int fd, loop_watch_cb *cb, void *d
 void loop_watch_set(loop_watch *w, unsigned events);
 /* Gives the descriptor another callback (a connection that comes out of a pool). */
 void loop_watch_own(loop_watch *w, loop_watch_cb *cb, void *data);
-void loop_watch_close(loop_watch *w); /* and the descriptor; NULL is fine */
+void loop_watch_close(loop_watch *w);   /* and the descriptor; NULL is fine */
+void loop_watch_release(loop_watch *w); /* not the descriptor, which is another's and still open; NULL is fine */
 
 /* ---- deadlines: coarse (LOOP_TICK), O(1) to set and clear ---- */
 #define LOOP_TICK (CS_SEC / 10)

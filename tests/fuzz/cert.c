@@ -4,6 +4,7 @@
 #include "verify/verify.h"
 #include "x509/cert_priv.h"
 #include "x509/identity.h"
+#include "x509/points.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,6 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     (void)cs_name_add(&b, c->subject);
     (void)cs_name_add(&b, c->issuer);
     for (size_t i = 0; i < c->san_count; i++) (void)cs_san_add(&b, &c->sans[i]);
+    for (int k = CS_POINT_OCSP; k <= CS_POINT_DELTA; k++) {
+        cs_view urls[CS_POINTS_MAX];
+        if (cs_cert_points(c, (cs_point)k, urls) > CS_POINTS_MAX) abort();
+    }
     if (!cs_cert_more_of(c)->broken) {
         cs_certs bag = {&c, 1};
         cs_anchors *anchors = NULL;
