@@ -1,5 +1,6 @@
 /* What the certificates of a verified path name, fetched: CRLs, their deltas, OCSP answers. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -81,15 +82,17 @@ static void start_all(fetching *w, const cs_certs *chain, one ones[VERIFY_FETCHE
 
 cs_status verify_fetch_all(const cs_certs *chain, const addr_range *allow, unsigned allow_count, cs_crls *crls,
                            cs_ocsps *ocsps, verify_fetches *ret, cs_err *err) {
-    static one ones[VERIFY_FETCHES_MAX];
     CS_AUTO(loop) l = NULL;
     CS_AUTO(fetch) f = NULL; /* freed before the loop */
     const fetch_limits limits = {.allow = allow, .allow_count = allow_count};
     TRY(loop_new(cs_clock_system(), &l, err));
     TRY(fetch_new(l, &limits, &f, err));
     fetching w = {.all = ret, .l = l, .f = f, .crls = crls, .ocsps = ocsps};
+    one *ones = calloc(VERIFY_FETCHES_MAX, sizeof *ones);
+    if (ones == NULL) return CS_NOMEM_ERR(err);
     start_all(&w, chain, ones);
     if (w.left > 0) loop_run(l);
+    free(ones);
     for (size_t i = 0; i < ret->n; i++)
         if (ret->at[i].err.reason != CS_R_NONE)
             (void)fprintf(stderr, "countersign verify: %s (%s): %s\n", cs_reason_of(ret->at[i].err.reason)->says,
