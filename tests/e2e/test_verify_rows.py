@@ -17,15 +17,15 @@ T61, BMP, PRINTABLE, IA5, UTF8, UNIVERSAL = 0x14, 0x1E, 0x13, 0x16, 0x0C, 0x1C
 # ---- W10: a purpose is asked of everybody ----
 
 @pytest.mark.parametrize("signs", [True, False], ids=["digitalSignature", "other usage"])
-@pytest.mark.parametrize("usages, fits", [(None, {"server", "client"}), ([SERVER], {"server"}), ([MAIL], set()), ([ANY_EKU], set()),
-                                          ([CLIENT], {"client"}), ([CLIENT, MAIL], {"client"})], ids=str)
+@pytest.mark.parametrize("usages, fits", [(None, "server client"), ([SERVER], "server"), ([MAIL], ""), ([ANY_EKU], ""),
+                                          ([CLIENT], "client"), ([CLIENT, MAIL], "client")], ids=str)
 def test_w10_the_purpose_of_the_leaf(ask, usages, fits, signs):  # noqa: F811
     r = root()
     more = {"drop": [EKU]} if usages is None else {"usages": usages}
     leaf = cert("leaf", by=r, **more, add=[] if signs else [ku("nonRepudiation")])
     for purpose in ("server", "client"):
         verdict = ask(leaf, r, purpose=purpose)
-        assert (verdict == "accepted") == (signs and purpose in fits), (purpose, verdict)
+        assert (verdict == "accepted") == (signs and purpose in fits.split()), (purpose, verdict)
 
 
 @pytest.mark.parametrize("usages, good", [([CLIENT], True), ([ANY_EKU], True), ([SERVER], False), ([MAIL], False)], ids=str)
