@@ -4,6 +4,8 @@
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +142,122 @@ static void bench_cache(const made *root, const made *mid, const made *leaf) {
     cs_revset_free(set);
 }
 
+/* 8 layers of 8 CAs of one name each, every one signed by all 8 above, no key identifiers to tell them apart, and an
+ * anchor of the right name with another key: each path is followed to its end in vain. */
+enum { LAYERS = 8, WIDE = 8 };
+
+static X509 *hostile_cert(const char *name, const char *by, EVP_PKEY *key, EVP_PKEY *signer, bool ca) {
+    static long serial = 1;
+    X509 *x = X509_new();
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const uint8_t *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_issuer_name(x), "CN", MBSTRING_UTF8, (const uint8_t *)by, -1, -1, 0);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+    X509_set_pubkey(x, key);
+    add(x, NULL, NID_basic_constraints, ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    X509_sign(x, signer, EVP_PKEY_is_a(signer, "ED25519") ? NULL : EVP_sha256());
+    return x;
+}
+
+static cs_cert *taken(X509 *x) {
+    made m = {.cert = x};
+    m.n = i2d_X509(x, &m.der);
+    cs_cert *c = decode(&m);
+    OPENSSL_free(m.der);
+    X509_free(x);
+    return c;
+}
+
+static EVP_PKEY *key_of(const char *kind) {
+    if (strcmp(kind, "RSA") == 0) return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    return strcmp(kind, "ED25519") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, kind) : EVP_EC_gen(kind);
+}
+
+static void bench_hostile(const char *kind) {
+    cs_err err;
+    EVP_PKEY *above[WIDE], *here[WIDE];
+    char name[16] = "Root", up[16];
+    cs_certs extra = {0}, trust = {0};
+    cs_anchors *anchors = NULL;
+    cs_verdict v;
+    for (int i = 0; i < WIDE; i++) above[i] = key_of(kind);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        snprintf(up, sizeof up, "%s", name);
+        snprintf(name, sizeof name, "L%d", layer);
+        for (int i = 0; i < WIDE; i++) {
+            here[i] = key_of(kind);
+            for (int k = 0; k < WIDE; k++)
+                if (cs_certs_add(&extra, taken(hostile_cert(name, up, here[i], above[k], true)), &err) != CS_OK)
+                    exit(1);
+        }
+        for (int i = 0; i < WIDE; i++) {
+            EVP_PKEY_free(above[i]);
+            above[i] = here[i];
+        }
+    }
+    EVP_PKEY *other = key_of(kind);
+    cs_cert *leaf = taken(hostile_cert("leaf", name, other, above[WIDE - 1], false));
+    if (cs_certs_add(&trust, taken(hostile_cert("Root", "Root", other, other, true)), &err) != CS_OK) exit(1);
+    if (cs_anchors_new(&trust, &anchors, &err) != CS_OK) exit(1);
+    cs_want want = {.purpose = CS_PURPOSE_ANY, .at = cs_now(cs_clock_system()), .max_depth = -1};
+    double start = now();
+    if (cs_verify(anchors, leaf, &extra, &want, &v, &err) != CS_OK || v.accepted) exit(1);
+    printf("8 layers of 8 cross-signed CAs, %-15s %5.1f ms, %u signature checks (%s)\n", kind, (now() - start) * 1e3,
+           v.signature_checks, cs_reason_of(v.reason)->name);
+    cs_verdict_free(&v);
+    cs_certs_free(&extra);
+    cs_certs_free(&trust);
+    cs_anchors_free(anchors);
+    cs_cert_free(leaf);
+    EVP_PKEY_free(other);
+    for (int i = 0; i < WIDE; i++) EVP_PKEY_free(above[i]);
+}
+
+/* ---- look-ups while another thread makes one set after another ---- */
+
+typedef struct shared {
+    cs_revset *_Atomic set;
+    atomic_bool over;
+    const cs_revoked *list;
+    size_t n, swaps;
+} shared;
+
+static void *swap_sets(void *data) {
+    shared *s = data;
+    cs_err err;
+    cs_revset *kept[64] = {NULL}; /* let go much later than any look-up could still hold it */
+    while (!atomic_load(&s->over)) {
+        cs_revset *next = NULL;
+        if (cs_revset_build(s->list, s->n, &next, &err) != CS_OK) exit(1);
+        cs_revset_free(kept[s->swaps % 4]);
+        kept[s->swaps++ % 4] = atomic_exchange(&s->set, next);
+    }
+    for (size_t i = 0; i < 4; i++) cs_revset_free(kept[i]);
+    return NULL;
+}
+
+static void bench_swaps(const cs_revset *set, const cs_revoked *list, size_t n) {
+    shared s = {.list = list, .n = n};
+    pthread_t thread;
+    size_t hits = 0, rounds = 0;
+    atomic_init(&s.set, cs_revset_ref(set));
+    if (pthread_create(&thread, NULL, swap_sets, &s) != 0) exit(1);
+    double start = now();
+    for (; now() - start < 2; rounds += 1000)
+        for (size_t i = 0; i < 1000; i++) {
+            const cs_revoked *r = &list[(rounds + i) * 7919 % n];
+            hits += cs_revset_has(atomic_load_explicit(&s.set, memory_order_acquire), r->issuer, r->serial, NULL);
+        }
+    double ns = (now() - start) / (double)rounds * 1e9;
+    atomic_store(&s.over, true);
+    (void)pthread_join(thread, NULL);
+    printf("revocation set of %zu: hit, while %zu new sets were built and swapped in in 2 s %8.1f ns (%s)\n", n,
+           s.swaps, ns, hits == rounds ? "all found" : "SOME MISSED");
+    cs_revset_free(atomic_load(&s.set));
+}
+
 static void bench_revset(size_t n) {
     cs_err err;
     cs_revoked *list = calloc(n, sizeof *list);
@@ -174,6 +292,7 @@ static void bench_revset(size_t n) {
         hits += cs_revset_has(set, list[0].issuer, cs_view_of(asked[i], 16), NULL);
     }
     printf("revocation set of %zu: miss       %8.1f ns\n", n, (now() - start) / (double)rounds * 1e9);
+    bench_swaps(set, list, n);
     cs_revoked change = list[0];
     change.serial = CS_VIEW_LIT("\x12\x34");
     start = now();
@@ -216,6 +335,9 @@ static void bench_revset(size_t n) {
 }
 
 int main(int argc, char **argv) {
+    static const char *const kinds[] = {"P-256",           "ED25519",        "RSA", "P-384", "P-521", "brainpoolP256r1",
+                                        "brainpoolP384r1", "brainpoolP512r1"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) bench_hostile(kinds[i]);
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
     for (int rsa = 0; rsa < 2; rsa++) {
         made root = make("root", NULL, true, rsa), mid = make("mid", &root, true, rsa),

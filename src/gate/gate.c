@@ -109,8 +109,11 @@ static cs_status start(gate *g, cs_err *err) {
     const conf *c = g->policy->conf;
     log_event e = log_begin(LOG_INFO, "listening");
     log_str(&e, "https", c->https);
+    CS_SCOPED(cs_buf) others = cs_buf_of(64 * GATE_DOORS_MAX);
     for (unsigned i = 0; i < g->listen_count; i++)
-        if (strcmp(g->listens[i], c->https) != 0) log_str(&e, "listen", g->listens[i]);
+        if (strcmp(g->listens[i], c->https) != 0)
+            (void)cs_buf_addf(&others, "%s%s", others.n > 0 ? " " : "", g->listens[i]);
+    if (others.n > 0) log_str(&e, "sites", cs_buf_cstr(&others));
     if (c->http[0] != '\0') log_str(&e, "http", c->http);
     if (c->metrics[0] != '\0') log_str(&e, "metrics", c->metrics);
     log_int(&e, "threads", g->worker_count);

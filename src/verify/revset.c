@@ -1,5 +1,6 @@
-/* Entries of 24 bytes in buckets of about 4, chosen by a hash of issuer and serial: a look-up touches one word of the
- * bucket index and two or three cache lines of entries, whatever the size. 1,000,000 entries are 25 MB. */
+/* Entries of 24 bytes in buckets of about 4, chosen by a hash of issuer and serial, and a byte of that hash for each of
+ * them apart: a look-up touches one word of the bucket index and one line of these, and the entries only where the byte
+ * fits (always when listed, else one time in sixty). 1,000,000 entries are 26 MB. */
 #include "verify/revset.h"
 
 #include <openssl/sha.h>
@@ -23,6 +24,7 @@ struct cs_revset {
     int refs;
     size_t n, issuer_count, bucket_bits;
     entry *entries;  /* by bucket */
+    uint8_t *tags;   /* of each entry: the low byte of its hash */
     uint32_t *first; /* of each bucket; one more at the end */
     issuer *issuers;
     uint16_t *issuer_slots; /* open addressing, index + 1; 0 = free */
@@ -51,6 +53,10 @@ static uint64_t entry_hash(const entry *e) {
 
 static size_t bucket_of(const cs_revset *s, const entry *e) {
     return s->bucket_bits ? (size_t)(entry_hash(e) >> (64 - s->bucket_bits)) : 0;
+}
+
+static uint8_t tag_of(const entry *e) {
+    return (uint8_t)entry_hash(e);
 }
 
 static bool same_serial(const entry *a, const entry *b) {
@@ -124,7 +130,8 @@ static cs_revset *set_new(size_t entries, size_t bucket_bits) {
     s->bucket_bits = bucket_bits;
     s->first = calloc(((size_t)1 << s->bucket_bits) + 1, sizeof *s->first);
     s->entries = malloc((entries ? entries : 1) * sizeof *s->entries);
-    if (!s->first || !s->entries) {
+    s->tags = malloc(entries ? entries : 1);
+    if (!s->first || !s->entries || !s->tags) {
         cs_revset_free(s);
         return NULL;
     }
@@ -153,6 +160,7 @@ static void arrange(cs_revset *s, const entry *list, size_t n) {
     for (size_t b = 0; b < buckets; b++) {
         size_t end = s->first[b], kept = settle(s->entries + start, end - start);
         memmove(s->entries + out, s->entries + start, kept * sizeof(entry));
+        for (size_t i = out; i < out + kept; i++) s->tags[i] = tag_of(&s->entries[i]);
         s->first[b] = (uint32_t)out;
         out += kept;
         start = end;
@@ -181,7 +189,9 @@ static size_t merge_bucket(cs_revset *s, const cs_revset *base, size_t b, const 
     size_t old = base->first[b + 1] - base->first[b];
     memcpy(s->entries + out, base->entries + base->first[b], old * sizeof(entry));
     memcpy(s->entries + out + old, change, n * sizeof(entry));
-    return out + settle(s->entries + out, old + n);
+    size_t end = out + settle(s->entries + out, old + n);
+    for (size_t i = out; i < end; i++) s->tags[i] = tag_of(&s->entries[i]);
+    return end;
 }
 
 /* `list`: n changes, sorted by bucket and order. All other buckets are copied as they lie: what a delta costs is one
@@ -193,6 +203,7 @@ static void merge(cs_revset *s, const cs_revset *base, const entry *list, size_t
         for (size_t k = b; k < stop; k++) s->first[k] = (uint32_t)(base->first[k] - from + out);
         size_t run = base->first[stop] - from;
         memcpy(s->entries + out, base->entries + from, run * sizeof(entry));
+        memcpy(s->tags + out, base->tags + from, run);
         out += run;
         b = stop;
         if (b == buckets) break;
@@ -267,6 +278,8 @@ cs_status cs_revset_apply(const cs_revset *base, const cs_revoked *changes, size
     TRY(status);
     entry *exact = realloc(s->entries, (s->n ? s->n : 1) * sizeof *exact);
     if (exact) s->entries = exact;
+    uint8_t *tags = realloc(s->tags, s->n ? s->n : 1);
+    if (tags) s->tags = tags;
     *ret = CS_TAKE(s);
     return CS_OK;
 }
@@ -284,6 +297,7 @@ cs_revset *cs_revset_ref(const cs_revset *s) {
 void cs_revset_free(cs_revset *s) {
     if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     free(s->entries);
+    free(s->tags);
     free(s->first);
     free(s->issuers);
     free(s->issuer_slots);
@@ -297,8 +311,9 @@ bool cs_revset_has(const cs_revset *s, const uint8_t issuer_spki_sha256[32], cs_
     if (!s || !issuer_find(s, issuer_spki_sha256, &key.issuer)) return false;
     set_serial(&key, serial);
     size_t b = bucket_of(s, &key);
+    uint8_t tag = tag_of(&key);
     for (uint32_t i = s->first[b]; i < s->first[b + 1]; i++) {
-        if (!same_serial(&s->entries[i], &key)) continue;
+        if (s->tags[i] != tag || !same_serial(&s->entries[i], &key)) continue;
         if (ret_reason) *ret_reason = s->entries[i].reason;
         return true;
     }

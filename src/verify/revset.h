@@ -1,6 +1,6 @@
 /* verify/revset.h - which serials are revoked, by issuer key: the index that every handshake asks.
  * Immutable and counted: build new, swap, the old dies with its last user. Any thread may look up.
- * Bound: about 24 bytes an entry (16-byte serials) however many issuers there are. */
+ * Bound: about 26 bytes an entry (16-byte serials) however many issuers there are. */
 #ifndef CS_VERIFY_REVSET_H
 #define CS_VERIFY_REVSET_H
 

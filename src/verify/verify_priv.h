@@ -29,7 +29,8 @@ struct cs_ocsps {
 #define CS_OCSP_AGE_WITHOUT_NEXT CS_HOUR
 #define CS_OCSP_AGE_MAX (10 * CS_DAY)
 
-/* The stated amount of work for one question. A unit is a signature check of a small key, about 0.1 ms. */
+/* The stated amount of work for one question. A unit is about 0.1 ms: a signature check by P-256 or RSA, or the
+ * decoding of a key; other keys cost more (cs_cert_more.key_cost), so that the whole stays under 50 ms. */
 enum {
     CS_WORK_UNITS = 256,
     CS_WORK_EXPLAIN = 32,       /* more of them, and as many candidates, to tell the next best path */

@@ -77,6 +77,7 @@ typedef struct cs_cert_more {
     cs_view sig; /* the signature's octets */
     cs_key_type key_type;
     int key_bits;
+    int key_cost; /* of checking a signature by it, about, in tenths of a millisecond; 1 at least */
     cs_ext ext[CS_EXT_COUNT];
     bool self_issued;
     bool akid_issuer, akid_serial;         /* AKI names issuer and serial */
