@@ -141,6 +141,19 @@ def test_w31_whichever_says_revoked_wins(said):
     assert said(leaf, r, [], bad, require=False) == "revoked"
 
 
+def test_w31_a_serial_number_is_its_issuers(said):
+    r = root()
+    a, b = mid(r, "A"), mid(r, "B")
+    of_a, of_b = cert("leaf", by=a, serial=77), cert("leaf", by=b, serial=77)
+    above = crl(r)
+    lists = {"crls": [above, crl(a), crl(b, entry(77))]}
+    assert said(of_a, r, [a, b], **lists) == "accepted"
+    assert said(of_b, r, [a, b], **lists) == "revoked"
+    good, bad = ocsp(a, single(of_a, a)), ocsp(b, single(of_b, b, "revoked"))
+    assert said(of_a, r, [a, b], good, bad, crls=[above]) == "accepted"
+    assert said(of_b, r, [a, b], good, bad, crls=[above]) == "revoked"
+
+
 @pytest.mark.parametrize("times, counts", [
     ({"since": "20240531000000Z", "until": "20240601000000Z"}, True),     # to the second, inclusive (asked at 2024-06-01T00:00:00Z)
     ({"since": "20240531000000Z", "until": "20240531235959Z"}, False),
