@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -419,11 +420,13 @@ BIN = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
-    """A server of its own on a unix socket and a port, as the user nobody (it refuses to be root)."""
-    folder, port = Path(subprocess.check_output(["mktemp", "-d", "/tmp/pg-XXXXXX"], text=True).strip()), free_port()
-    who = pwd.getpwnam("nobody")
-    os.chown(folder, who.pw_uid, who.pw_gid)
-    how = dict(user=who.pw_uid, group=who.pw_gid, extra_groups=[], cwd=folder, stdin=subprocess.DEVNULL)
+    """A server of its own on a unix socket and a port; as the user nobody where we are root, which it refuses to be."""
+    folder, port = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp")), free_port()
+    how = dict(cwd=folder, stdin=subprocess.DEVNULL)
+    if os.getuid() == 0:
+        who = pwd.getpwnam("nobody")
+        os.chown(folder, who.pw_uid, who.pw_gid)
+        how |= dict(user=who.pw_uid, group=who.pw_gid, extra_groups=[])
     subprocess.run([BIN / "initdb", "-D", folder / "db", "-U", "app", "-A", "trust", "--no-sync"], check=True,
                    stdout=subprocess.DEVNULL, **how)
     with open(folder / "log", "wb") as log:
