@@ -167,6 +167,7 @@ static void on_reload(void *data, int signum) {
     metrics_slab *slab = metrics_slab_of(g->metrics, g->worker_count);
     cs_status s = policy_load(g->said, g->tickets, g->clock, &p, &err);
     if (s == CS_OK) s = check_doors(g, p, &err);
+    if (s == CS_OK) s = policy_follows(p, g->policy, &err);
     if (s != CS_OK) {
         policy_free(p);
         log_failure(LOG_ERROR, "reload-failed", &err); /* what runs goes on */

@@ -88,6 +88,7 @@ static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, 
                           .tickets = tickets,
                           .clock = clock,
                           .user = site};
+    site->crls = crls != NULL ? cs_crls_ref(crls) : NULL;
     TRY(tls_digest(cs_buf_view(&trust), plan.trust, err));
     return tls_site_new(&plan, ret, err);
 }
@@ -208,6 +209,18 @@ cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs
     return CS_OK;
 }
 
+cs_status policy_follows(const policy *p, const policy *before, cs_err *err) {
+    for (unsigned i = 0; i < p->site_count; i++) {
+        const gate_site *site = &p->sites[i];
+        for (unsigned k = 0; site->crls != NULL && k < before->site_count; k++) {
+            const gate_site *was = &before->sites[k];
+            bool same = was->conf->client_crl != NULL && strcmp(was->conf->client_crl, site->conf->client_crl) == 0;
+            if (same) TRY(cs_crls_no_older(site->crls, was->crls, site->conf->client_crl, err));
+        }
+    }
+    return CS_OK;
+}
+
 policy *policy_ref(policy *p) {
     (void)atomic_fetch_add(&p->refs, 1);
     return p;
@@ -217,7 +230,10 @@ void policy_free(policy *p) {
     if (p == NULL || atomic_fetch_sub(&p->refs, 1) != 1) return;
     for (unsigned i = 0; i < p->door_count; i++) tls_front_free(p->doors[i].front);
     free(p->doors);
-    for (unsigned i = 0; i < p->site_count; i++) free(p->sites[i].routes);
+    for (unsigned i = 0; i < p->site_count; i++) {
+        free(p->sites[i].routes);
+        cs_crls_free(p->sites[i].crls);
+    }
     free(p->sites);
     conf_free(p->conf);
     free(p);

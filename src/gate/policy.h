@@ -26,6 +26,7 @@ typedef struct gate_route {
 
 typedef struct gate_site {
     const conf_site *conf;
+    cs_crls *crls; /* of client_crl, or NULL */
     gate_upstream upstream;
     gate_route *routes; /* the longest path first */
     unsigned route_count;
@@ -53,6 +54,8 @@ typedef struct policy {
 
 CS_MUST_USE cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs_clock *clock, policy **ret,
                                   cs_err *err);
+/* May p follow `before`? crl-rollback: a CRL file of a site has become older. */
+CS_MUST_USE cs_status policy_follows(const policy *p, const policy *before, cs_err *err);
 policy *policy_ref(policy *p);
 void policy_free(policy *p);
 CS_AUTO_DEFINE(policy)

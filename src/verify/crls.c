@@ -85,3 +85,29 @@ cs_status cs_crls_take(cs_crls *set, cs_buf *take, const char *what, cs_err *err
     cs_status s = add_one(set, take, err);
     return s == CS_OK ? s : cs_fail_in(err, "%s", what);
 }
+
+static bool same_line(const cs_crl *a, const cs_crl *b) {
+    return a->is_delta == b->is_delta && cs_view_eq(a->idp.whole, b->idp.whole) && cs_view_eq(a->akid, b->akid) &&
+           cs_name_eq(a->issuer, b->issuer);
+}
+
+static bool is_older(const cs_crl *a, const cs_crl *than) {
+    if (a->has_number && than->has_number && cs_integer_cmp(a->number, than->number) != 0)
+        return cs_integer_cmp(a->number, than->number) < 0;
+    return a->this_update < than->this_update;
+}
+
+cs_status cs_crls_no_older(const cs_crls *set, const cs_crls *before, const char *what, cs_err *err) {
+    char now[CS_TIME_TEXT_MAX], then[CS_TIME_TEXT_MAX];
+    for (size_t i = 0; before && i < before->n; i++) {
+        const cs_crl *old = before->at[i], *newest = NULL;
+        for (size_t k = 0; k < set->n; k++) {
+            const cs_crl *c = set->at[k];
+            if (same_line(c, old) && (!newest || is_older(newest, c))) newest = c;
+        }
+        if (newest && is_older(newest, old))
+            return cs_fail(err, CS_REFUSED, CS_R_CRL_ROLLBACK, "%s: the CRL of %s, and one of %s is in force", what,
+                           cs_time_text(newest->this_update, now), cs_time_text(old->this_update, then));
+    }
+    return CS_OK;
+}

@@ -27,6 +27,10 @@ CS_MUST_USE cs_status cs_crls_new(cs_crls **ret, cs_err *err);
 CS_MUST_USE cs_status cs_crls_read(cs_crls *set, cs_view text, const char *what, cs_err *err);
 /* The same of a buffer; one of DER becomes the set's own, so that a big CRL is held once. */
 CS_MUST_USE cs_status cs_crls_take(cs_crls *set, cs_buf *take, const char *what, cs_err *err);
+/* Is one of `set` older than one of `before` of the same issuer, scope and kind, with nothing newer of them beside it?
+ * crl-rollback names it. By what they say of themselves: for files that an operator put there, whose signatures are
+ * checked when used. */
+CS_MUST_USE cs_status cs_crls_no_older(const cs_crls *set, const cs_crls *before, const char *what, cs_err *err);
 cs_crls *cs_crls_ref(cs_crls *s);
 void cs_crls_free(cs_crls *s);
 CS_AUTO_DEFINE(cs_crls)

@@ -87,10 +87,10 @@ class CA:
                              sans=[x509.DNSName(n) for n in names])
         return Client(crt, key)
 
-    def crl(self, path, *clients):
+    def crl(self, path, *clients, number=1):
         b = (x509.CertificateRevocationListBuilder().issuer_name(self.cert.subject)
              .last_update(mint.now() - mint.DAY).next_update(mint.now() + mint.DAY)
-             .add_extension(x509.CRLNumber(1), False)
+             .add_extension(x509.CRLNumber(number), False)
              .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
         for c in clients:
             b = b.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(c.cert.serial_number)

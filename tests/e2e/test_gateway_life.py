@@ -197,6 +197,23 @@ def test_a_crl_file_counts_and_is_followed_by_reload(lone):
     wait_for(lambda: g.visit(c1, session=session).status == 0, SECOND)
 
 
+def test_w32_a_reload_takes_no_older_crl_file(lone):
+    g = lone(site("a.test", "require", "ca1", "    client_crl: @FOLDER@/ca1.crl\n"))
+    path = g.folder / "ca1.crl"
+    g.ca.crl(path, number=4)
+    older = path.read_bytes()
+    g.ca.crl(path, g.two, number=5)
+    g.start()
+    refused(g, g.context(g.two), "revoked", "CERTIFICATE_REVOKED")
+    path.write_bytes(older)
+    assert "crl-rollback" in g.reload("reload-failed")
+    refused(g, g.context(g.two), "revoked", "CERTIFICATE_REVOKED")
+    g.ca.crl(path, number=5)  # released by a newer list
+    g.ca.crl(path, number=6)
+    g.reload("reloaded")
+    assert g.visit(g.context(g.two)).status == 200
+
+
 # ---- reload ----
 
 @pytest.mark.parametrize("what", ["unknown key", "missing file", "empty CA", "a key as CA", "half a PEM", "key of another",
