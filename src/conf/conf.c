@@ -189,8 +189,10 @@ static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
     set_time(&c->limits.header, f->limits.header, 10 * CS_SEC);
     set_time(&c->limits.idle, f->limits.idle, 60 * CS_SEC);
     set_time(&c->limits.stream, f->limits.stream, CS_HOUR);
+    set_time(&c->limits.connect, f->limits.connect, 5 * CS_SEC);
     set_time(&c->limits.upstream, f->limits.upstream, 60 * CS_SEC);
     set_time(&c->limits.drain, f->limits.drain, 10 * CS_SEC);
+    if (f->follow == NULL || strcmp(f->follow, "off") != 0) set_time(&c->follow, f->follow, 2 * CS_SEC);
     if (c->crl_interval >= c->crl_lifetime)
         return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
                        "%s: crl.interval must be shorter than crl.lifetime, or the CRL expires before the next is made",
@@ -205,6 +207,9 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->limits.connections = f->limits.connections != NULL ? *f->limits.connections : 10000;
     c->limits.connections_per_address =
         f->limits.connections_per_address != NULL ? *f->limits.connections_per_address : 0;
+    c->limits.handshakes = f->limits.handshakes != NULL ? *f->limits.handshakes : 0;
+    c->limits.handshakes_per_address = f->limits.handshakes_per_address != NULL ? *f->limits.handshakes_per_address : 0;
+    c->limits.body_rate = f->limits.body_rate != NULL ? *f->limits.body_rate : 0;
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;

@@ -13,25 +13,61 @@ typedef enum conf_protocol { CONF_HTTP, CONF_TCP } conf_protocol;
 /* What a client says in the clear before TLS begins. */
 typedef enum conf_starttls { CONF_STARTTLS_NONE, CONF_STARTTLS_POSTGRES } conf_starttls;
 
-/* Who may pass a route. An empty list allows every admitted identity. */
+/* Who may pass a route: all that is said must hold. An empty list allows every admitted identity. Patterns have '*' for
+ * any run of octets; NULL: any. */
 typedef struct conf_allow {
-    const char *kind; /* "user", "device", "server"; NULL: any */
-    const char *name; /* pattern with * ; NULL: any */
+    const char *kind;             /* "user", "device", "server" */
+    const char *name;             /* of the identity */
+    const char *dns, *email, *ip; /* one of the certificate's names of that type */
+    const char *uri, *spiffe;     /* likewise; spiffe: only such URIs */
+    const char *issuer;           /* its name, RFC 4514 */
+    const char *o, *ou;           /* one of the subject's */
+    const char *fingerprint;      /* SHA-256 of the certificate, 64 hex digits */
+    const char *fingerprints;     /* a file of them, one a line */
 } conf_allow;
+
+typedef struct conf_texts {
+    const char **at;
+    unsigned n;
+} conf_texts;
 
 typedef struct conf_route {
     const char *path;     /* prefix, "/" for all; the longest that fits wins */
-    const char *upstream; /* "http://HOST:PORT", "unix:/path"; NULL: the site's */
+    const char *host;     /* exact or "*.example"; NULL: any of the site's */
+    conf_texts methods;   /* none: all */
+    const char *upstream; /* as a site's; NULL: the site's */
     conf_allow *allow;
     unsigned allow_count;
 } conf_route;
+
+/* Servers that do the same; or one, when it is said in place. */
+typedef struct conf_upstream {
+    const char *name;
+    conf_texts servers;            /* URLs of one scheme */
+    const char *ca;                /* PEM anchors for https, h2 and tls; NULL: this machine's */
+    const char *certificate, *key; /* ours, when they ask for one; NULL: none */
+    const char *server_name;       /* whom we expect; NULL: the URL's host */
+    const char *health;            /* path that must answer 2xx or 3xx; NULL: a connection is enough */
+    cs_time interval;              /* between such questions; 0: none are asked */
+} conf_upstream;
+
+typedef struct conf_pair {
+    const char *certificate; /* PEM: leaf + intermediates */
+    const char *key;         /* PEM */
+} conf_pair;
 
 typedef struct conf_site {
     const char *name;        /* SNI, exact or "*.example"; "*" is the default site */
     const char *certificate; /* PEM: leaf + intermediates; NULL: the state folder's gateway/server.crt */
     const char *key;         /* PEM; NULL: gateway/server.key */
     const char *client_ca;   /* PEM anchors for clients; NULL: the authority's root, ca/root.crt */
-    const char *client_crl;  /* CRLs of those anchors, PEM or DER; NULL: none but the authority's feed */
+    conf_pair *more;         /* further certificates, of other key types */
+    unsigned more_count;
+    const char *ocsp;       /* an OCSP response for the first certificate, DER, sent to clients that ask; NULL: none */
+    const char *groups;     /* for key exchange, "X25519:P-256"; NULL: ours */
+    const char *ca_names;   /* which CAs clients are told: "all", "none", or a PEM file of those; NULL: all */
+    conf_texts pins;        /* as verify/lists.h has them */
+    const char *client_crl; /* CRLs of those anchors, PEM or DER; NULL: none but the authority's feed */
     conf_client client;
     conf_tls min_tls;
     const char *upstream;
@@ -64,13 +100,18 @@ typedef struct conf {
     unsigned threads; /* 0: one a core */
     conf_site *sites; /* at least one */
     unsigned site_count;
+    conf_upstream *upstreams;
+    unsigned upstream_count;
+    cs_time follow;                       /* how often files are looked at for changes; 0: never */
     conf_profile profiles[CS_KIND_COUNT]; /* by cs_kind */
     cs_time crl_lifetime, crl_interval;   /* nextUpdate - thisUpdate; how often one is made without a revocation */
     struct {
-        cs_time handshake, header, idle, upstream, drain;
+        cs_time handshake, header, idle, connect, upstream, drain;
         cs_time stream; /* how long nothing may pass in a stream or a tunnel */
         unsigned connections, connections_per_address;
-        uint64_t body; /* bytes of a request body; 0: no limit */
+        unsigned handshakes, handshakes_per_address; /* full ones a second; 0: no limit */
+        unsigned body_rate; /* octets a second that a request's body must bring, after a while; 0: none */
+        uint64_t body;      /* bytes of a request body; 0: no limit */
     } limits;
     cs_time revocation_grace; /* how long the gateway admits with a feed that has gone silent */
     const char *log_format;   /* "json" or "text" */

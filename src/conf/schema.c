@@ -15,25 +15,56 @@ enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000 };
 #define LIST(type, field, entry, max)                                                                                  \
     CYAML_FIELD_SEQUENCE(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field, &(entry), 0, max)
 
+static const cyaml_schema_value_t text_entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, TEXT_MAX)};
+
 static const cyaml_schema_field_t allow_fields[] = {
-    TEXT(file_allow, kind),
-    TEXT(file_allow, name),
+    TEXT(file_allow, kind), TEXT(file_allow, name), TEXT(file_allow, dns),         TEXT(file_allow, email),
+    TEXT(file_allow, ip),   TEXT(file_allow, uri),  TEXT(file_allow, spiffe),      TEXT(file_allow, issuer),
+    TEXT(file_allow, o),    TEXT(file_allow, ou),   TEXT(file_allow, fingerprint), TEXT(file_allow, fingerprints),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t allow_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_allow, allow_fields)};
 
 static const cyaml_schema_field_t route_fields[] = {
     NEEDED_TEXT(file_route, path),
+    TEXT(file_route, host),
+    LIST(file_route, methods, text_entry, 32),
     TEXT(file_route, upstream),
     LIST(file_route, allow, allow_entry, ALLOW_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t route_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_route, route_fields)};
 
+static const cyaml_schema_field_t pair_fields[] = {
+    NEEDED_TEXT(file_pair, certificate),
+    NEEDED_TEXT(file_pair, key),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t pair_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_pair, pair_fields)};
+
+static const cyaml_schema_field_t upstream_fields[] = {
+    NEEDED_TEXT(file_upstream, name),
+    LIST(file_upstream, servers, text_entry, 64),
+    TEXT(file_upstream, ca),
+    TEXT(file_upstream, certificate),
+    TEXT(file_upstream, key),
+    TEXT(file_upstream, server_name),
+    TEXT(file_upstream, health),
+    TEXT(file_upstream, interval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t upstream_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_upstream, upstream_fields)};
+
 static const cyaml_schema_field_t site_fields[] = {
     NEEDED_TEXT(file_site, name),
     TEXT(file_site, certificate),
     TEXT(file_site, key),
+    LIST(file_site, certificates, pair_entry, 4),
+    TEXT(file_site, ocsp),
+    TEXT(file_site, groups),
+    TEXT(file_site, ca_names),
+    LIST(file_site, pins, text_entry, 1000),
     TEXT(file_site, client),
     TEXT(file_site, client_ca),
     TEXT(file_site, client_crl),
@@ -76,11 +107,13 @@ static const cyaml_schema_field_t crl_fields[] = {
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
-    TEXT(file_limits, handshake),     TEXT(file_limits, header),
-    TEXT(file_limits, idle),          TEXT(file_limits, stream),
-    TEXT(file_limits, upstream),      TEXT(file_limits, drain),
-    NUMBER(file_limits, connections), NUMBER(file_limits, connections_per_address),
-    NUMBER(file_limits, body),        CYAML_FIELD_END,
+    TEXT(file_limits, handshake),    TEXT(file_limits, header),
+    TEXT(file_limits, idle),         TEXT(file_limits, stream),
+    TEXT(file_limits, connect),      TEXT(file_limits, upstream),
+    TEXT(file_limits, drain),        NUMBER(file_limits, connections),
+    NUMBER(file_limits, handshakes), NUMBER(file_limits, connections_per_address),
+    NUMBER(file_limits, body_rate),  NUMBER(file_limits, handshakes_per_address),
+    NUMBER(file_limits, body),       CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t log_fields[] = {
     TEXT(file_log, format),
@@ -98,6 +131,8 @@ static const cyaml_schema_field_t conf_fields[] = {
     TEXT(file_conf, upstream),
     NUMBER(file_conf, threads),
     LIST(file_conf, sites, site_entry, SITES_MAX),
+    LIST(file_conf, upstreams, upstream_entry, SITES_MAX),
+    TEXT(file_conf, follow),
     SECTION(file_conf, profiles, profiles_fields),
     SECTION(file_conf, crl, crl_fields),
     SECTION(file_conf, limits, limits_fields),

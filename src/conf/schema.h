@@ -10,18 +10,34 @@
 
 /* NULL everywhere: not written. */
 typedef struct file_allow {
-    char *kind, *name;
+    char *kind, *name, *dns, *email, *ip, *uri, *spiffe, *issuer, *o, *ou, *fingerprint, *fingerprints;
 } file_allow;
 
 typedef struct file_route {
-    char *path, *upstream;
+    char *path, *host, *upstream;
+    char **methods;
+    unsigned methods_count;
     file_allow *allow;
     unsigned allow_count;
 } file_route;
 
+typedef struct file_pair {
+    char *certificate, *key;
+} file_pair;
+
+typedef struct file_upstream {
+    char *name, *ca, *certificate, *key, *server_name, *health, *interval;
+    char **servers;
+    unsigned servers_count;
+} file_upstream;
+
 typedef struct file_site {
     char *name, *certificate, *key, *client_ca, *client_crl, *upstream, *min_tls, *client;
-    char *listen, *protocol, *alpn, *starttls;
+    char *listen, *protocol, *alpn, *starttls, *ocsp, *groups, *ca_names;
+    file_pair *certificates;
+    unsigned certificates_count;
+    char **pins;
+    unsigned pins_count;
     bool *authority, *proxy_protocol;
     file_allow *allow;
     unsigned allow_count;
@@ -38,6 +54,9 @@ typedef struct file_conf {
     unsigned *threads;
     file_site *sites;
     unsigned sites_count;
+    file_upstream *upstreams;
+    unsigned upstreams_count;
+    char *follow;
     struct {
         file_profile server, user, device;
     } profiles;
@@ -45,8 +64,8 @@ typedef struct file_conf {
         char *lifetime, *interval;
     } crl;
     struct {
-        char *handshake, *header, *idle, *stream, *upstream, *drain;
-        unsigned *connections, *connections_per_address;
+        char *handshake, *header, *idle, *stream, *connect, *upstream, *drain;
+        unsigned *connections, *connections_per_address, *handshakes, *handshakes_per_address, *body_rate;
         uint64_t *body;
     } limits;
     struct {

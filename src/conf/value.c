@@ -28,6 +28,25 @@ static const struct {
     {"sites[].listen", CONF_ADDRESS},
     {"sites[].protocol", CONF_PROTOCOL},
     {"sites[].alpn", CONF_ALPN},
+    {"sites[].certificates[].certificate", CONF_FILE},
+    {"sites[].certificates[].key", CONF_FILE},
+    {"sites[].ocsp", CONF_FILE},
+    {"sites[].ca_names", CONF_CA_NAMES},
+    {"sites[].allow[].fingerprint", CONF_HEX32},
+    {"sites[].allow[].fingerprints", CONF_FILE},
+    {"sites[].routes[].host", CONF_HOST},
+    {"sites[].routes[].methods[]", CONF_METHOD},
+    {"sites[].routes[].allow[].fingerprint", CONF_HEX32},
+    {"sites[].routes[].allow[].fingerprints", CONF_FILE},
+    {"upstreams[].name", CONF_NAME},
+    {"upstreams[].servers[]", CONF_SERVER},
+    {"upstreams[].ca", CONF_FILE},
+    {"upstreams[].certificate", CONF_FILE},
+    {"upstreams[].key", CONF_FILE},
+    {"upstreams[].health", CONF_ROUTE_PATH},
+    {"upstreams[].interval", CONF_DURATION},
+    {"follow", CONF_DURATION_OFF},
+    {"limits.connect", CONF_DURATION},
     {"sites[].starttls", CONF_STARTTLS},
     {"sites[].allow[].kind", CONF_KIND},
     {"sites[].routes[].path", CONF_ROUTE_PATH},
@@ -105,21 +124,34 @@ static bool endpoint_ok(const char *text, bool names, bool port_may_lack) {
     return colon != NULL ? port_ok(colon + 1) : port_may_lack;
 }
 
-static bool url_ok(const char *text) {
+/* SCHEME://HOST[:PORT], maybe with a last '/'. */
+static bool origin_ok(const char *text, const char *scheme, bool port_may_lack) {
     char copy[512];
-    if (strncmp(text, "http://", 7) != 0) return false;
-    size_t n = strlen(text + 7);
-    if (n > 0 && text[7 + n - 1] == '/') n--;
+    size_t skip = strlen(scheme);
+    if (strncmp(text, scheme, skip) != 0) return false;
+    size_t n = strlen(text + skip);
+    if (n > 0 && text[skip + n - 1] == '/') n--;
     if (n == 0 || n >= sizeof copy) return false;
-    memcpy(copy, text + 7, n);
+    memcpy(copy, text + skip, n);
     copy[n] = '\0';
-    return endpoint_ok(copy, true, true);
+    return endpoint_ok(copy, true, port_may_lack);
 }
 
-/* tcp://HOST:PORT */
-static bool tcp_ok(const char *text) {
-    return strncmp(text, "tcp://", 6) == 0 && strlen(text) < 512 && endpoint_ok(text + 6, true, false);
+static bool url_ok(const char *text) {
+    return origin_ok(text, "http://", true);
 }
+
+static bool server_ok(const char *text) {
+    if (strncmp(text, "unix:/", 6) == 0) return text[6] != '\0';
+    return url_ok(text) || origin_ok(text, "https://", true) || origin_ok(text, "h2c://", true) ||
+           origin_ok(text, "h2://", true) || origin_ok(text, "tcp://", false) || origin_ok(text, "tls://", false);
+}
+
+static bool all_of(const char *text, const char *set) {
+    return text[0] != '\0' && text[strspn(text, set)] == '\0';
+}
+
+#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 /* Visible ASCII, 1 to 255 octets each (RFC 7301 3.1), with commas between. */
 static bool alpn_ok(const char *text) {
@@ -170,7 +202,14 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_ADDRESS: return endpoint_ok(text, false, false);
     case CONF_ADDRESS_OFF: return text[0] == '\0' || strcmp(text, "off") == 0 || endpoint_ok(text, false, false);
     case CONF_URL: return url_ok(text);
-    case CONF_UPSTREAM: return strncmp(text, "unix:/", 6) == 0 ? text[6] != '\0' : url_ok(text) || tcp_ok(text);
+    case CONF_UPSTREAM: return server_ok(text) || all_of(text, ALNUM "-_");
+    case CONF_SERVER: return server_ok(text);
+    case CONF_NAME: return all_of(text, ALNUM "-_");
+    case CONF_HEX32: return strlen(text) == 64 && all_of(text, "0123456789abcdefABCDEF");
+    case CONF_CA_NAMES: return text[0] != '\0';
+    case CONF_DURATION_OFF: return strcmp(text, "off") == 0 || cs_duration_parse(cs_view_str(text), &duration);
+    case CONF_HOST: return strcmp(text, "*") != 0 && site_name_ok(text);
+    case CONF_METHOD: return all_of(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") && strlen(text) <= 32;
     case CONF_DURATION: return cs_duration_parse(cs_view_str(text), &duration);
     case CONF_FILE: return text[0] != '\0';
     case CONF_SITE_NAME: return site_name_ok(text);
@@ -194,7 +233,18 @@ const char *conf_value_expected(conf_type type) {
     case CONF_ADDRESS: return "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443";
     case CONF_ADDRESS_OFF: return "ADDRESS:PORT, such as 127.0.0.1:8880 or [::1]:8880, or off";
     case CONF_URL: return "http://HOST:PORT without a path, such as http://pki.corp.example";
-    case CONF_UPSTREAM: return "http://HOST:PORT without a path, tcp://HOST:PORT or unix:/PATH";
+    case CONF_UPSTREAM:
+        return "http://HOST:PORT without a path (https, h2c and h2 too), tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH, "
+               "or a name of upstreams";
+    case CONF_SERVER:
+        return "http://HOST:PORT without a path (https, h2c and h2 too), tcp://HOST:PORT, tls://HOST:PORT or "
+               "unix:/PATH";
+    case CONF_NAME: return "letters, digits, - and _";
+    case CONF_HEX32: return "the SHA-256 of a certificate, 64 hexadecimal digits";
+    case CONF_CA_NAMES: return "all, none, or the path of a readable file";
+    case CONF_DURATION_OFF: return "a duration, such as 2s, or off";
+    case CONF_HOST: return "a DNS name or *.DOMAIN";
+    case CONF_METHOD: return "a method's name, such as GET";
     case CONF_DURATION: return "a duration, such as 90d, 8h, 15m or 30s";
     case CONF_FILE: return "the path of a readable file";
     case CONF_SITE_NAME: return "a DNS name, *.DOMAIN, or * for the default site";

@@ -9,7 +9,14 @@ typedef enum conf_type {
     CONF_ADDRESS,      /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
     CONF_ADDRESS_OFF,  /* the same, or off */
     CONF_URL,          /* http://HOST[:PORT] */
-    CONF_UPSTREAM,     /* http://HOST[:PORT], tcp://HOST:PORT or unix:/PATH */
+    CONF_UPSTREAM,     /* a server's URL, or the name of an upstream */
+    CONF_SERVER,       /* http:// https:// h2c:// h2:// HOST[:PORT], tcp:// tls:// HOST:PORT or unix:/PATH */
+    CONF_NAME,         /* letters, digits, - and _ */
+    CONF_HEX32,        /* 64 hexadecimal digits */
+    CONF_CA_NAMES,     /* all, none, or a readable file */
+    CONF_DURATION_OFF, /* 2s, or off */
+    CONF_HOST,         /* gw.example, *.example */
+    CONF_METHOD,       /* GET */
     CONF_DURATION,     /* 90d, 8h, 15m, 30s */
     CONF_FILE,         /* a readable file; relative to the configuration's folder */
     CONF_SITE_NAME,    /* gw.example, *.example, * */

@@ -12,6 +12,7 @@
 #include "http/body.h"
 #include "http/filter.h"
 #include "http/h1.h"
+#include "http/h2.h"
 #include "http/message.h"
 #include "io/loop.h"
 #include "io/net.h"
@@ -44,36 +45,81 @@ static inline size_t flow_size(const flow *f) {
 void flow_eat(flow *f, size_t n);
 bool flow_add(flow *f, cs_view v);
 uint8_t *flow_room(flow *f, size_t n);
+void flow_free(flow *f);
+
+/* The octets of one socket; the watch on it is whoever's has the wire. */
+typedef struct wire {
+    int fd;
+    tls_conn *tls; /* NULL: plain */
+    flow in, out;  /* out: plain ones only; TLS has its own */
+    bool clear;    /* TLS has not begun yet */
+    bool eof;      /* the peer says no more */
+    bool clean_eof;
+    bool broken; /* nothing can be said to the peer */
+    bool shut;   /* nothing more comes from the socket: not asked again */
+} wire;
+void wire_init(wire *w, int fd, tls_conn *take_tls);
+void wire_free(wire *w);                /* not the descriptor */
+void wire_fill(wire *w);                /* what the socket has */
+bool wire_decrypt(wire *w);             /* into `in`, within bounds; true: something came */
+bool wire_write(wire *w, cs_view data); /* false: broken */
+void wire_flush(wire *w);
+size_t wire_pending(const wire *w); /* not taken by the socket yet */
+void wire_idle(wire *w);            /* gives buffers back */
 
 typedef struct worker worker;
 typedef struct conn conn;
 typedef struct upconn upconn;
+typedef struct exchange exchange;
 
-/* One connection to an upstream: a client's, or idle in the worker's pool. */
+/* One connection to a server of an upstream. */
 struct upconn {
     worker *w;
-    upconn *next; /* in the pool */
-    conn *owner;  /* NULL: idle */
+    upconn *next;        /* in the pool */
+    gate_server *server; /* of a policy that lives as long as this is pooled or somebody's */
+    uint64_t generation; /* the worker's, when it was made */
+    exchange *owner;     /* HTTP/1, streams: whose it is; NULL: idle. HTTP/2: the first of its riders */
+    http2 *h2;           /* NULL: not HTTP/2 */
     loop_watch *watch;
+    loop_timer timer; /* until it is connected */
     loop_task reap;
-    int fd;
-    bool connected, eof, reused, dead;
-    bool failed; /* it takes no more */
-    bool shut;   /* it was told that no more comes */
-    net_addr at;
-    flow in, out;
+    wire wire;
+    bool reached;   /* TCP */
+    bool connected; /* TLS too, when it has it */
+    bool reused, dead, pooled;
+    bool failed;  /* it takes no more */
+    bool shut;    /* it was told that no more comes */
+    bool leaving; /* HTTP/2: takes no new requests */
     size_t scanned;
 };
 
-/* One request and its response. */
-typedef struct exchange {
+/* One request and its response, or one stream. */
+struct exchange {
+    conn *c;
+    exchange *prev, *next;        /* of an HTTP/2 connection */
+    exchange *ready;              /* next in the connection's list of those that can go on */
+    exchange *rider, *rider_prev; /* next on the upstream's HTTP/2 connection */
+    loop_task reap;
+    loop_timer timer; /* HTTP/2 */
+    policy *policy;   /* counted; NULL: none yet */
+    int32_t id;       /* HTTP/2; 0: the connection's own */
+    bool is_ready, over;
     http_method method;
-    bool http10, keep_alive, upgrade, authority, stream;
+    bool http10, keep_alive, upgrade, authority, stream, trailers_welcome;
     http_framing framing; /* of the request */
     http_body body;
-    cs_buf head; /* for the upstream; kept until the response begins, since an idle connection may have died */
-    gate_upstream upstream;
+    flow asked; /* HTTP/2: head, then body, from the client */
+    bool asked_end, begun;
+    cs_buf ask_trailers;
+    cs_buf head; /* for the upstream; kept until the response begins: the request may have to be sent again */
+    gate_group *group;
     upconn *up;
+    int32_t up_id;   /* HTTP/2 */
+    unsigned tried;  /* servers that could not be reached */
+    bool sent;       /* octets of the body have gone */
+    flow heads, got; /* HTTP/2 upstream: response heads as text, body */
+    bool got_end, got_broken, got_refused;
+    cs_buf reply_trailers;
     bool replied; /* the final response's head has gone to the client */
     http_reply_plan plan;
     http_body reply;
@@ -82,13 +128,14 @@ typedef struct exchange {
     cs_time began;
     uint64_t octets_in, octets_out;
     char what[160]; /* method and path, for the log */
-} exchange;
+};
 
 typedef enum conn_state {
     CONN_PREFACE, /* what is said in the clear before TLS */
     CONN_TLS,     /* handshake */
-    CONN_HEAD,    /* between requests, or within a head */
-    CONN_RELAY,   /* a request is under way */
+    CONN_HEAD,    /* HTTP/1: between requests, or within a head */
+    CONN_RELAY,   /* HTTP/1: a request is under way */
+    CONN_H2,      /* HTTP/2, until its end */
     CONN_TUNNEL,  /* octets both ways: a stream, or HTTP after 101 */
     CONN_LINGER,  /* all is said; waits until the peer has taken it */
     CONN_DEAD,
@@ -98,19 +145,16 @@ struct conn {
     worker *w;
     conn *prev, *next;
     conn_state state;
-    int role; /* METRIC_LISTENER_* */
-    int fd;
+    int role;           /* METRIC_LISTENER_* */
     const char *listen; /* the door's address; NULL: plain HTTP */
     loop_watch *watch;
     loop_timer timer;
     loop_task reap, again;
-    tls_conn *tls;  /* NULL: plain */
+    wire wire;
     policy *policy; /* counted */
-    policy *before; /* that of the request under way, when a reload came in between; else NULL */
     const gate_site *site;
-    bool eof, clean_eof, broken, shut, head_timer, close_after, turning, yielded, slim;
+    bool head_timer, close_after, turning, yielded, slim;
     bool said_close; /* our close_notify went out while the peer may go on */
-    flow in, out;    /* out: plain connections only */
     size_t scanned;
     net_addr peer;
     uint16_t slot; /* of its address in gate->addresses */
@@ -118,12 +162,15 @@ struct conn {
     cs_identity who;
     bool known;   /* who is set */
     cs_buf lines; /* what tells the upstream; made at the first request */
-    exchange x;
+    exchange x;   /* HTTP/1, streams */
+    http2 *h2;
+    exchange *exchanges, *ready, **ready_end;
+    unsigned exchange_count;
 };
 
 typedef struct pool {
-    net_addr at;
-    upconn *idle;
+    uint64_t server; /* gate_server.id */
+    upconn *idle;    /* HTTP/2: those that take more requests */
     unsigned count;
 } pool;
 
@@ -142,7 +189,8 @@ struct worker {
     loop *loop;
     metrics_slab *slab;
     policy *policy;
-    uint64_t reloads; /* the gate's, as far as this thread has followed */
+    uint64_t reloads;    /* the gate's, as far as this thread has followed */
+    uint64_t generation; /* counts policies, so that an upstream's connection knows its own */
     tls_judge judge;
     conn *conns;
     size_t conn_count;
@@ -196,37 +244,66 @@ static inline cs_clock const *worker_clock(const worker *w) {
 cs_view worker_date(worker *w);
 void worker_watch_over(worker *w); /* for certificates that end; after a connection came */
 
-/* conn.c */
+/* accept.c */
 void conn_accept(const listener *l, int fd, const net_addr *peer);
+
+/* conn.c */
+void conn_event(void *data, unsigned events);
+void conn_deadline(void *data);
 void conn_turn(conn *c);
+void conn_soon(conn *c);  /* its turn, after this callback */
 void conn_close(conn *c); /* at once; it is freed later in this turn of the loop */
 void conn_drain(conn *c);
-/* Octets for the client; false (and c->broken) when there is no room or the peer is gone. */
-bool conn_write(conn *c, cs_view data);
-size_t conn_pending(const conn *c);
 void conn_finish(conn *c); /* no more requests: flush, then end in order */
 void conn_policy(conn *c, policy *p);
 void conn_revset(conn *c, const cs_revset *set);
 void conn_expire(conn *c, cs_time now); /* ends it when its certificate has ended */
 void conn_cut(conn *c, const cs_err *err);
 
+/* conn_h2.c: HTTP/2 to clients */
+cs_status conn_h2_start(conn *c, cs_err *err);
+bool conn_h2_step(conn *c); /* true when anything moved */
+void conn_h2_drain(conn *c);
+void conn_mark(exchange *x);  /* it can go on, in the connection's next turn */
+void conn_ready(exchange *x); /* likewise, which is soon */
+
+/* exchange.c */
+void exchange_begin(exchange *x, conn *c); /* zeroed but for its place */
+void exchange_over(exchange *x);           /* what it holds is given back; one of HTTP/2 is freed later in this turn */
+/* Counted and logged. */
+void exchange_done(exchange *x);
+
 /* request.c: a head that has come, up to the upstream. Moves the connection's state. CS_AGAIN: not all there. */
 cs_status request_begin(conn *c);
+void request_begin_h2(exchange *x);
 /* An answer of our own; ends the exchange. */
-void request_refuse(conn *c, const cs_err *err);
-void request_done(conn *c); /* counted and logged */
+void request_refuse(exchange *x, const cs_err *err);
 
-/* relay.c: true when anything moved. */
-bool relay_pump(conn *c);
-void relay_start(conn *c);
-void relay_drop(conn *c);
-void relay_failed(conn *c, const cs_err *err);
+/* client.c: an exchange's side to the client, HTTP/1 or HTTP/2 */
+/* The next piece of the request's body; x->body.done: that was all. CS_AGAIN. */
+cs_status client_read(exchange *x, size_t *ret_used, cs_view *ret_data, cs_err *err);
+void client_eat(exchange *x, size_t used);
+bool client_gone(const exchange *x); /* nothing more comes */
+bool client_room(const exchange *x);
+void client_head(exchange *x, const http_head *h);
+void client_interim(exchange *x, const http_head *h);
+void client_write(exchange *x, cs_view data);
+void client_end(exchange *x);
+void client_cut(exchange *x);                                 /* it must not take half an answer for a whole one */
+void client_answer(exchange *x, cs_view message, bool close); /* a whole response in HTTP/1's form */
+
+/* relay.c: the middle. True when anything moved. */
+bool relay_pump(exchange *x);
+void relay_start(exchange *x);
+void relay_failed(exchange *x, cs_reason reason, const char *why);
+void relay_unreachable(exchange *x, const char *why); /* the upstream's connection was never made */
 
 /* stream.c: octets both ways, each direction ended for itself */
 void stream_start(conn *c);
+void stream_connect(exchange *x);
 void stream_failed(conn *c, const cs_err *err);
 bool stream_pump(conn *c);
-bool stream_allowed(const gate_site *site, const cs_identity *who); /* is it one for streams, and for him? */
+bool stream_allowed(const gate_site *site, const conn *c); /* is it one for streams, and for that client? */
 
 /* preface.c: true when anything moved */
 bool preface_step(conn *c);
@@ -234,20 +311,41 @@ bool preface_step(conn *c);
 /* proxy.c: PROXY protocol version 2, with who the client is; false when it does not fit */
 bool proxy_header_add(const conn *c, cs_buf *out);
 
-/* upstream.c */
-cs_status upstream_get(worker *w, const gate_upstream *to, bool fresh, conn *owner, upconn **ret, cs_err *err);
+/* upstream.c: connections to upstreams */
+/* For x->group; fresh: none of the pool. Sets x->up. */
+cs_status upstream_get(exchange *x, bool fresh, cs_err *err);
 void upstream_put(upconn *u); /* idle again */
 void upstream_close(upconn *u);
 void upstream_flush(upconn *u);
 void upstream_interest(upconn *u, bool read);
 void upstream_close_idle(worker *w);
+static inline bool upstream_eof(const upconn *u) {
+    return u->wire.eof || u->wire.broken;
+}
+
+/* upstream_io.c: an exchange's side to its upstream, HTTP/1 or HTTP/2 */
+cs_status up_ask(exchange *x, cs_err *err); /* x->head */
+bool up_room(const exchange *x);
+void up_write(exchange *x, cs_view data);
+void up_end(exchange *x);
+cs_status up_head(exchange *x, http_head *h, cs_err *err);
+void up_head_eat(exchange *x, size_t n);
+cs_status up_read(exchange *x, size_t *ret_used, cs_view *ret_data, cs_err *err); /* x->reply.done: that was all */
+void up_eat(exchange *x, size_t used);
+bool up_over(const exchange *x);       /* nothing more comes */
+bool up_untouched(const exchange *x);  /* it has not looked at the request, or may not have */
+void up_drop(exchange *x, bool reuse); /* x lets go of it */
+/* HTTP/2 */
+cs_status up_h2_new(upconn *u, cs_err *err);
+void up_h2_event(upconn *u);
+void up_h2_lost(upconn *u, bool made, const char *why); /* all that ride on it */
 
 /* say.c: events */
 void say_refused_handshake(conn *c, const cs_err *err);
 void say_closed(conn *c, const cs_err *err);
-void say_request(conn *c);
-void say_stream(conn *c);
-void say_refused_request(conn *c, const cs_err *err);
+void say_request(const exchange *x);
+void say_stream(const exchange *x);
+void say_refused_request(const exchange *x, const cs_err *err);
 
 /* own.c: what the gateway answers itself */
 void own_metrics(conn *c, const http_head *h);

@@ -13,14 +13,18 @@ static cs_status below(const conf *c, const char *said, const char *name, char o
     return CS_OK;
 }
 
-static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trust, cs_anchors **ret, cs_err *err) {
+static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trust, cs_certs *names, cs_anchors **ret,
+                              cs_err *err) {
     char path[CONF_PATH_MAX];
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
     CS_SCOPED(cs_certs) certs = {NULL, 0};
     TRY(below(c, site->client_ca, "ca/root.crt", path, err));
     TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
     TRY(cs_certs_read(cs_buf_view(&text), path, &certs, err));
-    for (size_t i = 0; i < certs.n; i++) (void)cs_buf_add(trust, certs.at[i]->sha256, 32);
+    for (size_t i = 0; i < certs.n; i++) {
+        (void)cs_buf_add(trust, certs.at[i]->sha256, 32);
+        TRY(cs_certs_add(names, cs_cert_ref(certs.at[i]), err));
+    }
     return cs_anchors_new(&certs, ret, err);
 }
 
@@ -52,75 +56,153 @@ static tls_client client_mode(conf_client c) {
 }
 
 static const char *alpn_of(const conf_site *c) {
-    return c->alpn != NULL ? c->alpn : c->protocol == CONF_HTTP ? "http/1.1,http/1.0" : NULL;
+    return c->alpn != NULL ? c->alpn : c->protocol == CONF_HTTP ? "h2,http/1.1,http/1.0" : NULL;
+}
+
+/* What a site is made of; lives as long as it takes to make it. */
+typedef struct parts {
+    cs_buf crt[TLS_IDENTITIES_MAX], key[TLS_IDENTITIES_MAX], trust, staple;
+    char names[2 * TLS_IDENTITIES_MAX][CONF_PATH_MAX];
+    cs_anchors *anchors;
+    cs_certs issuers, ca_names;
+    cs_crls *crls;
+    cs_pins *pins;
+} parts;
+
+static void parts_free(parts *p) {
+    for (unsigned i = 0; i < TLS_IDENTITIES_MAX; i++) {
+        cs_buf_free(&p->crt[i]);
+        cs_buf_free(&p->key[i]);
+    }
+    cs_buf_free(&p->trust);
+    cs_buf_free(&p->staple);
+    cs_anchors_free(p->anchors);
+    cs_certs_free(&p->issuers);
+    cs_certs_free(&p->ca_names);
+    cs_crls_free(p->crls);
+    cs_pins_free(p->pins);
+}
+
+static cs_status load_identity(const conf *c, parts *p, unsigned at, const char *crt, const char *key,
+                               tls_site_plan *plan, cs_err *err) {
+    char *crt_path = p->names[2 * at], *key_path = p->names[2 * at + 1];
+    p->crt[at] = cs_buf_of(CS_PEM_FILE_MAX);
+    p->key[at] = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(below(c, crt, "gateway/server.crt", crt_path, err));
+    TRY(below(c, key, "gateway/server.key", key_path, err));
+    TRY(files_read(crt_path, CS_PEM_FILE_MAX, &p->crt[at], err));
+    TRY(files_read_private(key_path, CS_KEY_FILE_MAX, &p->key[at], err));
+    plan->ids[at] = (tls_identity){cs_buf_view(&p->crt[at]), cs_buf_view(&p->key[at]), crt_path, key_path};
+    plan->id_count = at + 1;
+    return CS_OK;
+}
+
+static cs_status load_identities(const conf *c, const conf_site *s, parts *p, tls_site_plan *plan, cs_err *err) {
+    TRY(load_identity(c, p, 0, s->certificate, s->key, plan, err));
+    for (unsigned i = 0; i < s->more_count && i + 1 < TLS_IDENTITIES_MAX; i++)
+        TRY(load_identity(c, p, i + 1, s->more[i].certificate, s->more[i].key, plan, err));
+    if (s->ocsp == NULL) return CS_OK;
+    p->staple = cs_buf_of(CS_OCSP_MAX);
+    TRY(files_read(s->ocsp, CS_OCSP_MAX, &p->staple, err));
+    plan->staple = cs_buf_view(&p->staple);
+    return CS_OK;
+}
+
+static cs_status load_pins(const conf *c, const conf_site *s, parts *p, cs_err *err) {
+    if (s->pins.n == 0) return CS_OK;
+    TRY(cs_pins_new(&p->pins, err));
+    for (unsigned i = 0; i < s->pins.n; i++) {
+        TRY(cs_pins_add(p->pins, s->pins.at[i], c->file, err));
+        (void)cs_buf_add_vec16(&p->trust, cs_view_str(s->pins.at[i]));
+    }
+    return CS_OK;
+}
+
+/* Told to clients so that people see the right certificates to choose from. */
+static cs_status load_ca_names(const conf_site *s, parts *p, tls_site_plan *plan, cs_err *err) {
+    plan->no_ca_names = s->ca_names != NULL && strcmp(s->ca_names, "none") == 0;
+    plan->ca_names = &p->ca_names;
+    if (s->ca_names == NULL || strcmp(s->ca_names, "all") == 0 || plan->no_ca_names) return CS_OK;
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
+    cs_certs_free(&p->ca_names);
+    p->ca_names = (cs_certs){NULL, 0};
+    TRY(files_read(s->ca_names, CS_PEM_FILE_MAX, &text, err));
+    return cs_certs_read(cs_buf_view(&text), s->ca_names, &p->ca_names, err);
+}
+
+static cs_status load_clients(const conf *c, gate_site *site, parts *p, tls_site_plan *plan, cs_err *err) {
+    const conf_site *s = site->conf;
+    if (s->client == CONF_CLIENT_OFF) return CS_OK;
+    TRY(load_anchors(c, s, &p->trust, &p->ca_names, &p->anchors, err));
+    TRY(load_issuers(c, s, &p->issuers, err));
+    TRY(load_ca_names(s, p, plan, err));
+    return load_pins(c, s, p, err);
+}
+
+static cs_status make_tls(const conf *c, gate_site *site, parts *p, tls_tickets *tickets, const cs_clock *clock,
+                          tls_site **ret, cs_err *err) {
+    const conf_site *s = site->conf;
+    tls_site_plan plan = {.name = s->name,
+                          .client = client_mode(s->client),
+                          .only_13 = s->min_tls == CONF_TLS_1_3,
+                          .alpn = alpn_of(s),
+                          .groups = s->groups,
+                          .tickets = tickets,
+                          .clock = clock,
+                          .user = site};
+    p->trust = cs_buf_of(CS_PEM_FILE_MAX);
+    TRY(load_identities(c, s, p, &plan, err));
+    TRY(load_clients(c, site, p, &plan, err));
+    (void)cs_buf_add_byte(&p->trust, 0);
+    if (s->client_crl != NULL) TRY(load_crls(s, &p->trust, &p->crls, err));
+    /* the same name at another address is another site: its sessions are worth nothing here */
+    if (s->listen != NULL) (void)cs_buf_add_vec16(&p->trust, cs_view_str(s->listen));
+    TRY(cs_buf_ok(&p->trust, "a site's trust", err));
+    plan.anchors = p->anchors, plan.crls = p->crls, plan.pins = p->pins, plan.issuers = &p->issuers;
+    site->crls = p->crls != NULL ? cs_crls_ref(p->crls) : NULL;
+    TRY(tls_digest(cs_buf_view(&p->trust), plan.trust, err));
+    return tls_site_new(&plan, ret, err);
 }
 
 static cs_status load_tls(const conf *c, gate_site *site, tls_tickets *tickets, const cs_clock *clock, tls_site **ret,
                           cs_err *err) {
-    char crt[CONF_PATH_MAX], key[CONF_PATH_MAX];
-    CS_SCOPED(cs_buf) crt_text = cs_buf_of(CS_PEM_FILE_MAX), key_text = cs_buf_secret(CS_KEY_FILE_MAX);
-    CS_SCOPED(cs_buf) trust = cs_buf_of(CS_PEM_FILE_MAX);
-    CS_AUTO(cs_anchors) anchors = NULL;
-    CS_SCOPED(cs_certs) issuers = {NULL, 0};
-    CS_AUTO(cs_crls) crls = NULL;
-    TRY(below(c, site->conf->certificate, "gateway/server.crt", crt, err));
-    TRY(below(c, site->conf->key, "gateway/server.key", key, err));
-    TRY(files_read(crt, CS_PEM_FILE_MAX, &crt_text, err));
-    TRY(files_read_private(key, CS_KEY_FILE_MAX, &key_text, err));
-    if (site->conf->client != CONF_CLIENT_OFF) TRY(load_anchors(c, site->conf, &trust, &anchors, err));
-    if (site->conf->client != CONF_CLIENT_OFF) TRY(load_issuers(c, site->conf, &issuers, err));
-    (void)cs_buf_add_byte(&trust, 0);
-    if (site->conf->client_crl != NULL) TRY(load_crls(site->conf, &trust, &crls, err));
-    /* the same name at another address is another site: its sessions are worth nothing here */
-    if (site->conf->listen != NULL) (void)cs_buf_add_vec16(&trust, cs_view_str(site->conf->listen));
-    TRY(cs_buf_ok(&trust, "a site's trust", err));
-    tls_site_plan plan = {.name = site->conf->name,
-                          .certificate = cs_buf_view(&crt_text),
-                          .key = cs_buf_view(&key_text),
-                          .certificate_what = crt,
-                          .key_what = key,
-                          .client = client_mode(site->conf->client),
-                          .only_13 = site->conf->min_tls == CONF_TLS_1_3,
-                          .alpn = alpn_of(site->conf),
-                          .anchors = anchors,
-                          .crls = crls,
-                          .issuers = &issuers,
-                          .tickets = tickets,
-                          .clock = clock,
-                          .user = site};
-    site->crls = crls != NULL ? cs_crls_ref(crls) : NULL;
-    TRY(tls_digest(cs_buf_view(&trust), plan.trust, err));
-    return tls_site_new(&plan, ret, err);
+    parts *p = calloc(1, sizeof *p);
+    if (p == NULL) return CS_NOMEM_ERR(err);
+    cs_status s = make_tls(c, site, p, tickets, clock, ret, err);
+    parts_free(p);
+    free(p);
+    return s;
 }
 
-static cs_status upstream_of(const char *text, gate_upstream *ret, cs_err *err) {
-    ret->text = text;
-    return net_upstream_parse(text, &ret->at, err);
-}
-
-static int longest_first(const void *a, const void *b) {
+/* Longest path first; of one path, those that ask for more. */
+static int most_exact_first(const void *a, const void *b) {
     const gate_route *x = a, *y = b;
-    return x->path.n > y->path.n ? -1 : x->path.n < y->path.n;
+    if (x->path.n != y->path.n) return x->path.n > y->path.n ? -1 : 1;
+    int more_x = (x->conf->host != NULL ? 2 + (x->conf->host[0] != '*') : 0) * 2 + (x->conf->methods.n > 0);
+    int more_y = (y->conf->host != NULL ? 2 + (y->conf->host[0] != '*') : 0) * 2 + (y->conf->methods.n > 0);
+    return more_y - more_x;
 }
 
-static cs_status load_routes(gate_site *site, cs_err *err) {
+static cs_status load_routes(policy *p, gate_site *site, cs_err *err) {
     const conf_site *c = site->conf;
-    TRY(upstream_of(c->upstream, &site->upstream, err));
+    TRY(policy_group(p, c->upstream, &site->group, err));
     site->route_count = c->route_count > 0 ? c->route_count : 1;
     site->routes = calloc(site->route_count, sizeof *site->routes);
     if (site->routes == NULL) return CS_NOMEM_ERR(err);
-    if (c->route_count == 0)
-        site->routes[0] = (gate_route){
-            .path = CS_VIEW_LIT("/"), .allow = c->allow, .allow_count = c->allow_count, .upstream = site->upstream};
+    if (c->route_count == 0) {
+        site->routes[0] = (gate_route){.path = CS_VIEW_LIT("/"), .allow_count = c->allow_count, .group = site->group};
+        return gate_allows_load(c->allow, c->allow_count, &site->routes[0].allow, err);
+    }
     for (unsigned i = 0; i < c->route_count; i++) {
         const conf_route *from = &c->routes[i];
         gate_route *to = &site->routes[i];
-        *to = (gate_route){.path = cs_view_str(from->path), .allow = from->allow, .allow_count = from->allow_count};
-        if (from->allow_count == 0) to->allow = c->allow, to->allow_count = c->allow_count;
-        to->upstream = site->upstream;
-        if (from->upstream != NULL) TRY(upstream_of(from->upstream, &to->upstream, err));
+        bool own = from->allow_count > 0;
+        *to = (gate_route){.conf = from, .path = cs_view_str(from->path), .group = site->group};
+        to->allow_count = own ? from->allow_count : c->allow_count;
+        TRY(gate_allows_load(own ? from->allow : c->allow, to->allow_count, &to->allow, err));
+        if (from->upstream != NULL) TRY(policy_group(p, from->upstream, &to->group, err));
     }
-    qsort(site->routes, site->route_count, sizeof *site->routes, longest_first);
+    qsort(site->routes, site->route_count, sizeof *site->routes, most_exact_first);
     return CS_OK;
 }
 
@@ -180,7 +262,7 @@ static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clo
         gate_site *site = &p->sites[i];
         site->conf = &p->conf->sites[i];
         p->site_count = i + 1;
-        s = load_routes(site, err);
+        s = load_routes(p, site, err);
         if (s == CS_OK) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
         if (s != CS_OK) (void)cs_fail_in(err, "site %s", site->conf->name);
     }
@@ -199,10 +281,11 @@ cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs
     TRY(conf_load(said, &p->conf, err));
     p->sites = calloc(p->conf->site_count, sizeof *p->sites);
     if (p->sites == NULL) return CS_NOMEM_ERR(err);
+    p->clock = clock;
     TRY(load_sites(p, tickets, clock, err));
     TRY(conf_path(p->conf, "run/authority.sock", path, err));
     (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
-    TRY(upstream_of(p->authority_url, &p->authority, err));
+    TRY(policy_group(p, p->authority_url, &p->authority, err));
     TRY(conf_path(p->conf, "ca", path, err));
     p->feed = files_exists(path);
     *ret = CS_TAKE(p);
@@ -231,64 +314,13 @@ void policy_free(policy *p) {
     for (unsigned i = 0; i < p->door_count; i++) tls_front_free(p->doors[i].front);
     free(p->doors);
     for (unsigned i = 0; i < p->site_count; i++) {
+        for (unsigned k = 0; p->sites[i].routes != NULL && k < p->sites[i].route_count; k++)
+            gate_allows_free(p->sites[i].routes[k].allow, p->sites[i].routes[k].allow_count);
         free(p->sites[i].routes);
         cs_crls_free(p->sites[i].crls);
     }
+    policy_groups_free(p);
     free(p->sites);
     conf_free(p->conf);
     free(p);
-}
-
-/* The next octet, a percent-encoded one as what it stands for; the upstream will read it so. */
-static uint8_t next_octet(cs_view *v) {
-    uint8_t octet[1] = {v->p[0]};
-    size_t used = 1, n = 0;
-    if (v->p[0] == '%' && v->n >= 3 && cs_hex_decode(cs_view_of(v->p + 1, 2), octet, 1, &n)) used = 3;
-    *v = cs_view_of(v->p + used, v->n - used);
-    return octet[0];
-}
-
-/* "/api" leads "/api", "/%61pi" and "/api/x", not "/apix". */
-static bool leads(cs_view route, cs_view path) {
-    bool all = route.n == 1; /* "/": also "*" */
-    uint8_t last = 0;
-    while (!all && route.n > 0) {
-        if (path.n == 0) return false;
-        last = next_octet(&route);
-        if (last != next_octet(&path)) return false;
-    }
-    return all || path.n == 0 || last == '/' || path.p[0] == '/';
-}
-
-const gate_route *policy_route(const gate_site *site, cs_view path) {
-    for (unsigned i = 0; i < site->route_count; i++)
-        if (leads(site->routes[i].path, path)) return &site->routes[i];
-    return NULL;
-}
-
-/* '*' stands for any run of octets, also none. */
-static bool fits(const char *pattern, const char *text) {
-    const char *star = NULL, *mark = NULL;
-    while (*text != '\0') {
-        if (*pattern == '*')
-            star = pattern++, mark = text;
-        else if (*pattern == *text)
-            pattern++, text++;
-        else if (star != NULL)
-            pattern = star + 1, text = ++mark;
-        else
-            return false;
-    }
-    while (*pattern == '*') pattern++;
-    return *pattern == '\0';
-}
-
-bool policy_allows(const gate_route *route, const cs_identity *who) {
-    if (route->allow_count == 0) return true;
-    for (unsigned i = 0; who != NULL && i < route->allow_count; i++) {
-        const conf_allow *a = &route->allow[i];
-        if (a->kind != NULL && strcmp(a->kind, cs_kind_name(who->kind)) != 0) continue;
-        if (a->name == NULL || fits(a->name, who->name)) return true;
-    }
-    return false;
 }

@@ -12,22 +12,47 @@
 
 enum { GATE_DOORS_MAX = 32 };
 
-typedef struct gate_upstream {
+/* One server of an upstream. What is atomic changes while it serves; all threads share it. */
+typedef struct gate_server {
     net_addr at;
-    const char *text; /* as configured */
-} gate_upstream;
+    const char *text;           /* as configured */
+    char name[256];             /* of its host, for TLS */
+    uint64_t id;                /* of this process's life */
+    atomic_uint active;         /* exchanges that it has */
+    atomic_uint fails;          /* connections that could not be made, one after the other */
+    _Atomic int64_t down_until; /* monotonic; it is passed over until then */
+} gate_server;
+
+/* Where requests lead: one server, or several that do the same. */
+typedef struct gate_group {
+    const char *name;
+    const conf_upstream *conf; /* NULL: a URL in place */
+    gate_server *servers;
+    unsigned count;
+    bool http2, tls;
+    tls_dialer *dialer; /* with tls */
+    atomic_uint turn;   /* who is asked first among equals */
+} gate_group;
+
+typedef struct gate_allow {
+    const conf_allow *conf;
+    uint8_t print[32];     /* with conf->fingerprint */
+    uint8_t (*prints)[32]; /* of conf->fingerprints, sorted */
+    size_t print_count;
+} gate_allow;
 
 typedef struct gate_route {
+    const conf_route *conf; /* NULL: the only route of a site without */
     cs_view path;
-    const conf_allow *allow;
+    gate_allow *allow;
     unsigned allow_count;
-    gate_upstream upstream;
+    gate_group *group;
 } gate_route;
 
 typedef struct gate_site {
     const conf_site *conf;
     cs_crls *crls; /* of client_crl, or NULL */
-    gate_upstream upstream;
+    gate_group *group;
     gate_route *routes; /* the longest path first */
     unsigned route_count;
 } gate_site;
@@ -42,12 +67,15 @@ typedef struct gate_door {
 
 typedef struct policy {
     atomic_uint refs;
+    const cs_clock *clock;
     conf *conf;
     gate_door *doors; /* conf.https first, if a site is there */
     unsigned door_count;
     gate_site *sites;
     unsigned site_count;
-    gate_upstream authority;
+    gate_group **groups;
+    unsigned group_count;
+    gate_group *authority;
     char authority_url[CONF_PATH_MAX + 8];
     bool feed; /* there is an authority of ours, whose feed must be heard */
 } policy;
@@ -62,10 +90,17 @@ CS_AUTO_DEFINE(policy)
 
 /* The door at that address; NULL: this configuration has none there. */
 const gate_door *policy_door(const policy *p, const char *listen);
-/* Where a request for that path leads. NULL: nowhere (route-unknown). The default of a site without routes is a route
- * without a list. */
-const gate_route *policy_route(const gate_site *site, cs_view path);
-/* May that identity (NULL: none) use the route? A stream's is the first. */
-bool policy_allows(const gate_route *route, const cs_identity *who);
+/* Where a request leads. NULL: nowhere (route-unknown). The default of a site without routes is a route without a list.
+ */
+const gate_route *policy_route(const gate_site *site, cs_view host, cs_view method, cs_view path);
+/* May that identity (NULL: none) with that certificate use the route? A stream's is the first. */
+bool policy_allows(const gate_route *route, const cs_identity *who, const cs_cert *leaf);
+
+/* allow.c. *ret is the caller's also on failure. */
+CS_MUST_USE cs_status gate_allows_load(const conf_allow *from, unsigned count, gate_allow **ret, cs_err *err);
+void gate_allows_free(gate_allow *a, unsigned count);
+/* groups.c: the upstream of that name or URL; made when it is not there yet. The policy's. */
+CS_MUST_USE cs_status policy_group(policy *p, const char *said, gate_group **ret, cs_err *err);
+void policy_groups_free(policy *p);
 
 #endif

@@ -21,32 +21,33 @@ static void refuse_plain(conn *c) {
     memset(out + 1, 0, 3);
     out[4] = (uint8_t)(4 + sizeof text);
     memcpy(out + 5, text, sizeof text); /* its last NUL ends the list of fields */
-    (void)!net_send(c->fd, out, sizeof out, &n, &err);
+    (void)!net_send(c->wire.fd, out, sizeof out, &n, &err);
     (void)cs_fail(&err, CS_REFUSED, CS_R_TLS_NOT_TLS, "%s", "a PostgreSQL client that did not ask for TLS");
     refuse(c, &err);
 }
 
 static bool to_tls(conn *c) {
-    cs_view v = flow_view(&c->in);
-    uint8_t *p = v.n > 0 ? tls_conn_room(c->tls, v.n) : NULL;
+    cs_view v = flow_view(&c->wire.in);
+    uint8_t *p = v.n > 0 ? tls_conn_room(c->wire.tls, v.n) : NULL;
     if (v.n > 0 && p == NULL) {
-        c->broken = true;
+        c->wire.broken = true;
         return true;
     }
     if (v.n > 0) {
         memcpy(p, v.p, v.n);
-        tls_conn_fed(c->tls, v.n);
-        flow_eat(&c->in, v.n);
+        tls_conn_fed(c->wire.tls, v.n);
+        flow_eat(&c->wire.in, v.n);
     }
     c->state = CONN_TLS;
+    c->wire.clear = false;
     return true;
 }
 
 bool preface_step(conn *c) {
-    cs_view v = flow_view(&c->in);
+    cs_view v = flow_view(&c->wire.in);
     cs_err err;
     size_t n = 0;
-    if (c->eof) {
+    if (c->wire.eof) {
         (void)cs_fail(&err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "before it asked for TLS");
         refuse(c, &err);
         return true;
@@ -64,7 +65,7 @@ bool preface_step(conn *c) {
         refuse(c, &err);
         return true;
     }
-    flow_eat(&c->in, REQUEST);
-    if (net_send(c->fd, code == SSL_REQUEST ? "S" : "N", 1, &n, &err) != CS_OK) c->broken = true;
+    flow_eat(&c->wire.in, REQUEST);
+    if (net_send(c->wire.fd, code == SSL_REQUEST ? "S" : "N", 1, &n, &err) != CS_OK) c->wire.broken = true;
     return code == SSL_REQUEST ? to_tls(c) : true;
 }

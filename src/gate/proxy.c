@@ -52,7 +52,7 @@ static bool add_addresses(const conn *c, cs_buf *b) {
     net_addr own;
     uint8_t from[16], to[16];
     uint16_t from_port = 0, to_port = 0;
-    if (!net_local(c->fd, &own) || !as_v6(&c->peer, from, &from_port) || !as_v6(&own, to, &to_port)) return false;
+    if (!net_local(c->wire.fd, &own) || !as_v6(&c->peer, from, &from_port) || !as_v6(&own, to, &to_port)) return false;
     bool v4 = is_v4(from) && is_v4(to);
     size_t skip = v4 ? 12 : 0;
     (void)cs_buf_add_byte(b, v4 ? PROXY_TCP4 : PROXY_TCP6);
@@ -65,15 +65,15 @@ static bool add_addresses(const conn *c, cs_buf *b) {
 
 static void add_ssl(const conn *c, cs_buf *b) {
     CS_SCOPED(cs_buf) ssl = cs_buf_of(1024);
-    const tls_peer *peer = tls_conn_peer(c->tls);
+    const tls_peer *peer = tls_conn_peer(c->wire.tls);
     uint8_t client = CLIENT_SSL;
     cs_view cn;
     if (peer->leaf != NULL) client |= (uint8_t)(CLIENT_CERT_SESS | (peer->resumed ? 0 : CLIENT_CERT_CONN));
     (void)cs_buf_add_byte(&ssl, client);
     (void)cs_buf_add_u32(&ssl, peer->leaf != NULL ? 0 : 1); /* 0: there was one, and it is good */
-    add_tlv(&ssl, TLV_SSL_VERSION, cs_view_str(tls_conn_version(c->tls)));
+    add_tlv(&ssl, TLV_SSL_VERSION, cs_view_str(tls_conn_version(c->wire.tls)));
     if (peer->leaf != NULL && cs_name_cn(peer->leaf->subject, &cn)) add_tlv(&ssl, TLV_SSL_CN, cn);
-    add_tlv(&ssl, TLV_SSL_CIPHER, cs_view_str(tls_conn_cipher(c->tls)));
+    add_tlv(&ssl, TLV_SSL_CIPHER, cs_view_str(tls_conn_cipher(c->wire.tls)));
     add_tlv(b, TLV_SSL, cs_buf_view(&ssl));
 }
 
@@ -83,8 +83,8 @@ bool proxy_header_add(const conn *c, cs_buf *out) {
     (void)cs_buf_add(&b, signature, sizeof signature);
     (void)cs_buf_add_byte(&b, PROXY_VERSION_COMMAND);
     if (!add_addresses(c, &b)) return false;
-    add_tlv(&b, TLV_ALPN, tls_conn_alpn(c->tls));
-    add_tlv(&b, TLV_AUTHORITY, cs_view_str(tls_conn_sni(c->tls)));
+    add_tlv(&b, TLV_ALPN, tls_conn_alpn(c->wire.tls));
+    add_tlv(&b, TLV_AUTHORITY, cs_view_str(tls_conn_sni(c->wire.tls)));
     add_ssl(c, &b);
     if (b.failed) return false;
     size_t rest = b.n - 16;

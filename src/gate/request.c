@@ -4,32 +4,18 @@
 
 #include "gate/gate_priv.h"
 
-void request_done(conn *c) {
-    worker *w = c->w;
-    const exchange *x = &c->x;
-    unsigned class = x->status >= 100 && x->status < 600 ? x->status / 100 - 1 : METRIC_5XX;
-    metrics_count(w->slab, METRIC_REQUESTS, class);
-    metrics_time(w->slab, METRIC_REQUEST_SECONDS, loop_now(w->loop) - x->began);
-    metrics_add(w->slab, METRIC_BYTES, METRIC_IN, (int64_t)x->octets_in);
-    metrics_add(w->slab, METRIC_BYTES, METRIC_OUT, (int64_t)x->octets_out);
-    if (worker_conf(w)->access_log) say_request(c);
-}
-
-void request_refuse(conn *c, const cs_err *err) {
-    exchange *x = &c->x;
-    bool whole = c->state == CONN_RELAY ? x->body.done : false;
+void request_refuse(exchange *x, const cs_err *err) {
+    conn *c = x->c;
+    bool whole = c->state == CONN_RELAY && x->body.done;
     bool close = !whole || c->close_after || !x->keep_alive || c->w->draining;
     CS_SCOPED(cs_buf) out = cs_buf_of(16 * 1024);
-    http_reply shape = {.head_only = x->method == HTTP_HEAD, .close = close, .date = cs_now(worker_clock(c->w))};
+    http_reply shape = {
+        .head_only = x->method == HTTP_HEAD, .close = close && x->id == 0, .date = cs_now(worker_clock(c->w))};
     x->status = (unsigned)cs_reason_of(err->reason)->http;
     metrics_count(c->w->slab, METRIC_REQUESTS_REFUSED, (unsigned)err->reason);
-    say_refused_request(c, err);
-    if (!http_problem_add(&out, err, false, &shape) || !conn_write(c, cs_buf_view(&out))) c->broken = true;
-    request_done(c);
-    if (c->state == CONN_DEAD) return;
-    c->state = CONN_HEAD;
-    c->head_timer = false;
-    if (close) conn_finish(c);
+    say_refused_request(x, err);
+    if (!http_problem_add(&out, err, false, &shape)) c->wire.broken = true;
+    client_answer(x, cs_buf_view(&out), close);
 }
 
 static bool is_authority_path(cs_view path) {
@@ -40,12 +26,12 @@ static bool is_authority_path(cs_view path) {
            cs_view_starts(path, CS_VIEW_LIT("/ocsp/"));
 }
 
-static cs_status to_authority(conn *c, const http_head *h, cs_err *err) {
+static cs_status to_authority(exchange *x, const http_head *h, cs_err *err) {
     bool ocsp = cs_view_starts(h->path, CS_VIEW_LIT("/ocsp"));
     if (h->method_id != HTTP_GET && h->method_id != HTTP_HEAD && !(ocsp && h->method_id == HTTP_POST))
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s", "the authority's files are for GET");
-    c->x.upstream = c->policy->authority;
-    c->x.authority = true;
+    x->group = x->policy->authority;
+    x->authority = true;
     return CS_OK;
 }
 
@@ -59,23 +45,28 @@ static cs_status check_host(conn *c, const http_head *h, cs_err *err) {
                    (const char *)h->host.p, c->site->conf->name);
 }
 
-static cs_status choose(conn *c, const http_head *h, cs_err *err) {
+static const cs_cert *leaf_of(const conn *c) {
+    return c->wire.tls != NULL ? tls_conn_peer(c->wire.tls)->leaf : NULL;
+}
+
+static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
+    conn *c = x->c;
     bool clean = http_path_is_clean(h->path) || cs_view_eq_str(h->path, "*");
     if (c->role == METRIC_LISTENER_HTTP) {
-        if (clean && is_authority_path(h->path)) return to_authority(c, h, err);
+        if (clean && is_authority_path(h->path)) return to_authority(x, h, err);
         return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "the plain listener has the authority's files only");
     }
     TRY(check_host(c, h, err));
-    if (c->site->conf->authority && clean && is_authority_path(h->path)) return to_authority(c, h, err);
+    if (c->site->conf->authority && clean && is_authority_path(h->path)) return to_authority(x, h, err);
     bool guarded = c->site->conf->route_count > 0 || c->site->conf->authority;
     if (guarded && !clean)
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");
-    const gate_route *route = policy_route(c->site, h->path);
+    const gate_route *route = policy_route(c->site, h->host, h->method, h->path);
     if (route == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "no route for this path");
-    if (!policy_allows(route, c->known ? &c->who : NULL))
+    if (!policy_allows(route, c->known ? &c->who : NULL, leaf_of(c)))
         return cs_fail(err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);
-    c->x.upstream = route->upstream;
+    x->group = route->group;
     return CS_OK;
 }
 
@@ -85,8 +76,8 @@ static cs_status tell(conn *c, cs_err *err) {
     cs_view chain[CS_PATH_MAX];
     size_t count = 0;
     if (c->lines.n > 0) return CS_OK;
-    const tls_peer *peer = c->tls != NULL ? tls_conn_peer(c->tls) : NULL;
-    TRY(http_forwarded_render(net_addr_text(&c->peer, false, text), c->tls != NULL, &c->lines, err));
+    const tls_peer *peer = c->wire.tls != NULL ? tls_conn_peer(c->wire.tls) : NULL;
+    TRY(http_forwarded_render(net_addr_text(&c->peer, false, text), c->wire.tls != NULL, &c->lines, err));
     if (peer == NULL || peer->leaf == NULL) return http_identity_render_none(HTTP_TELL_ALL, &c->lines, err);
     for (size_t i = 1; i + 1 < peer->chain.n && count < CS_PATH_MAX; i++) chain[count++] = peer->chain.at[i]->der;
     const http_identity id = {.kind = cs_kind_name(c->who.kind),
@@ -103,62 +94,82 @@ static cs_status tell(conn *c, cs_err *err) {
     return http_identity_render(&id, HTTP_TELL_ALL, &c->lines, err);
 }
 
-static cs_status prepare(conn *c, const http_head *h, cs_err *err) {
-    exchange *x = &c->x;
+static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
+    conn *c = x->c;
     uint64_t most = worker_conf(c->w)->limits.body;
     if (most > 0 && h->framing == HTTP_BODY_LENGTH && h->length > most)
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "limits.body is %llu", (unsigned long long)most);
-    TRY(choose(c, h, err));
+    TRY(choose(x, h, err));
     TRY(tell(c, err));
-    x->head = cs_buf_of(CS_HTTP_HEADERS_MAX + 128 * 1024);
     if (!http_request_rebuild(h, cs_buf_view(&c->lines), !x->authority, &x->head))
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_HEADER_TOO_LARGE, "%s", "with what the upstream is told");
     return CS_OK;
 }
 
+/* What the exchange must know of its request beyond the head. */
 static void note(exchange *x, const http_head *h) {
+    cs_view te;
     int n = h->path.n < 120 ? (int)h->path.n : 120;
     (void)snprintf(x->what, sizeof x->what, "%.*s %.*s", h->method.n < 20 ? (int)h->method.n : 20,
                    (const char *)h->method.p, n, (const char *)h->path.p);
+    x->method = h->method_id;
+    x->http10 = h->http10;
+    x->keep_alive = h->keep_alive;
+    x->upgrade = h->upgrade;
+    x->framing = h->framing;
+    x->trailers_welcome = x->id != 0 && http_head_get(h, "te", &te) && cs_view_eq_str(te, "trailers");
+    http_body_init(&x->body, h, worker_conf(x->c->w)->limits.body);
 }
 
 cs_status request_begin(conn *c) {
     cs_err err;
     http_head *h = &c->w->head;
     exchange *x = &c->x;
-    cs_status s = http_request_parse(flow_view(&c->in), &c->scanned, h, &err);
+    cs_status s = http_request_parse(flow_view(&c->wire.in), &c->scanned, h, &err);
     if (s == CS_AGAIN) {
-        if (c->eof) conn_finish(c);
+        if (c->wire.eof) conn_finish(c);
         return CS_AGAIN;
     }
-    cs_buf_free(&x->head);
-    policy_free(c->before);
-    c->before = NULL;
-    *x = (exchange){.began = loop_now(c->w->loop)};
+    exchange_begin(x, c);
     if (s != CS_OK) { /* where the next message begins is unknown */
         c->close_after = true;
-        request_refuse(c, &err);
+        request_refuse(x, &err);
         return CS_OK;
     }
-    x->method = h->method_id;
-    x->http10 = h->http10;
-    x->keep_alive = h->keep_alive;
-    x->upgrade = h->upgrade;
-    x->framing = h->framing;
     note(x, h);
-    http_body_init(&x->body, h, worker_conf(c->w)->limits.body);
     if (c->role == METRIC_LISTENER_METRICS) {
         size_t size = h->size;
         own_metrics(c, h);
-        flow_eat(&c->in, size);
+        flow_eat(&c->wire.in, size);
         return CS_OK;
     }
-    s = prepare(c, h, &err);
-    flow_eat(&c->in, h->size);
+    s = prepare(x, h, &err);
+    flow_eat(&c->wire.in, h->size);
     c->state = CONN_RELAY;
     if (s == CS_OK)
-        relay_start(c);
+        relay_start(x);
     else
-        request_refuse(c, &err);
+        request_refuse(x, &err);
     return CS_OK;
+}
+
+void request_begin_h2(exchange *x) {
+    cs_err err;
+    http_head *h = &x->c->w->head;
+    size_t scanned = 0;
+    x->begun = true;
+    cs_status s = http_request_parse(flow_view(&x->asked), &scanned, h, &err);
+    if (s == CS_AGAIN) s = cs_fail(&err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "no whole head");
+    x->keep_alive = true;
+    if (s == CS_OK) {
+        note(x, h);
+        x->keep_alive = true;
+        x->upgrade = false;
+        s = prepare(x, h, &err);
+        flow_eat(&x->asked, h->size);
+    }
+    if (s == CS_OK)
+        relay_start(x);
+    else
+        request_refuse(x, &err);
 }

@@ -4,15 +4,15 @@
 static void peer_fields(log_event *e, const conn *c) {
     char text[NET_TEXT_MAX];
     log_str(e, "peer", net_addr_text(&c->peer, true, text));
-    if (c->tls == NULL) return;
-    const char *sni = tls_conn_sni(c->tls);
+    if (c->wire.tls == NULL) return;
+    const char *sni = tls_conn_sni(c->wire.tls);
     if (sni[0] != '\0') log_str(e, "sni", sni);
-    log_str(e, "tls", tls_conn_version(c->tls));
+    log_str(e, "tls", tls_conn_version(c->wire.tls));
 }
 
 static void certificate_fields(log_event *e, const conn *c) {
     char name[CS_NAME_TEXT_MAX + 1];
-    const tls_peer *peer = c->tls != NULL ? tls_conn_peer(c->tls) : NULL;
+    const tls_peer *peer = c->wire.tls != NULL ? tls_conn_peer(c->wire.tls) : NULL;
     if (peer == NULL || peer->leaf == NULL) return;
     log_str(e, "subject", cs_name_text(peer->leaf->subject, name));
     log_str(e, "issuer", cs_name_text(peer->leaf->issuer, name));
@@ -39,39 +39,38 @@ void say_closed(conn *c, const cs_err *err) {
     log_end(&e);
 }
 
-static void request_fields(log_event *e, const conn *c) {
-    if (c->x.what[0] != '\0') log_str(e, "request", c->x.what);
+static void request_fields(log_event *e, const exchange *x) {
+    const conn *c = x->c;
+    if (x->what[0] != '\0') log_str(e, "request", x->what);
     if (c->known) log_str(e, "identity", c->who.name);
     if (c->site != NULL) log_str(e, "site", c->site->conf->name);
     peer_fields(e, c);
 }
 
-void say_request(conn *c) {
-    const exchange *x = &c->x;
+void say_request(const exchange *x) {
     log_event e = log_begin(LOG_INFO, "request");
     log_int(&e, "status", x->status);
     log_int(&e, "in", (int64_t)x->octets_in);
     log_int(&e, "out", (int64_t)x->octets_out);
-    log_int(&e, "microseconds", cs_mono(worker_clock(c->w)) - x->began);
-    request_fields(&e, c);
+    log_int(&e, "microseconds", cs_mono(worker_clock(x->c->w)) - x->began);
+    request_fields(&e, x);
     log_end(&e);
 }
 
-void say_stream(conn *c) {
-    const exchange *x = &c->x;
+void say_stream(const exchange *x) {
     log_event e = log_begin(LOG_INFO, "stream");
-    log_str(&e, "upstream", x->upstream.text);
+    log_str(&e, "upstream", x->group->name);
     log_int(&e, "in", (int64_t)x->octets_in);
     log_int(&e, "out", (int64_t)x->octets_out);
-    log_int(&e, "microseconds", cs_mono(worker_clock(c->w)) - x->began);
-    request_fields(&e, c);
+    log_int(&e, "microseconds", cs_mono(worker_clock(x->c->w)) - x->began);
+    request_fields(&e, x);
     log_end(&e);
 }
 
-void say_refused_request(conn *c, const cs_err *err) {
+void say_refused_request(const exchange *x, const cs_err *err) {
     log_event e = log_begin(LOG_INFO, "request-refused");
     log_fail(&e, err);
-    log_int(&e, "status", c->x.status);
-    request_fields(&e, c);
+    log_int(&e, "status", x->status);
+    request_fields(&e, x);
     log_end(&e);
 }

@@ -4,164 +4,262 @@
 
 #include "gate/gate_priv.h"
 
-static pool *pool_of(worker *w, const net_addr *at) {
+enum {
+    DOWN_FIRST = CS_SEC, /* how long a server that cannot be reached is passed over; doubles */
+    DOWN_MOST = 30 * CS_SEC,
+};
+
+static pool *pool_of(worker *w, uint64_t server) {
     for (unsigned i = 0; i < w->pool_count; i++)
-        if (w->pools[i].at.len == at->len && memcmp(&w->pools[i].at.at, &at->at, at->len) == 0) return &w->pools[i];
+        if (w->pools[i].server == server) return &w->pools[i];
     if (w->pool_count == GATE_POOLS) return NULL;
     pool *p = &w->pools[w->pool_count++];
-    *p = (pool){.at = *at};
+    *p = (pool){.server = server};
     return p;
 }
 
 static void reap(void *data) {
     upconn *u = data;
-    cs_buf_free(&u->in.b);
-    cs_buf_free(&u->out.b);
+    wire_free(&u->wire);
+    http2_free(u->h2);
     free(u);
+}
+
+static void pool_leave(upconn *u) {
+    pool *p = u->pooled ? pool_of(u->w, u->server->id) : NULL;
+    for (upconn **at = p != NULL ? &p->idle : NULL; at != NULL && *at != NULL; at = &(*at)->next)
+        if (*at == u) {
+            *at = u->next;
+            p->count--;
+            break;
+        }
+    u->pooled = false;
+    u->next = NULL;
+}
+
+static bool pool_join(upconn *u) {
+    pool *p = pool_of(u->w, u->server->id);
+    if (p == NULL || p->count >= GATE_POOL_IDLE || u->w->draining || u->generation != u->w->generation) return false;
+    u->next = p->idle;
+    p->idle = u;
+    p->count++;
+    return u->pooled = true;
 }
 
 void upstream_close(upconn *u) {
     if (u == NULL || u->dead) return;
     u->dead = true;
+    pool_leave(u);
+    loop_timer_clear(u->w->loop, &u->timer);
     loop_watch_close(u->watch);
     u->watch = NULL;
-    if (u->owner == NULL) { /* idle: out of its pool */
-        pool *p = pool_of(u->w, &u->at);
-        for (upconn **at = p != NULL ? &p->idle : NULL; at != NULL && *at != NULL; at = &(*at)->next)
-            if (*at == u) {
-                *at = u->next;
-                p->count--;
-                break;
-            }
-    }
-    u->owner = NULL;
+    if (u->h2 == NULL) u->owner = NULL;
     metrics_add(u->w->slab, METRIC_UPSTREAM_OPEN, 0, -1);
     u->reap = (loop_task){.cb = reap, .data = u};
     loop_later(u->w->loop, &u->reap);
 }
 
-static void fill(upconn *u) {
-    cs_err err;
-    while (!u->eof && flow_size(&u->in) < GATE_FLOW_HIGH) {
-        size_t n = 0;
-        uint8_t *p = flow_room(&u->in, GATE_READ);
-        if (p == NULL) return;
-        cs_status s = net_recv(u->fd, p, GATE_READ, &n, &err);
-        if (s == CS_AGAIN) return;
-        if (s != CS_OK || n == 0)
-            u->eof = true;
-        else
-            cs_buf_commit(&u->in.b, n);
-        if (n < GATE_READ) return;
-    }
+static void push_h2(upconn *u) {
+    cs_view v;
+    while (wire_pending(&u->wire) < GATE_FLOW_HIGH && !u->wire.broken && http2_out(u->h2, &v))
+        (void)wire_write(&u->wire, v);
 }
 
 void upstream_flush(upconn *u) {
-    cs_err err;
-    while (u->connected && !u->failed && flow_size(&u->out) > 0) {
-        size_t n = 0;
-        cs_view v = flow_view(&u->out);
-        cs_status s = net_send(u->fd, v.p, v.n, &n, &err);
-        if (s == CS_AGAIN) return;
-        if (s != CS_OK) {
-            fill(u); /* it may have said why before it closed */
-            u->eof = u->failed = true;
-            return;
-        }
-        flow_eat(&u->out, n);
+    if (!u->connected || u->failed || u->dead) return;
+    if (u->h2 != NULL) push_h2(u);
+    wire_flush(&u->wire);
+    if (u->wire.broken && !u->wire.eof) {
+        u->wire.broken = false;
+        wire_fill(&u->wire); /* it may have said why before it closed */
+        u->wire.eof = u->failed = u->wire.broken = true;
     }
+    if (u->h2 != NULL) upstream_interest(u, true);
 }
 
 void upstream_interest(upconn *u, bool read) {
     unsigned events = 0;
-    if (!u->connected || (flow_size(&u->out) > 0 && !u->failed)) events |= LOOP_WRITE;
-    if (u->connected && read && !u->eof) events |= LOOP_READ;
-    loop_watch_set(u->watch, events);
+    if (!u->connected || (wire_pending(&u->wire) > 0 && !u->failed)) events |= LOOP_WRITE;
+    if (u->connected && read && !u->wire.shut && !u->wire.broken) events |= LOOP_READ;
+    if (!u->dead) loop_watch_set(u->watch, events);
+}
+
+static void mark_down(const worker *w, gate_server *s) {
+    unsigned fails = atomic_fetch_add(&s->fails, 1);
+    cs_time down = (cs_time)DOWN_FIRST << (fails < 5 ? fails : 5);
+    atomic_store(&s->down_until, loop_now(w->loop) + (down > DOWN_MOST ? DOWN_MOST : down));
+}
+
+static void lost(upconn *u, const char *why) {
+    mark_down(u->w, u->server);
+    if (u->h2 != NULL) {
+        up_h2_lost(u, false, why);
+        upstream_close(u);
+        return;
+    }
+    exchange *x = u->owner;
+    conn *c = x->c;
+    relay_unreachable(x, why);
+    conn_turn(c);
+}
+
+/* Further with TLS. CS_AGAIN: more must come. */
+static cs_status shake(upconn *u, cs_err *err) {
+    wire *w = &u->wire;
+    if (w->tls == NULL) return CS_OK;
+    cs_status s = tls_conn_handshake(w->tls, err);
+    wire_flush(w);
+    if (s == CS_AGAIN && upstream_eof(u))
+        s = cs_fail(err, CS_FAILED, CS_R_TLS_PEER_CLOSED, "%s", "during the handshake");
+    return s;
+}
+
+/* True: it can be used. */
+static bool connect_on(upconn *u, unsigned events) {
+    cs_err err;
+    cs_status s = u->reached ? CS_OK : net_connected(u->wire.fd, &err);
+    if (s == CS_OK) {
+        u->reached = true;
+        if (u->wire.tls != NULL && (events & LOOP_READ) != 0) wire_fill(&u->wire);
+        s = shake(u, &err);
+    }
+    if (s == CS_AGAIN) {
+        if (u->reached) loop_watch_set(u->watch, LOOP_READ | (wire_pending(&u->wire) > 0 ? LOOP_WRITE : 0));
+        return false;
+    }
+    if (s != CS_OK) {
+        lost(u, err.detail[0] != '\0' ? err.detail : cs_reason_of(err.reason)->name);
+        return false;
+    }
+    u->connected = true;
+    atomic_store(&u->server->fails, 0);
+    atomic_store(&u->server->down_until, 0);
+    loop_timer_clear(u->w->loop, &u->timer);
+    upstream_flush(u);
+    return true;
 }
 
 static void on_event(void *data, unsigned events) {
     upconn *u = data;
-    cs_err err;
     if (u->dead) return;
-    if (u->owner == NULL) { /* idle: it closed, or speaks without being asked */
+    if (u->owner == NULL && u->h2 == NULL) { /* idle: it closed, or speaks without being asked */
         upstream_close(u);
         return;
     }
-    conn *c = u->owner;
-    if (!u->connected) {
-        cs_status s = net_connected(u->fd, &err);
-        if (s == CS_AGAIN) return;
-        if (s != CS_OK) {
-            relay_failed(c, &err);
-            conn_turn(c);
-            return;
-        }
-        u->connected = true;
-        upstream_flush(u);
-    }
-    if ((events & LOOP_READ) != 0) fill(u);
+    if (!u->connected && !connect_on(u, events)) return;
+    if ((events & LOOP_READ) != 0) wire_fill(&u->wire);
     if ((events & LOOP_WRITE) != 0) upstream_flush(u);
-    conn_turn(c);
-}
-
-/* The newest idle one: the oldest may be closed by the upstream any moment. */
-static upconn *take_idle(worker *w, const gate_upstream *to) {
-    pool *p = pool_of(w, &to->at);
-    upconn *u = p != NULL ? p->idle : NULL;
-    if (u == NULL) return NULL;
-    p->idle = u->next;
-    p->count--;
-    u->next = NULL;
-    u->reused = true;
-    return u;
-}
-
-cs_status upstream_get(worker *w, const gate_upstream *to, bool fresh, conn *owner, upconn **ret, cs_err *err) {
-    upconn *u = fresh ? NULL : take_idle(w, to);
-    if (u != NULL) {
-        u->owner = owner;
-        u->scanned = 0;
-        *ret = u;
-        return CS_OK;
+    if (u->h2 != NULL) {
+        up_h2_event(u);
+        return;
     }
+    conn_mark(u->owner);
+    conn_turn(u->owner->c);
+}
+
+static void on_timeout(void *data) {
+    upconn *u = data;
+    if (!u->dead && !u->connected) lost(u, "no connection in time");
+}
+
+/* The one that has least to do among those that can be reached; equals take turns. If all are down, whichever was so
+ * longest is tried. */
+static gate_server *choose(const worker *w, gate_group *g) {
+    cs_time now = loop_now(w->loop);
+    if (g->count == 1) return &g->servers[0];
+    unsigned start = atomic_fetch_add_explicit(&g->turn, 1, memory_order_relaxed) % g->count;
+    gate_server *best = NULL, *least_down = NULL;
+    for (unsigned i = 0; i < g->count; i++) {
+        gate_server *s = &g->servers[(start + i) % g->count];
+        if (least_down == NULL || atomic_load(&s->down_until) < atomic_load(&least_down->down_until)) least_down = s;
+        if (atomic_load(&s->down_until) > now) continue;
+        if (best == NULL || atomic_load(&s->active) < atomic_load(&best->active)) best = s;
+    }
+    return best != NULL ? best : least_down;
+}
+
+/* HTTP/1: the newest idle one, since the oldest may be closed by the upstream any moment. HTTP/2: one that takes more.
+ */
+static upconn *take_pooled(worker *w, const gate_server *server) {
+    pool *p = pool_of(w, server->id);
+    for (upconn *u = p != NULL ? p->idle : NULL; u != NULL; u = u->next) {
+        if (u->h2 != NULL && (u->leaving || http2_spare(u->h2) == 0)) continue;
+        u->reused = true;
+        u->scanned = 0;
+        if (u->h2 == NULL) pool_leave(u);
+        return u;
+    }
+    return NULL;
+}
+
+static cs_status make(worker *w, gate_group *g, gate_server *server, upconn **ret, cs_err *err) {
     int fd = -1;
-    TRY(net_connect(&to->at, &fd, err));
-    u = calloc(1, sizeof *u);
+    tls_conn *tls = NULL;
+    TRY(net_connect(&server->at, &fd, err));
+    upconn *u = calloc(1, sizeof *u);
     if (u == NULL) {
         net_close(fd);
         return CS_NOMEM_ERR(err);
     }
-    *u = (upconn){.w = w, .fd = fd, .at = to->at, .owner = owner};
-    u->in.b = cs_buf_of(GATE_FLOW_MAX);
-    u->out.b = cs_buf_of(GATE_FLOW_MAX);
-    cs_status s = loop_watch_new(w->loop, fd, on_event, u, &u->watch, err);
+    *u = (upconn){.w = w, .server = server, .generation = w->generation};
+    cs_status s = g->tls ? tls_conn_dial(g->dialer, server->name, &tls, err) : CS_OK;
+    wire_init(&u->wire, fd, tls);
+    if (s == CS_OK && g->http2) s = up_h2_new(u, err);
+    if (s == CS_OK) s = loop_watch_new(w->loop, fd, on_event, u, &u->watch, err);
     if (s != CS_OK) {
         net_close(fd);
+        wire_free(&u->wire);
+        http2_free(u->h2);
         free(u);
         return s;
     }
+    if (g->http2) (void)pool_join(u);
+    u->timer = (loop_timer){.cb = on_timeout, .data = u};
+    loop_timer_set(w->loop, &u->timer, worker_conf(w)->limits.connect);
     metrics_add(w->slab, METRIC_UPSTREAM_OPEN, 0, 1);
     metrics_count(w->slab, METRIC_UPSTREAM_CONNECTS, 0);
+    upstream_interest(u, true);
     *ret = u;
     return CS_OK;
 }
 
+cs_status upstream_get(exchange *x, bool fresh, cs_err *err) {
+    worker *w = x->c->w;
+    gate_server *server = choose(w, x->group);
+    upconn *u = fresh && !x->group->http2 ? NULL : take_pooled(w, server);
+    cs_status s = u == NULL ? make(w, x->group, server, &u, err) : CS_OK;
+    if (s != CS_OK) {
+        mark_down(w, server);
+        return s;
+    }
+    if (u->h2 != NULL && u->owner != NULL) {
+        x->rider = u->owner;
+        u->owner->rider_prev = x;
+    }
+    u->owner = x;
+    x->up = u;
+    (void)atomic_fetch_add(&server->active, 1);
+    return CS_OK;
+}
+
 void upstream_put(upconn *u) {
-    pool *p = pool_of(u->w, &u->at);
-    bool clean = !u->eof && u->connected && flow_size(&u->in) == 0 && flow_size(&u->out) == 0;
-    if (p == NULL || !clean || p->count >= GATE_POOL_IDLE || u->w->draining) {
+    bool clean = !upstream_eof(u) && u->connected && flow_size(&u->wire.in) == 0 && wire_pending(&u->wire) == 0;
+    if (!clean || !pool_join(u)) {
         upstream_close(u);
         return;
     }
     u->owner = NULL;
-    u->next = p->idle;
-    p->idle = u;
-    p->count++;
     loop_watch_set(u->watch, LOOP_READ);
 }
 
 void upstream_close_idle(worker *w) {
     for (unsigned i = 0; i < w->pool_count; i++)
-        while (w->pools[i].idle != NULL) upstream_close(w->pools[i].idle);
+        while (w->pools[i].idle != NULL) {
+            upconn *u = w->pools[i].idle;
+            if (u->owner == NULL)
+                upstream_close(u);
+            else
+                pool_leave(u); /* HTTP/2: those that ride on it end first */
+        }
     w->pool_count = 0;
 }

@@ -62,6 +62,7 @@ static void drain(worker *w) {
 static void take_policy(worker *w, policy *take) {
     policy *old = w->policy;
     w->policy = take;
+    w->generation++;
     for (conn *c = w->conns, *next; old != NULL && c != NULL; c = next) {
         next = c->next;
         conn_policy(c, take);

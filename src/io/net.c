@@ -74,21 +74,24 @@ static cs_status unix_addr(const char *path, net_addr *ret, cs_err *err) {
 }
 
 cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err) {
+    static const struct {
+        const char *scheme, *port;
+    } known[] = {{"http://", "80"}, {"h2c://", "80"}, {"https://", "443"},
+                 {"h2://", "443"},  {"tcp://", NULL}, {"tls://", NULL}};
     char host[256], port[6];
     if (strncmp(url, "unix:", 5) == 0) return unix_addr(url + 5, ret, err);
-    if (strncmp(url, "tcp://", 6) == 0) {
-        TRY(split(url + 6, strlen(url + 6), NULL, host, port, err));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        size_t skip = strlen(known[i].scheme);
+        if (strncmp(url, known[i].scheme, skip) != 0) continue;
+        const char *at = url + skip;
+        size_t n = strcspn(at, "/");
+        if (at[n] == '/' && at[n + 1] != '\0')
+            return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: an upstream has no path", url);
+        TRY(split(at, n, known[i].port, host, port, err));
         return resolve(host, port, false, url, ret, err);
     }
-    if (strncmp(url, "http://", 7) != 0)
-        return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID,
-                       "%s: neither http://HOST:PORT nor tcp://HOST:PORT nor unix:/path", url);
-    const char *at = url + 7;
-    size_t n = strcspn(at, "/");
-    if (at[n] == '/' && at[n + 1] != '\0')
-        return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: an upstream has no path", url);
-    TRY(split(at, n, "80", host, port, err));
-    return resolve(host, port, false, url, ret, err);
+    return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID,
+                   "%s: neither http://HOST:PORT (https, h2c, h2) nor tcp://HOST:PORT (tls) nor unix:/path", url);
 }
 
 const char *net_addr_text(const net_addr *a, bool port, char out[NET_TEXT_MAX]) {

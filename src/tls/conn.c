@@ -5,14 +5,12 @@
 
 #include "tls/tls_priv.h"
 
-cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_err *err) {
+cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err) {
     CS_AUTO(tls_conn) c = calloc(1, sizeof *c);
     if (c == NULL) return CS_NOMEM_ERR(err);
     c->in = cs_buf_of(TLS_IN_MAX);
     c->out = cs_buf_of(TLS_OUT_MAX);
-    c->judge = judge;
-    c->front = tls_front_ref(front);
-    c->ssl = SSL_new(front->ctx);
+    c->ssl = SSL_new(ctx);
     BIO *bio = c->ssl != NULL ? tls_bio_new(c) : NULL;
     if (bio == NULL || SSL_set_app_data(c->ssl, c) != 1) {
         BIO_free(bio);
@@ -20,8 +18,15 @@ cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_er
         return CS_NOMEM_ERR(err);
     }
     SSL_set_bio(c->ssl, bio, bio);
-    SSL_set_accept_state(c->ssl);
     *ret = CS_TAKE(c);
+    return CS_OK;
+}
+
+cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_err *err) {
+    TRY(tls_conn_make(front->ctx, ret, err));
+    (*ret)->judge = judge;
+    (*ret)->front = tls_front_ref(front);
+    SSL_set_accept_state((*ret)->ssl);
     return CS_OK;
 }
 
@@ -29,6 +34,7 @@ void tls_conn_free(tls_conn *c) {
     if (c == NULL) return;
     SSL_free(c->ssl);
     tls_front_free(c->front);
+    tls_dialer_free(c->dialer);
     tls_peer_clear(&c->peer);
     cs_buf_free(&c->in);
     cs_buf_free(&c->out);
@@ -147,7 +153,7 @@ static cs_status outcome(tls_conn *c, int rc, cs_err *err) {
 /* A TLS 1.2 or 1.3 client begins with a handshake record; anything else is told from a broken one here. */
 static cs_status looks_like_tls(tls_conn *c, cs_err *err) {
     size_t have = c->in.n - c->in_at;
-    if (c->not_tls_seen || have == 0) return CS_OK;
+    if (c->not_tls_seen || have == 0 || c->dialer != NULL) return CS_OK;
     c->not_tls_seen = true;
     uint8_t first = c->in.p[c->in_at];
     if (first == 0x16) return CS_OK;
@@ -158,6 +164,7 @@ static cs_status looks_like_tls(tls_conn *c, cs_err *err) {
 
 static cs_status established(tls_conn *c, cs_err *err) {
     c->established = true;
+    if (c->dialer != NULL) return CS_OK;
     if (c->site == NULL) return cs_fail(err, CS_REFUSED, CS_R_INTERNAL_ERROR, "%s", "no site was chosen");
     if (SSL_session_reused(c->ssl)) {
         TRY(tls_peer_resumed(c, err));

@@ -104,6 +104,7 @@ int tls_on_hello(SSL *ssl, int *alert, void *arg) {
     /* what SSL_set_SSL_CTX leaves as it was */
     SSL_set_verify(ssl, SSL_CTX_get_verify_mode(site->ctx), NULL);
     (void)SSL_set_min_proto_version(ssl, (int)SSL_CTX_get_min_proto_version(site->ctx));
+    if (site->groups != NULL) (void)SSL_set1_groups_list(ssl, site->groups);
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 

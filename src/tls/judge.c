@@ -10,7 +10,7 @@
 #include "tls/tls_priv.h"
 
 /* libssl chooses the alert by the error; these give back the alerts of reasons.def. */
-static int error_of_alert(int alert) {
+int tls_error_of_alert(int alert) {
     switch (alert) {
     case 42: return X509_V_ERR_CERT_REJECTED;
     case 43: return X509_V_ERR_INVALID_PURPOSE;
@@ -50,7 +50,7 @@ bool tls_grant_revoked(const tls_grant *g, const cs_revset *set) {
     return false;
 }
 
-static cs_status decode(X509 *x, cs_cert **ret, cs_err *err) {
+cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err) {
     unsigned char *der = NULL;
     int n = i2d_X509(x, &der);
     if (n <= 0) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "the peer's certificate");
@@ -72,7 +72,7 @@ static cs_status decode_shared(tls_judge *j, X509 *x, cs_cert **ret, cs_err *err
         *ret = cs_cert_ref(*slot);
         return CS_OK;
     }
-    TRY(decode(x, ret, err));
+    TRY(tls_decode(x, ret, err));
     cs_cert_free(*slot);
     *slot = cs_cert_ref(*ret);
     return CS_OK;
@@ -86,7 +86,7 @@ static cs_status gather(tls_conn *c, X509_STORE_CTX *store, cs_certs *extra, cs_
     if (count > CS_PEER_CHAIN_COUNT)
         return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%d certificates, at most %d", count,
                        (int)CS_PEER_CHAIN_COUNT);
-    TRY(decode(leaf, &c->peer.leaf, err));
+    TRY(tls_decode(leaf, &c->peer.leaf, err));
     for (int i = 0; i < count; i++) {
         cs_cert *one = NULL;
         X509 *x = sk_X509_value(sent, i);
@@ -123,6 +123,7 @@ static cs_status ask(tls_conn *c, const tls_site *site, tls_judge *j, const cs_c
                           .max_depth = -1,
                           .revocation = CS_REVOCATION_GIVEN,
                           .crls = site->crls,
+                          .pins = site->pins,
                           .revset = j->revset};
     if (!tls_revocation_known(j))
         return cs_fail(err, CS_REFUSED, CS_R_REVOCATION_UNKNOWN, "%s",
@@ -180,7 +181,7 @@ int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
     }
     c->peer.reason = err.reason != CS_R_NONE ? err.reason : CS_R_INTERNAL_ERROR;
     c->peer.detail = strdup(err.detail);
-    X509_STORE_CTX_set_error(store, error_of_alert(cs_reason_of(c->peer.reason)->alert));
+    X509_STORE_CTX_set_error(store, tls_error_of_alert(cs_reason_of(c->peer.reason)->alert));
     return 0;
 }
 
@@ -189,7 +190,7 @@ cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {
     tls_peer_clear(&c->peer);
     c->peer.resumed = true;
     if (leaf == NULL) return CS_OK;
-    return decode(leaf, &c->peer.leaf, err);
+    return tls_decode(leaf, &c->peer.leaf, err);
 }
 
 bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {

@@ -30,10 +30,22 @@ CS_MUST_USE cs_status tls_digest(cs_view data, uint8_t out[32], cs_err *err);
 /* ---- a site: a name, who we are there, whom we let in ---- */
 typedef enum tls_client { TLS_CLIENT_OFF, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRE } tls_client;
 
+/* Who we are: the leaf and its intermediates, the private key, PEM; borrowed. */
+typedef struct tls_identity {
+    cs_view certificate, key;
+    const char *certificate_what, *key_what; /* named in errors */
+} tls_identity;
+enum { TLS_IDENTITIES_MAX = 5 };
+
 typedef struct tls_site_plan { /* all borrowed for the call, but for the counted ones, which get a reference */
     const char *name;          /* exact, "*.example", or "*" for every other name */
-    cs_view certificate, key;  /* PEM: the leaf and its intermediates; the private key */
-    const char *certificate_what, *key_what; /* named in errors */
+    tls_identity ids[TLS_IDENTITIES_MAX]; /* of different key types; libssl takes the one that the client can check */
+    size_t id_count;
+    cs_view staple;           /* OCSP response for the first, DER; n == 0: none */
+    const char *groups;       /* NULL: ours */
+    const cs_certs *ca_names; /* CAs that clients are told; NULL: the anchors */
+    bool no_ca_names;
+    cs_pins *pins; /* NULL: none */
     tls_client client;
     bool only_13;
     const char *alpn;    /* protocols, with commas between: a client that offers others only is refused; NULL: any */
@@ -53,6 +65,21 @@ void tls_site_free(tls_site *s);
 CS_AUTO_DEFINE(tls_site)
 void *tls_site_user(const tls_site *s);
 const char *tls_site_name(const tls_site *s);
+
+/* ---- asking: what is needed to be a client ---- */
+typedef struct tls_dialer tls_dialer;
+typedef struct tls_dial_plan { /* all borrowed for the call, but for the anchors, which get a reference */
+    cs_anchors *anchors;
+    cs_view certificate, key; /* PEM; n == 0: none */
+    const char *certificate_what, *key_what;
+    const char *alpn; /* names with commas between; NULL: none */
+    const cs_clock *clock;
+} tls_dial_plan;
+/* Counted and immutable; any thread. */
+CS_MUST_USE cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *err);
+tls_dialer *tls_dialer_ref(tls_dialer *d);
+void tls_dialer_free(tls_dialer *d);
+CS_AUTO_DEFINE(tls_dialer)
 
 /* ---- the front: all sites of a configuration ---- */
 typedef struct tls_front tls_front;
@@ -96,6 +123,9 @@ typedef struct tls_peer {
 /* ---- a connection ---- */
 typedef struct tls_conn tls_conn;
 CS_MUST_USE cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_err *err);
+/* A client's side. name: the DNS name or address that the server's certificate must be for. The handshake refuses with
+ * the verdict's reason. */
+CS_MUST_USE cs_status tls_conn_dial(tls_dialer *d, const char *name, tls_conn **ret, cs_err *err);
 void tls_conn_free(tls_conn *c);
 CS_AUTO_DEFINE(tls_conn)
 

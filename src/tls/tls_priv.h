@@ -30,8 +30,13 @@ struct tls_site {
     tls_client client;
     cs_anchors *anchors;
     cs_crls *crls;
-    cs_certs issuers; /* of clients' certificates, known without being sent */
-    uint8_t *alpn;    /* protocol names as RFC 7301 3.1 has them, or NULL */
+    cs_pins *pins;
+    uint8_t *staple; /* DER, or NULL */
+    size_t staple_n;
+    const X509 *first; /* the certificate that the staple is for */
+    char *groups;      /* NULL: ours */
+    cs_certs issuers;  /* of clients' certificates, known without being sent */
+    uint8_t *alpn;     /* protocol names as RFC 7301 3.1 has them, or NULL */
     unsigned alpn_n;
     uint8_t policy[32];
     void *user;
@@ -47,8 +52,9 @@ struct tls_front {
 
 struct tls_conn {
     SSL *ssl;
-    tls_front *front;
-    tls_judge *judge;
+    tls_front *front;   /* serving */
+    tls_judge *judge;   /* serving */
+    tls_dialer *dialer; /* asking; else NULL */
     tls_site *site;
     cs_buf in, out;
     size_t in_at, out_at;
@@ -80,7 +86,18 @@ cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err);
 static inline tls_conn *tls_conn_of(const SSL *ssl) {
     return SSL_get_app_data(ssl);
 }
+/* conn.c */
+cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
+/* judge.c */
+cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err);
+int tls_error_of_alert(int alert);
 /* ctx.c */
+cs_status tls_ctx_base(const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err);
+enum tls_role { TLS_FOR_SERVER, TLS_FOR_CLIENT };
+cs_status tls_use_identity(SSL_CTX *ctx, const tls_identity *id, enum tls_role role, const cs_clock *clock,
+                           cs_err *err);
+/* "a,b" as RFC 7301 3.1 has it. */
+cs_status tls_alpn_list(const char *text, cs_buf *out, cs_err *err);
 cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err);
 /* A failed call: empties the queue; its last words become the detail. */
 cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *what);

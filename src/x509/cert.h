@@ -100,6 +100,10 @@ const char *cs_name_text(cs_view name, char out[CS_NAME_TEXT_MAX + 1]);
 /* The last commonName of the Name as UTF-8; false when there is none. The view looks into `name` when its string
  * type is UTF8String, PrintableString or IA5String, else false. */
 bool cs_name_cn(cs_view name, cs_view *ret);
+/* The next organizationName or organizationalUnitName from *pos on (0 at first), in a string type that is ASCII or
+ * UTF-8; false: no more. */
+typedef enum cs_name_part { CS_NAME_O, CS_NAME_OU } cs_name_part;
+bool cs_name_next(cs_view name, cs_name_part part, size_t *pos, cs_view *ret);
 /* A SAN as "DNS:gw.example", "IP:10.0.0.5", "URI:...", "email:...", escaped. */
 bool cs_san_add(cs_buf *b, const cs_san *san);
 

@@ -254,6 +254,14 @@ bool cs_name_eq_with_rdn(cs_view full, cs_view base, cs_view rdn) {
     return !fault.rule && x.left == 0 && rdn_eq(last, rdn);
 }
 
+bool cs_name_next(cs_view name, cs_name_part part, size_t *pos, cs_view *ret) {
+    cs_view oid = part == CS_NAME_O ? CS_OID_LIT("\x55\x04\x0a") : CS_OID_LIT("\x55\x04\x0b");
+    uint8_t tag = 0;
+    while (cs_name_attr(name, oid, pos, &tag, ret))
+        if (tag == CS_DER_UTF8_STRING || tag == CS_DER_PRINTABLE_STRING || tag == CS_DER_IA5_STRING) return true;
+    return false;
+}
+
 bool cs_name_cn(cs_view name, cs_view *ret) {
     size_t pos = 0;
     uint8_t tag = 0;

@@ -357,7 +357,7 @@ def test_a_session_of_one_address_is_worth_nothing_at_another(lone):
     ("    protocol: tcp\n", "a stream needs one"),
     ("    protocol: udp\n", "expected http or tcp"),
     ("    protocol: tcp\n    upstream: http://127.0.0.1:1\n", "expected tcp://HOST:PORT"),
-    ("    upstream: tcp://127.0.0.1:1\n", "tcp:// is for protocol: tcp"),
+    ("    upstream: tcp://127.0.0.1:1\n", "for protocol: http"),
     ("    proxy_protocol: true\n", "proxy_protocol is for protocol: tcp"),
     ("    protocol: tcp\n    upstream: tcp://127.0.0.1:1\n    starttls: postgres\n", "starttls needs a listen of its own"),
     ("    protocol: tcp\n    upstream: tcp://127.0.0.1:1\n    routes: [{path: /}]\n", "routes are for protocol: http"),

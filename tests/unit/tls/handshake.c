@@ -45,10 +45,8 @@ static tls_site *site(world *w, const char *name, uint8_t trust) {
     cs_err err;
     tls_site *s = NULL;
     const tls_site_plan plan = {.name = name,
-                                .certificate = cs_buf_view(&w->server_crt),
-                                .key = cs_buf_view(&w->server_pem),
-                                .certificate_what = "server.crt",
-                                .key_what = "server.key",
+                                .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->server_pem), "server.crt", "server.key"}},
+                                .id_count = 1,
                                 .client = TLS_CLIENT_REQUIRE,
                                 .anchors = w->anchors,
                                 .trust = {trust},
@@ -368,13 +366,11 @@ static void a_site_needs_its_own_key(void **state) {
     cs_err err;
     tls_site *s = NULL;
     tls_site_plan plan = {.name = "x.test",
-                          .certificate = cs_buf_view(&w->server_crt),
-                          .key = cs_buf_view(&w->device_pem),
-                          .certificate_what = "server.crt",
-                          .key_what = "device.key",
+                          .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->device_pem), "server.crt", "device.key"}},
+                          .id_count = 1,
                           .clock = &w->clock.clock};
     assert_fails(tls_site_new(&plan, &s, &err), CS_R_KEY_MISMATCH);
-    plan.certificate = cs_buf_view(&w->device_crt);
+    plan.ids[0].certificate = cs_buf_view(&w->device_crt);
     assert_fails(tls_site_new(&plan, &s, &err), CS_R_EKU_MISSING_SERVER_AUTH);
     plan.name = "a b";
     assert_fails(tls_site_new(&plan, &s, &err), CS_R_CONFIG_INVALID);

@@ -1,0 +1,139 @@
+/* The octets of one socket, in the clear or through TLS: a client's or an upstream's. */
+#include "gate/gate_priv.h"
+
+void flow_eat(flow *f, size_t n) {
+    f->at += n;
+    if (f->at < f->b.n) return;
+    f->at = 0;
+    if (f->b.cap > (size_t)GATE_READ) {
+        size_t max = f->b.max;
+        cs_buf_free(&f->b);
+        f->b = cs_buf_of(max);
+    } else {
+        cs_buf_clear(&f->b);
+    }
+}
+
+/* One that is never quite emptied must not grow for that. */
+static void compact(flow *f) {
+    if (f->at <= f->b.n / 2) return;
+    cs_buf_consume(&f->b, f->at);
+    f->at = 0;
+}
+
+bool flow_add(flow *f, cs_view v) {
+    compact(f);
+    return cs_buf_add_view(&f->b, v);
+}
+
+uint8_t *flow_room(flow *f, size_t n) {
+    if (f->at > 0) {
+        cs_buf_consume(&f->b, f->at);
+        f->at = 0;
+    }
+    return cs_buf_reserve(&f->b, n);
+}
+
+void flow_free(flow *f) {
+    cs_buf_free(&f->b);
+    f->at = 0;
+}
+
+void wire_init(wire *w, int fd, tls_conn *take_tls) {
+    *w = (wire){.fd = fd, .tls = take_tls};
+    w->in.b = cs_buf_of(GATE_FLOW_MAX);
+    w->out.b = cs_buf_of(GATE_FLOW_MAX);
+}
+
+void wire_free(wire *w) {
+    tls_conn_free(w->tls);
+    w->tls = NULL;
+    flow_free(&w->in);
+    flow_free(&w->out);
+}
+
+size_t wire_pending(const wire *w) {
+    return w->tls != NULL ? tls_conn_out(w->tls).n : flow_size(&w->out);
+}
+
+bool wire_write(wire *w, cs_view data) {
+    cs_err err;
+    if (w->broken) return false;
+    bool ok = w->tls != NULL ? tls_conn_write(w->tls, data, &err) == CS_OK : flow_add(&w->out, data);
+    if (!ok) w->broken = true;
+    return ok;
+}
+
+void wire_flush(wire *w) {
+    cs_err err;
+    while (!w->broken && wire_pending(w) > 0) {
+        size_t n = 0;
+        cs_view v = w->tls != NULL ? tls_conn_out(w->tls) : flow_view(&w->out);
+        cs_status s = net_send(w->fd, v.p, v.n, &n, &err);
+        if (s == CS_AGAIN) return;
+        if (s != CS_OK) {
+            w->broken = true;
+            return;
+        }
+        if (w->tls != NULL)
+            tls_conn_sent(w->tls, n);
+        else
+            flow_eat(&w->out, n);
+    }
+}
+
+bool wire_decrypt(wire *w) {
+    cs_err err;
+    bool moved = false;
+    while (w->tls != NULL && !w->eof && !w->broken && flow_size(&w->in) < GATE_FLOW_HIGH) {
+        size_t n = 0;
+        uint8_t *p = flow_room(&w->in, 16 * 1024);
+        if (p == NULL) break;
+        cs_status s = tls_conn_read(w->tls, p, 16 * 1024, &n, &err);
+        if (s == CS_AGAIN) break;
+        if (s == CS_OK && n > 0) {
+            cs_buf_commit(&w->in.b, n);
+            moved = true;
+            continue;
+        }
+        w->eof = true;
+        w->clean_eof = s == CS_OK;
+        if (s != CS_OK) w->broken = true;
+        return true;
+    }
+    return moved;
+}
+
+void wire_fill(wire *w) {
+    cs_err err;
+    bool tls = w->tls != NULL && !w->clear;
+    while (!w->shut && (tls || flow_size(&w->in) < GATE_FLOW_HIGH)) {
+        size_t n = 0;
+        uint8_t *p = tls ? tls_conn_room(w->tls, GATE_READ) : flow_room(&w->in, GATE_READ);
+        if (p == NULL) return;
+        cs_status s = net_recv(w->fd, p, GATE_READ, &n, &err);
+        if (s == CS_AGAIN) return;
+        if (s != CS_OK) {
+            w->broken = true;
+            n = 0;
+        }
+        if (tls && n > 0)
+            tls_conn_fed(w->tls, n);
+        else if (tls)
+            tls_conn_eof(w->tls);
+        else if (n > 0)
+            cs_buf_commit(&w->in.b, n);
+        else
+            w->eof = w->clean_eof = true;
+        if (n == 0) w->shut = true;
+        if (tls || n < GATE_READ) return;
+    }
+}
+
+void wire_idle(wire *w) {
+    if (w->in.b.cap > 0) {
+        flow_free(&w->in);
+        w->in.b = cs_buf_of(GATE_FLOW_MAX);
+    }
+    if (w->tls != NULL) tls_conn_idle(w->tls);
+}

@@ -1,0 +1,112 @@
+/* The client's side of TLS: a server that is judged by verify/, our own certificate when it asks for one. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#include "tls/tls_priv.h"
+
+struct tls_dialer {
+    atomic_uint refs;
+    SSL_CTX *ctx;
+    cs_anchors *anchors;
+    const cs_clock *clock;
+};
+
+static cs_status gather(X509_STORE_CTX *store, cs_cert **leaf, cs_certs *extra, cs_err *err) {
+    X509 *first = X509_STORE_CTX_get0_cert(store);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    int count = sent != NULL ? sk_X509_num(sent) : 0;
+    if (first == NULL) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the server sent none");
+    if (count > CS_PEER_CHAIN_COUNT)
+        return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%d certificates, at most %d", count,
+                       (int)CS_PEER_CHAIN_COUNT);
+    TRY(tls_decode(first, leaf, err));
+    for (int i = 0; i < count; i++) {
+        cs_cert *one = NULL;
+        TRY(tls_decode(sk_X509_value(sent, i), &one, err));
+        TRY(cs_certs_add(extra, one, err));
+    }
+    return CS_OK;
+}
+
+static cs_status judge_server(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
+    CS_SCOPED(cs_certs) extra = {NULL, 0};
+    CS_SCOPED(cs_verdict) v = {.depth = -1};
+    uint8_t ip[16];
+    bool is_ip = inet_pton(AF_INET, c->sni, ip) == 1 || inet_pton(AF_INET6, c->sni, ip) == 1;
+    const cs_name_want name = {.type = is_ip ? CS_SAN_IP : CS_SAN_DNS, .value = c->sni};
+    const cs_want want = {.purpose = CS_PURPOSE_SERVER,
+                          .at = cs_now(c->dialer->clock),
+                          .names = &name,
+                          .name_count = 1,
+                          .max_depth = -1,
+                          .revocation = CS_REVOCATION_GIVEN};
+    TRY(gather(store, &c->peer.leaf, &extra, err));
+    TRY(cs_verify(c->dialer->anchors, c->peer.leaf, &extra, &want, &v, err));
+    return v.accepted ? CS_OK : cs_fail(err, CS_REFUSED, v.reason, "%s", v.detail);
+}
+
+static int on_server_certificate(X509_STORE_CTX *store, void *arg) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    tls_conn *c = tls_conn_of(ssl);
+    cs_err err = {.status = CS_OK};
+    (void)arg;
+    tls_peer_clear(&c->peer);
+    if (judge_server(c, store, &err) == CS_OK) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    c->peer.reason = err.reason != CS_R_NONE ? err.reason : CS_R_INTERNAL_ERROR;
+    c->peer.detail = strdup(err.detail);
+    X509_STORE_CTX_set_error(store, tls_error_of_alert(cs_reason_of(c->peer.reason)->alert));
+    return 0;
+}
+
+cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *err) {
+    CS_AUTO(tls_dialer) d = calloc(1, sizeof *d);
+    if (d == NULL) return CS_NOMEM_ERR(err);
+    atomic_init(&d->refs, 1);
+    d->clock = plan->clock;
+    d->anchors = cs_anchors_ref(plan->anchors);
+    TRY(tls_ctx_base(TLS_client_method(), false, &d->ctx, err));
+    SSL_CTX_set_verify(d->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(d->ctx, on_server_certificate, NULL);
+    (void)SSL_CTX_set_session_cache_mode(d->ctx, SSL_SESS_CACHE_OFF);
+    if (plan->certificate.n > 0) {
+        const tls_identity id = {plan->certificate, plan->key, plan->certificate_what, plan->key_what};
+        TRY(tls_use_identity(d->ctx, &id, TLS_FOR_CLIENT, plan->clock, err));
+    }
+    CS_SCOPED(cs_buf) alpn = cs_buf_of(1024);
+    TRY(tls_alpn_list(plan->alpn, &alpn, err));
+    if (alpn.n > 0 && SSL_CTX_set_alpn_protos(d->ctx, alpn.p, (unsigned)alpn.n) != 0) return CS_NOMEM_ERR(err);
+    *ret = CS_TAKE(d);
+    return CS_OK;
+}
+
+tls_dialer *tls_dialer_ref(tls_dialer *d) {
+    (void)atomic_fetch_add(&d->refs, 1);
+    return d;
+}
+
+void tls_dialer_free(tls_dialer *d) {
+    if (d == NULL || atomic_fetch_sub(&d->refs, 1) != 1) return;
+    SSL_CTX_free(d->ctx);
+    cs_anchors_free(d->anchors);
+    free(d);
+}
+
+cs_status tls_conn_dial(tls_dialer *d, const char *name, tls_conn **ret, cs_err *err) {
+    CS_AUTO(tls_conn) c = NULL;
+    uint8_t ip[16];
+    if (strlen(name) > TLS_SNI_MAX) return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%.100s...: too long", name);
+    TRY(tls_conn_make(d->ctx, &c, err));
+    c->dialer = tls_dialer_ref(d);
+    memcpy(c->sni, name, strlen(name) + 1);
+    bool is_ip = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+    if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return CS_NOMEM_ERR(err);
+    SSL_set_connect_state(c->ssl);
+    *ret = CS_TAKE(c);
+    return CS_OK;
+}
