@@ -154,7 +154,7 @@ static bool pump_reply_body(exchange *x) {
         size_t used = 0;
         cs_view data = {NULL, 0};
         cs_status s = up_read(x, &used, &data, &err);
-        if (s == CS_AGAIN) return moved;
+        if (s == CS_AGAIN) break;
         if (s != CS_OK) {
             relay_failed(x, CS_R_UPSTREAM_FAILED, err.detail);
             return true;
@@ -163,6 +163,7 @@ static bool pump_reply_body(exchange *x) {
         client_write(x, data);
         up_eat(x, used);
     }
+    if (x->up_id != 0 && moved) upstream_flush(x->up); /* windows that are open again */
     if (x->reply.done) end_exchange(x);
     return moved;
 }

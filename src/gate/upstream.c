@@ -59,16 +59,22 @@ void upstream_close(upconn *u) {
     loop_later(u->w->loop, &u->reap);
 }
 
-static void push_h2(upconn *u) {
+/* True: some went into the wire. */
+static bool push_h2(upconn *u) {
     cs_view v;
+    bool moved = false;
     while (wire_pending(&u->wire) < GATE_FLOW_HIGH && !u->wire.broken && http2_out(u->h2, &v))
-        (void)wire_write(&u->wire, v);
+        moved = wire_write(&u->wire, v);
+    return moved;
 }
 
 void upstream_flush(upconn *u) {
     if (!u->connected || u->failed || u->dead) return;
-    if (u->h2 != NULL) push_h2(u);
-    wire_flush(&u->wire);
+    bool more = true;
+    while (more && !u->wire.broken) {
+        more = u->h2 != NULL && push_h2(u);
+        wire_flush(&u->wire);
+    }
     if (u->wire.broken && !u->wire.eof) {
         u->wire.broken = false;
         wire_fill(&u->wire); /* it may have said why before it closed */
@@ -136,6 +142,7 @@ static bool connect_on(upconn *u, unsigned events) {
     atomic_store(&u->server->down_until, 0);
     loop_timer_clear(u->w->loop, &u->timer);
     upstream_flush(u);
+    for (exchange *x = u->h2 != NULL ? u->owner : NULL; x != NULL; x = x->rider) conn_ready(x);
     return true;
 }
 

@@ -130,6 +130,18 @@ static void take_end(http2 *h, stream *s, bool trailers) {
     if (s->owner != NULL) h->on.end(s->owner, cs_buf_view(&text));
 }
 
+/* Types that nobody here knows are let pass, not for ever. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user) {
+    (void)session;
+    if (hd->type > NGHTTP2_CONTINUATION) spend(user, COST_CONTROL);
+    return 0;
+}
+
+static int on_unknown(nghttp2_session *session, void **payload, const nghttp2_frame_hd *hd, void *user) {
+    (void)session, (void)payload, (void)hd, (void)user;
+    return NGHTTP2_ERR_CANCEL; /* left out, as RFC 9113 5.5 has it */
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     http2 *h = user;
     stream *s = frame->hd.stream_id > 0 ? stream_of(h, frame->hd.stream_id) : NULL;
@@ -236,6 +248,8 @@ __attribute__((constructor)) static void make_callbacks(void) {
         callbacks = NULL;
         return;
     }
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_unknown);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
@@ -243,6 +257,8 @@ __attribute__((constructor)) static void make_callbacks(void) {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++) /* or they would not be counted */
+        nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type);
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_option_set_no_closed_streams(options, 1);
     nghttp2_option_set_max_outbound_ack(options, 100);
@@ -299,8 +315,9 @@ cs_status http2_feed(http2 *h, cs_view in, cs_time now, cs_err *err) {
     if (h->abused)
         return cs_fail(err, CS_REFUSED, CS_R_HTTP2_ABUSE, "%s", "resets, pings, settings or empty frames without end");
     if (n < 0) {
-        (void)nghttp2_session_terminate_session(h->session, NGHTTP2_PROTOCOL_ERROR);
-        return cs_fail(err, CS_REFUSED, n == NGHTTP2_ERR_FLOODED ? CS_R_HTTP2_ABUSE : CS_R_HTTP_MALFORMED, "HTTP/2: %s",
+        bool flood = n == NGHTTP2_ERR_FLOODED;
+        (void)nghttp2_session_terminate_session(h->session, flood ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+        return cs_fail(err, CS_REFUSED, flood ? CS_R_HTTP2_ABUSE : CS_R_HTTP_MALFORMED, "HTTP/2: %s",
                        nghttp2_strerror((int)n));
     }
     return CS_OK;

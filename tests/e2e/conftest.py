@@ -110,7 +110,7 @@ class Answer:
         self.code, self.err = done.returncode, done.stderr
         # run() reads text: CRLF has become LF
         head, _, self.body = done.stdout.partition("\n\n")
-        while head.startswith("HTTP/1.1 1"):
+        while head.startswith(("HTTP/1.1 1", "HTTP/2 1")):
             head, _, self.body = self.body.partition("\n\n")
         lines = head.split("\n")
         self.status = int(lines[0].split()[1]) if lines[0].startswith("HTTP/") else 0
