@@ -53,6 +53,7 @@ typedef struct wire {
     tls_conn *tls; /* NULL: plain */
     flow in, out;  /* out: plain ones only; TLS has its own */
     bool clear;    /* TLS has not begun yet */
+    bool shaking;  /* TLS is not established yet: what is written waits in `out` */
     bool eof;      /* the peer says no more */
     bool clean_eof;
     bool broken; /* nothing can be said to the peer */
@@ -63,6 +64,7 @@ void wire_free(wire *w);                /* not the descriptor */
 void wire_fill(wire *w);                /* what the socket has */
 bool wire_decrypt(wire *w);             /* into `in`, within bounds; true: something came */
 bool wire_write(wire *w, cs_view data); /* false: broken */
+void wire_shaken(wire *w); /* TLS is established */
 void wire_flush(wire *w);
 size_t wire_pending(const wire *w); /* not taken by the socket yet */
 void wire_idle(wire *w);            /* gives buffers back */
@@ -71,6 +73,7 @@ typedef struct worker worker;
 typedef struct conn conn;
 typedef struct upconn upconn;
 typedef struct exchange exchange;
+typedef struct probe probe;
 
 /* One connection to a server of an upstream. */
 struct upconn {
@@ -195,6 +198,7 @@ struct worker {
     conn *conns;
     size_t conn_count;
     pool pools[GATE_POOLS];
+    probe *probes;
     unsigned pool_count;
     listener listeners[GATE_LISTENERS_MAX];
     bool draining;
@@ -319,6 +323,9 @@ void upstream_close(upconn *u);
 void upstream_flush(upconn *u);
 void upstream_interest(upconn *u, bool read);
 void upstream_close_idle(worker *w);
+/* Whether it serves, as was just seen. down: how long it is passed over; 0: by how often it failed. Said in the log
+ * when it changes. */
+void upstream_mark(const worker *w, gate_server *s, bool good, cs_time down, const char *why);
 static inline bool upstream_eof(const upconn *u) {
     return u->wire.eof || u->wire.broken;
 }
@@ -340,7 +347,12 @@ cs_status up_h2_new(upconn *u, cs_err *err);
 void up_h2_event(upconn *u);
 void up_h2_lost(upconn *u, bool made, const char *why); /* all that ride on it */
 
+/* health.c */
+void health_start(worker *w); /* for its policy, instead of what was before */
+void health_stop(worker *w);
+
 /* say.c: events */
+void say_server(const gate_server *s, bool up, const char *why);
 void say_refused_handshake(conn *c, const cs_err *err);
 void say_closed(conn *c, const cs_err *err);
 void say_request(const exchange *x);

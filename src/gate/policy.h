@@ -20,6 +20,7 @@ typedef struct gate_server {
     uint64_t id;                /* of this process's life */
     atomic_uint active;         /* exchanges that it has */
     atomic_uint fails;          /* connections that could not be made, one after the other */
+    atomic_bool down;           /* as the log has it */
     _Atomic int64_t down_until; /* monotonic; it is passed over until then */
 } gate_server;
 

@@ -63,6 +63,9 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");
     const gate_route *route = policy_route(c->site, h->host, h->method, h->path);
     if (route == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "no route for this path");
+    if (route->allow_count > 0 && !c->known)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "route %.*s", (int)route->path.n,
+                       (const char *)route->path.p);
     if (!policy_allows(route, c->known ? &c->who : NULL, leaf_of(c)))
         return cs_fail(err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);

@@ -74,3 +74,10 @@ void say_refused_request(const exchange *x, const cs_err *err) {
     request_fields(&e, x);
     log_end(&e);
 }
+
+void say_server(const gate_server *s, bool up, const char *why) {
+    log_event e = log_begin(up ? LOG_INFO : LOG_WARN, up ? "upstream-up" : "upstream-down");
+    log_str(&e, "upstream", s->text);
+    if (!up) log_str(&e, "detail", why);
+    log_end(&e);
+}

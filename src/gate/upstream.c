@@ -1,4 +1,5 @@
 /* Connections to upstreams: made without waiting, kept for the next request. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,14 +91,21 @@ void upstream_interest(upconn *u, bool read) {
     if (!u->dead) loop_watch_set(u->watch, events);
 }
 
-static void mark_down(const worker *w, gate_server *s) {
-    unsigned fails = atomic_fetch_add(&s->fails, 1);
-    cs_time down = (cs_time)DOWN_FIRST << (fails < 5 ? fails : 5);
-    atomic_store(&s->down_until, loop_now(w->loop) + (down > DOWN_MOST ? DOWN_MOST : down));
+void upstream_mark(const worker *w, gate_server *s, bool good, cs_time down, const char *why) {
+    if (good) {
+        atomic_store(&s->fails, 0);
+        atomic_store(&s->down_until, 0);
+    } else {
+        unsigned fails = atomic_fetch_add(&s->fails, 1);
+        cs_time doubled = (cs_time)DOWN_FIRST << (fails < 5 ? fails : 5);
+        if (down == 0) down = doubled > DOWN_MOST ? DOWN_MOST : doubled;
+        atomic_store(&s->down_until, loop_now(w->loop) + down);
+    }
+    if (atomic_exchange(&s->down, !good) != !good) say_server(s, good, why);
 }
 
 static void lost(upconn *u, const char *why) {
-    mark_down(u->w, u->server);
+    upstream_mark(u->w, u->server, false, 0, why);
     if (u->h2 != NULL) {
         up_h2_lost(u, false, why);
         upstream_close(u);
@@ -134,12 +142,14 @@ static bool connect_on(upconn *u, unsigned events) {
         return false;
     }
     if (s != CS_OK) {
-        lost(u, err.detail[0] != '\0' ? err.detail : cs_reason_of(err.reason)->name);
+        char why[CS_DETAIL_MAX];
+        (void)snprintf(why, sizeof why, "%s: %s", cs_reason_of(err.reason)->name, err.detail);
+        lost(u, why);
         return false;
     }
+    wire_shaken(&u->wire);
     u->connected = true;
-    atomic_store(&u->server->fails, 0);
-    atomic_store(&u->server->down_until, 0);
+    if (atomic_load_explicit(&u->server->fails, memory_order_relaxed) > 0) upstream_mark(u->w, u->server, true, 0, "");
     loop_timer_clear(u->w->loop, &u->timer);
     upstream_flush(u);
     for (exchange *x = u->h2 != NULL ? u->owner : NULL; x != NULL; x = x->rider) conn_ready(x);
@@ -211,6 +221,7 @@ static cs_status make(worker *w, gate_group *g, gate_server *server, upconn **re
     *u = (upconn){.w = w, .server = server, .generation = w->generation};
     cs_status s = g->tls ? tls_conn_dial(g->dialer, server->name, &tls, err) : CS_OK;
     wire_init(&u->wire, fd, tls);
+    u->wire.shaking = tls != NULL;
     if (s == CS_OK && g->http2) s = up_h2_new(u, err);
     if (s == CS_OK) s = loop_watch_new(w->loop, fd, on_event, u, &u->watch, err);
     if (s != CS_OK) {
@@ -236,7 +247,7 @@ cs_status upstream_get(exchange *x, bool fresh, cs_err *err) {
     upconn *u = fresh && !x->group->http2 ? NULL : take_pooled(w, server);
     cs_status s = u == NULL ? make(w, x->group, server, &u, err) : CS_OK;
     if (s != CS_OK) {
-        mark_down(w, server);
+        upstream_mark(w, server, false, 0, err->detail);
         return s;
     }
     if (u->h2 != NULL && u->owner != NULL) {

@@ -59,9 +59,16 @@ size_t wire_pending(const wire *w) {
 bool wire_write(wire *w, cs_view data) {
     cs_err err;
     if (w->broken) return false;
-    bool ok = w->tls != NULL ? tls_conn_write(w->tls, data, &err) == CS_OK : flow_add(&w->out, data);
+    bool ok = w->tls != NULL && !w->shaking ? tls_conn_write(w->tls, data, &err) == CS_OK : flow_add(&w->out, data);
     if (!ok) w->broken = true;
     return ok;
+}
+
+void wire_shaken(wire *w) {
+    if (!w->shaking) return;
+    w->shaking = false;
+    if (flow_size(&w->out) > 0) (void)wire_write(w, flow_view(&w->out));
+    flow_eat(&w->out, flow_size(&w->out));
 }
 
 void wire_flush(wire *w) {

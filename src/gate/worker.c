@@ -50,6 +50,7 @@ static void drain(worker *w) {
         w->listeners[i].watch = NULL;
     }
     upstream_close_idle(w);
+    health_stop(w);
     w->drain_timer = (loop_timer){.cb = on_drained, .data = w};
     loop_timer_set(w->loop, &w->drain_timer, worker_conf(w)->limits.drain);
     for (conn *c = w->conns, *next; c != NULL; c = next) {
@@ -68,6 +69,7 @@ static void take_policy(worker *w, policy *take) {
         conn_policy(c, take);
     }
     upstream_close_idle(w);
+    health_start(w);
     policy_free(old);
 }
 
@@ -159,6 +161,7 @@ void worker_free(worker *w) {
         conn_close(c);
     }
     upstream_close_idle(w);
+    health_stop(w);
     for (unsigned i = 0; i < w->g->listener_count; i++) {
         if (w->listeners[i].watch != NULL)
             loop_watch_close(w->listeners[i].watch);
