@@ -70,7 +70,7 @@ cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_r
     g->said = said, g->clock = clock, g->rng = rng, g->notify = -1;
     (void)pthread_mutex_init(&g->lock, NULL);
     TRY(cs_rng_fill(rng, &g->address_seed, sizeof g->address_seed, err));
-    TRY(tls_tickets_new(rng, &g->tickets, err));
+    TRY(tls_tickets_new(rng, GATE_SESSIONS, &g->tickets, err));
     TRY(policy_load(said, g->tickets, clock, &g->policy, err));
     TRY(loop_new(clock, &g->loop, err));
     TRY(make_workers(g, err));

@@ -36,6 +36,7 @@ void tls_conn_free(tls_conn *c) {
     tls_front_free(c->front);
     tls_dialer_free(c->dialer);
     tls_peer_clear(&c->peer);
+    cs_cert_free(c->named.leaf);
     cs_buf_free(&c->in);
     cs_buf_free(&c->out);
     free(c);
@@ -167,6 +168,7 @@ static cs_status established(tls_conn *c, cs_err *err) {
     if (c->dialer != NULL) return CS_OK;
     if (c->site == NULL) return cs_fail(err, CS_REFUSED, CS_R_INTERNAL_ERROR, "%s", "no site was chosen");
     if (SSL_session_reused(c->ssl)) {
+        tls_sessions_adopt(c);
         TRY(tls_peer_resumed(c, err));
     } else if (c->peer.leaf == NULL && c->grant.since == 0) {
         memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);

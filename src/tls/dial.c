@@ -70,7 +70,7 @@ cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *er
     atomic_init(&d->refs, 1);
     d->clock = plan->clock;
     d->anchors = cs_anchors_ref(plan->anchors);
-    TRY(tls_ctx_base(TLS_client_method(), false, &d->ctx, err));
+    TRY(tls_ctx_base(NULL, TLS_client_method(), false, &d->ctx, err));
     SSL_CTX_set_verify(d->ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(d->ctx, on_server_certificate, NULL);
     (void)SSL_CTX_set_session_cache_mode(d->ctx, SSL_SESS_CACHE_OFF);

@@ -137,32 +137,61 @@ static cs_status add_issuers(const tls_site *site, cs_certs *extra, cs_err *err)
     return CS_OK;
 }
 
-static bool remembered(tls_conn *c, X509_STORE_CTX *store) {
+static bool remembered(tls_conn *c, X509_STORE_CTX *store, X509 **ret_peer) {
     uint8_t digest[32];
     unsigned n = 0;
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
     if (c->judge->memory == NULL || leaf == NULL || !tls_revocation_known(c->judge)) return false;
     if (X509_digest(leaf, EVP_sha256(), digest, &n) != 1 || n != 32) return false;
-    return tls_memory_find(c->judge->memory, digest, c);
+    return tls_memory_find(c->judge->memory, digest, c, ret_peer);
 }
 
-static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
+/* What the client has sent gives way to a certificate that has its key decoded and is shared by all its connections;
+ * of the rest, nothing is needed any more. */
+static bool put_peer(X509_STORE_CTX *store, X509 *peer) {
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    if (sent == NULL || sk_X509_num(sent) == 0 || X509_up_ref(peer) != 1) return false;
+    X509_free(sk_X509_value(sent, 0));
+    (void)sk_X509_set(sent, 0, peer);
+    while (sk_X509_num(sent) > 1) X509_free(sk_X509_pop(sent));
+    return true;
+}
+
+static X509 *with_key(const cs_cert *leaf) {
+    const unsigned char *p = leaf->der.p;
+    X509 *x = d2i_X509(NULL, &p, (long)leaf->der.n);
+    if (x != NULL && X509_get0_pubkey(x) != NULL) return x;
+    X509_free(x);
+    return NULL;
+}
+
+static cs_status judge_anew(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
-    if (c->site == NULL || c->site->anchors == NULL)
-        return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
-    if (remembered(c, store)) {
-        c->peer.remembered = true;
-        return CS_OK;
-    }
     TRY(gather(c, store, &extra, err));
     TRY(add_issuers(c->site, &extra, err));
     TRY(ask(c, c->site, c->judge, &extra, &v, err));
     TRY(remember(c, &v, err));
     c->peer.chain = v.chain; /* ours now */
     v.chain = (cs_certs){NULL, 0};
-    if (c->judge->memory != NULL) tls_memory_keep(c->judge->memory, c);
     return CS_OK;
+}
+
+static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
+    X509 *peer = NULL;
+    if (c->site == NULL || c->site->anchors == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", "the site has no anchors for clients");
+    if (remembered(c, store, &peer)) {
+        c->peer.remembered = true;
+        return put_peer(store, peer) ? CS_OK : CS_NOMEM_ERR(err);
+    }
+    TRY(judge_anew(c, store, err));
+    peer = with_key(c->peer.leaf);
+    if (peer == NULL) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "the key of the peer's certificate");
+    bool put = put_peer(store, peer);
+    if (c->judge->memory != NULL) tls_memory_keep(c->judge->memory, c, peer);
+    X509_free(peer);
+    return put ? CS_OK : CS_NOMEM_ERR(err);
 }
 
 int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
@@ -187,8 +216,8 @@ int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
 
 cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {
     X509 *leaf = SSL_get0_peer_certificate(c->ssl);
-    tls_peer_clear(&c->peer);
     c->peer.resumed = true;
+    if (c->peer.leaf != NULL) return CS_OK; /* from a session that is kept here */
     if (leaf == NULL) return CS_OK;
     return tls_decode(leaf, &c->peer.leaf, err);
 }

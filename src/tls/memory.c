@@ -9,6 +9,7 @@ enum { SETS = 1024, WAYS = 2 };
 typedef struct entry {
     tls_grant grant;
     cs_certs chain; /* leaf first; empty: free */
+    X509 *peer;     /* the leaf as libssl wants it, its key decoded: all its connections share it */
 } entry;
 
 struct tls_memory {
@@ -25,6 +26,7 @@ cs_status tls_memory_new(tls_memory **ret, cs_err *err) {
 
 static void forget(entry *e) {
     cs_certs_free(&e->chain);
+    X509_free(e->peer);
     *e = (entry){.grant = {.since = 0}};
 }
 
@@ -48,7 +50,7 @@ static cs_status copy_chain(const cs_certs *from, cs_certs *to, cs_err *err) {
     return CS_OK;
 }
 
-bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c) {
+bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c, X509 **ret_peer) {
     entry *set = set_of(m, leaf);
     cs_time now = cs_now(c->judge->clock);
     cs_err err;
@@ -66,12 +68,13 @@ bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c) {
         c->peer.leaf = cs_cert_ref(e->chain.at[0]);
         c->grant = e->grant;
         c->grant.since = now; /* a session's life begins with its own handshake */
+        *ret_peer = e->peer;
         return true;
     }
     return false;
 }
 
-void tls_memory_keep(tls_memory *m, const tls_conn *c) {
+void tls_memory_keep(tls_memory *m, const tls_conn *c, X509 *peer) {
     const cs_certs *chain = &c->peer.chain;
     cs_err err;
     if (chain->n == 0 || c->peer.leaf == NULL || memcmp(chain->at[0]->sha256, c->peer.leaf->sha256, 32) != 0) return;
@@ -84,4 +87,6 @@ void tls_memory_keep(tls_memory *m, const tls_conn *c) {
         return;
     }
     at->grant = c->grant;
+    (void)X509_up_ref(peer);
+    at->peer = peer;
 }

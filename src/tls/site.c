@@ -30,8 +30,8 @@ cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *
     return cs_fail(err, status, reason, "%s: %s", what, words);
 }
 
-cs_status tls_ctx_base(const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err) {
-    SSL_CTX *ctx = SSL_CTX_new(method);
+cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err) {
+    SSL_CTX *ctx = SSL_CTX_new_ex(lib, NULL, method);
     if (ctx == NULL) return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a TLS context");
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                        SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_ENCRYPT_THEN_MAC);
@@ -53,7 +53,7 @@ cs_status tls_ctx_base(const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs
 
 cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err) {
     SSL_CTX *ctx = NULL;
-    TRY(tls_ctx_base(TLS_server_method(), only_13, &ctx, err));
+    TRY(tls_ctx_base(tls_lib(), TLS_server_method(), only_13, &ctx, err));
     bool ok = SSL_CTX_set1_client_sigalgs_list(ctx, SIGALGS) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
               SSL_CTX_set_recv_max_early_data(ctx, 0) == 1;
     cs_status s = ok ? tls_tickets_use(ctx, t, err) : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a TLS context");

@@ -1,5 +1,5 @@
-/* Sessions live with the client, in tickets that only we can open; what a session may still do is decided here each
- * time one comes back. */
+/* Sessions live with the client, in tickets that only we can open, or here (sessions.c); what one may still do is
+ * decided each time it comes back. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -18,6 +18,7 @@ typedef struct ticket_key {
 } ticket_key;
 
 struct tls_tickets {
+    tls_sessions *sessions; /* NULL: sealed into tickets */
     pthread_mutex_t lock;
     unsigned count; /* of keys, the newest first */
     ticket_key key[KEYS];
@@ -36,19 +37,21 @@ cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err) {
     return CS_OK;
 }
 
-cs_status tls_tickets_new(const cs_rng *rng, tls_tickets **ret, cs_err *err) {
+cs_status tls_tickets_new(const cs_rng *rng, size_t kept, tls_tickets **ret, cs_err *err) {
     CS_AUTO(tls_tickets) t = calloc(1, sizeof *t);
     if (t == NULL) return CS_NOMEM_ERR(err);
     (void)pthread_mutex_init(&t->lock, NULL);
     t->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     if (t->cipher == NULL) return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "ticket cipher");
     TRY(tls_tickets_rotate(t, rng, err));
+    if (kept > 0) TRY(tls_sessions_new(kept, &t->sessions, err));
     *ret = CS_TAKE(t);
     return CS_OK;
 }
 
 void tls_tickets_free(tls_tickets *t) {
     if (t == NULL) return;
+    tls_sessions_free(t->sessions);
     EVP_CIPHER_free(t->cipher);
     (void)pthread_mutex_destroy(&t->lock);
     cs_wipe(t->key, sizeof t->key);
@@ -121,30 +124,41 @@ static bool grant_read(cs_view data, tls_grant *g) {
     return cs_rd_ended(&r);
 }
 
+void tls_grant_of_anonymous(tls_conn *c) {
+    if (c->site == NULL || c->peer.leaf != NULL || SSL_get0_peer_certificate(c->ssl) != NULL || c->grant.since != 0)
+        return;
+    memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);
+    c->grant.since = cs_now(c->judge->clock);
+}
+
+tls_sessions *tls_tickets_sessions(tls_tickets *t) {
+    return t != NULL ? t->sessions : NULL;
+}
+
 static int on_seal(SSL *ssl, void *arg) {
     tls_conn *c = tls_conn_of(ssl);
     (void)arg;
     CS_SCOPED(cs_buf) b = cs_buf_of(GRANT_MAX);
     /* a path that does not fit the grant cannot be looked after: its session carries none, and is never resumed */
-    if (c->site != NULL && c->peer.leaf == NULL && SSL_get0_peer_certificate(ssl) == NULL && c->grant.since == 0) {
-        memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);
-        c->grant.since = cs_now(c->judge->clock);
-    }
+    tls_grant_of_anonymous(c);
     if (c->site != NULL && c->grant.since != 0) grant_write(&c->grant, &b);
     return b.failed ? 0 : SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), b.p, b.n);
 }
 
-static bool may_resume(tls_conn *c, SSL_SESSION *s, tls_grant *g) {
-    void *p = NULL;
-    size_t n = 0;
-    if (c->site == NULL || SSL_SESSION_get0_ticket_appdata(s, &p, &n) != 1) return false;
-    if (n == 0 || !grant_read(cs_view_of(p, n), g)) return false;
-    if (memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return false;
+bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate) {
+    if (c->site == NULL || memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return false;
     cs_time now = cs_now(c->judge->clock);
     if (now < g->since || now - g->since > TLS_SESSION_MAX) return false;
-    if (g->link_count == 0) return SSL_SESSION_get0_peer(s) == NULL;
-    return SSL_SESSION_get0_peer(s) != NULL && now <= g->good_until && tls_revocation_known(c->judge) &&
+    if (g->link_count == 0) return !certificate;
+    return certificate && now <= g->good_until && tls_revocation_known(c->judge) &&
            !tls_grant_revoked(g, c->judge->revset);
+}
+
+static bool may_resume(const tls_conn *c, SSL_SESSION *s, tls_grant *g) {
+    void *p = NULL;
+    size_t n = 0;
+    if (SSL_SESSION_get0_ticket_appdata(s, &p, &n) != 1 || n == 0 || !grant_read(cs_view_of(p, n), g)) return false;
+    return tls_grant_holds(c, g, SSL_SESSION_get0_peer(s) != NULL);
 }
 
 static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *s, const unsigned char *name, size_t name_n,
@@ -169,6 +183,10 @@ cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err) {
         return SSL_CTX_set_num_tickets(ctx, 0) == 1 ? CS_OK : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "tickets");
     }
     (void)SSL_CTX_set_app_data(ctx, t);
+    if (t->sessions != NULL) {
+        tls_sessions_use(ctx);
+        return SSL_CTX_set_num_tickets(ctx, 1) == 1 ? CS_OK : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "tickets");
+    }
     if (SSL_CTX_set_num_tickets(ctx, 1) != 1 || SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_key) != 1 ||
         SSL_CTX_set_session_ticket_cb(ctx, on_seal, on_open, NULL) != 1)
         return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "tickets");

@@ -15,10 +15,12 @@
 #include "base/rng.h"
 #include "verify/verify.h"
 
-/* ---- ticket keys: one set a process, so that a session is resumed by whichever thread it comes back to ---- */
+/* ---- sessions: one set a process, so that one is resumed by whichever thread it comes back to ---- */
 typedef struct tls_tickets tls_tickets;
 #define TLS_SESSION_MAX CS_HOUR /* from the full handshake, however often it is resumed */
-CS_MUST_USE cs_status tls_tickets_new(const cs_rng *rng, tls_tickets **ret, cs_err *err);
+/* kept: how many sessions are kept in memory, at about 700 octets each and their certificates, which makes a resumption
+ * three times cheaper; the oldest go first. 0: none; each goes to its client, sealed by our keys. */
+CS_MUST_USE cs_status tls_tickets_new(const cs_rng *rng, size_t kept, tls_tickets **ret, cs_err *err);
 /* A new key seals from now on; the two before it still open. Every TLS_SESSION_MAX / 2. */
 CS_MUST_USE cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err);
 void tls_tickets_free(tls_tickets *t); /* after every front that was made with it */

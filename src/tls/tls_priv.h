@@ -61,6 +61,12 @@ struct tls_conn {
     bool eof, established, sni_unknown, not_tls_seen;
     tls_peer peer;
     tls_grant grant;
+    /* Of a kept session that the client has named: names are no secrets, so that it counts only once the handshake has
+     * proved that the client knows the session's. */
+    struct {
+        cs_cert *leaf;
+        tls_grant grant;
+    } named;
     char sni[TLS_SNI_MAX + 1];
 };
 
@@ -78,10 +84,22 @@ bool tls_revocation_known(const tls_judge *j);
 cs_status tls_peer_resumed(tls_conn *c, cs_err *err);
 /* memory.c */
 /* Was this certificate found good at c's site, and is it still? Then c->peer and c->grant are filled. */
-bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c);
-void tls_memory_keep(tls_memory *m, const tls_conn *c); /* c was found good */
+bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c, X509 **ret_peer);
+void tls_memory_keep(tls_memory *m, const tls_conn *c, X509 *peer); /* c was found good; peer: with its key */
 /* ticket.c */
 cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err);
+void tls_grant_of_anonymous(tls_conn *c); /* one without a certificate may be resumed too */
+/* May a session with that grant be resumed on c? certificate: the session has one. */
+bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate);
+typedef struct tls_sessions tls_sessions;
+tls_sessions *tls_tickets_sessions(tls_tickets *t); /* NULL: none are kept */
+/* sessions.c */
+cs_status tls_sessions_new(size_t capacity, tls_sessions **ret, cs_err *err);
+void tls_sessions_free(tls_sessions *t);
+void tls_sessions_use(SSL_CTX *ctx);
+void tls_sessions_adopt(tls_conn *c); /* after a resumption: what was named is the peer's */
+/* lib.c: NULL: the default one has to do */
+OSSL_LIB_CTX *tls_lib(void);
 /* conn.c */
 static inline tls_conn *tls_conn_of(const SSL *ssl) {
     return SSL_get_app_data(ssl);
@@ -92,7 +110,7 @@ cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
 cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err);
 int tls_error_of_alert(int alert);
 /* ctx.c */
-cs_status tls_ctx_base(const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err);
+cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err);
 enum tls_role { TLS_FOR_SERVER, TLS_FOR_CLIENT };
 cs_status tls_use_identity(SSL_CTX *ctx, const tls_identity *id, enum tls_role role, const cs_clock *clock,
                            cs_err *err);

@@ -66,7 +66,7 @@ static int setup(void **state) {
     CS_SCOPED(cs_certs) roots = {NULL, 0};
     assert_ok(cs_certs_add(&roots, cs_cert_ref(w.ca.root), &err));
     assert_ok(cs_anchors_new(&roots, &w.anchors, &err));
-    assert_ok(tls_tickets_new(cs_rng_system(), &w.tickets, &err));
+    assert_ok(tls_tickets_new(cs_rng_system(), 0, &w.tickets, &err));
     tls_site *sites[] = {site(&w, "a.test", 1), site(&w, "b.test", 1), site(&w, "*.wild.test", 1)};
     assert_ok(tls_front_new(sites, 3, false, &w.front, &err));
     w.judge = (tls_judge){.clock = &w.clock.clock};

@@ -1,0 +1,55 @@
+/* A library context for servers in which nothing decodes keys: OpenSSL 3.0 decodes the key of every certificate that it
+ * parses, by asking all decoders there are, which costs more than the rest of a handshake's bookkeeping. Clients' keys
+ * are decoded once, when a certificate is new here (judge.c), and put in the place of the parsed one.
+ *
+ * All but the decoders of OpenSSL's default provider is passed on, through its own interface for providers. */
+#include <pthread.h>
+
+#include <openssl/core_dispatch.h>
+#include <openssl/provider.h>
+
+#include "tls/tls_priv.h"
+
+static OSSL_PROVIDER *base;
+static OSSL_LIB_CTX *lean;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static const OSSL_ALGORITHM *query(void *ctx, int operation, int *no_cache) {
+    (void)ctx;
+    if (operation == OSSL_OP_DECODER) {
+        *no_cache = 0;
+        return NULL;
+    }
+    return OSSL_PROVIDER_query_operation(base, operation, no_cache);
+}
+
+static int capabilities(void *ctx, const char *name, OSSL_CALLBACK *cb, void *arg) {
+    (void)ctx;
+    return OSSL_PROVIDER_get_capabilities(base, name, cb, arg);
+}
+
+static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+                         void **provider) {
+    static const OSSL_DISPATCH table[] = {
+        {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+        {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))capabilities},
+        {0, NULL},
+    };
+    (void)handle, (void)in;
+    *out = table;
+    *provider = OSSL_PROVIDER_get0_provider_ctx(base);
+    return 1;
+}
+
+static void make(void) {
+    OSSL_LIB_CTX *inner = OSSL_LIB_CTX_new(), *outer = OSSL_LIB_CTX_new();
+    if (inner != NULL) base = OSSL_PROVIDER_load(inner, "default");
+    bool ok = base != NULL && outer != NULL && OSSL_PROVIDER_add_builtin(outer, "lean", provider_init) == 1 &&
+              OSSL_PROVIDER_load(outer, "lean") != NULL;
+    if (ok) lean = outer; /* both live as long as the process */
+}
+
+OSSL_LIB_CTX *tls_lib(void) {
+    (void)pthread_once(&once, make);
+    return lean;
+}
