@@ -42,9 +42,11 @@ bool client_room(const exchange *x) {
 /* True: it has gone. */
 static bool send_head(exchange *x, const http_head *h, const http_reply_plan *plan, bool end) {
     conn *c = x->c;
-    CS_SCOPED(cs_buf) out = cs_buf_of(CS_HTTP_HEADERS_MAX + 2048);
-    if (!http_response_rebuild(h, plan, worker_date(c->w), &out)) return false;
-    return x->id == 0 ? wire_write(&c->wire, cs_buf_view(&out)) : http2_answer(c->h2, x->id, cs_buf_view(&out), end);
+    cs_buf *out = &c->w->scratch;
+    out->max = CS_HTTP_HEADERS_MAX + 2048;
+    cs_buf_clear(out);
+    if (!http_response_rebuild(h, plan, worker_date(c->w), out)) return false;
+    return x->id == 0 ? wire_write(&c->wire, cs_buf_view(out)) : http2_answer(c->h2, x->id, cs_buf_view(out), end);
 }
 
 void client_interim(exchange *x, const http_head *h) {

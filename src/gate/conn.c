@@ -17,6 +17,7 @@ static void reap(void *data) {
     wire_free(&c->wire);
     policy_free(c->policy);
     cs_buf_free(&c->lines);
+    cs_buf_free(&c->x.head);
     free(c);
 }
 
@@ -107,7 +108,7 @@ void conn_finish(conn *c) {
     exchange_over(&c->x);
     while (c->exchanges != NULL) exchange_over(c->exchanges);
     c->state = CONN_LINGER;
-    if (c->wire.tls != NULL) tls_conn_close(c->wire.tls);
+    wire_end(&c->wire);
     loop_timer_set(c->w->loop, &c->timer, LINGER_TIME);
 }
 
@@ -241,6 +242,9 @@ static void on_idle(conn *c) {
     if (!c->slim && idle > SLIM_AFTER) {
         c->slim = true;
         wire_idle(&c->wire);
+        cs_buf_free(&c->x.head);
+        cs_buf_free(&c->lines); /* made anew by the next request */
+        c->lines = cs_buf_of(64 * 1024);
         loop_timer_set(c->w->loop, &c->timer, idle - SLIM_AFTER);
         return;
     }

@@ -100,23 +100,11 @@ static void go_on(exchange *x) {
                    x->body.done && client_room(x) ? limits->limits.upstream : limits->limits.idle);
 }
 
-/* Frames that are small go out together. */
 static bool push(conn *c) {
-    CS_SCOPED(cs_buf) many = cs_buf_of(64 * 1024);
     cs_view v;
     bool moved = false;
-    while (!c->wire.broken && wire_pending(&c->wire) + many.n < GATE_FLOW_HIGH && http2_out(c->h2, &v)) {
-        moved = true;
-        if (many.n > 0 && many.n + v.n > 16 * 1024) {
-            (void)wire_write(&c->wire, cs_buf_view(&many));
-            cs_buf_clear(&many);
-        }
-        if (v.n >= 16 * 1024)
-            (void)wire_write(&c->wire, v);
-        else
-            (void)cs_buf_add_view(&many, v);
-    }
-    if (many.n > 0) (void)wire_write(&c->wire, cs_buf_view(&many));
+    while (wire_pending(&c->wire) < GATE_FLOW_HIGH && !c->wire.broken && http2_out(c->h2, &v))
+        moved = wire_write(&c->wire, v);
     return moved;
 }
 

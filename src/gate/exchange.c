@@ -4,9 +4,12 @@
 
 #include "gate/gate_priv.h"
 
+enum { HEAD_KEPT = 8 * 1024 };
+
 void exchange_begin(exchange *x, conn *c) {
     exchange *prev = x->prev, *next = x->next;
     int32_t id = x->id;
+    cs_buf head = x->head; /* an HTTP/1 connection uses it again */
     *x = (exchange){.c = c, .prev = prev, .next = next, .id = id, .began = loop_now(c->w->loop)};
     x->policy = policy_ref(c->policy);
     x->asked.b = cs_buf_of(GATE_FLOW_MAX);
@@ -14,7 +17,9 @@ void exchange_begin(exchange *x, conn *c) {
     x->got.b = cs_buf_of(GATE_FLOW_MAX);
     x->ask_trailers = cs_buf_of(CS_HTTP_HEADERS_MAX);
     x->reply_trailers = cs_buf_of(CS_HTTP_HEADERS_MAX);
-    x->head = cs_buf_of(CS_HTTP_HEADERS_MAX + 128 * 1024);
+    x->head = head;
+    x->head.max = CS_HTTP_HEADERS_MAX + 128 * 1024;
+    x->head.failed = false;
 }
 
 void exchange_done(exchange *x) {
@@ -51,7 +56,10 @@ void exchange_over(exchange *x) {
     flow_free(&x->asked);
     flow_free(&x->heads);
     flow_free(&x->got);
-    cs_buf_free(&x->head);
+    if (x->id == 0 && x->head.cap <= HEAD_KEPT)
+        cs_buf_clear(&x->head);
+    else
+        cs_buf_free(&x->head);
     cs_buf_free(&x->ask_trailers);
     cs_buf_free(&x->reply_trailers);
     policy_free(x->policy);

@@ -28,6 +28,7 @@ enum {
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
     GATE_SESSIONS = 20480,
+    WIRE_RECORD = 16 * 1024, /* plaintext of one TLS record */
     GATE_ACCEPT_BATCH = 64,
     GATE_LISTENERS_MAX = GATE_DOORS_MAX + 2,
 };
@@ -52,9 +53,9 @@ void flow_free(flow *f);
 typedef struct wire {
     int fd;
     tls_conn *tls; /* NULL: plain */
-    flow in, out;  /* out: plain ones only; TLS has its own */
+    flow in, out;  /* in the clear; TLS has its own, of what is encrypted */
     bool clear;    /* TLS has not begun yet */
-    bool shaking;  /* TLS is not established yet: what is written waits in `out` */
+    bool shaking;  /* TLS is not established yet: what is written waits */
     bool eof;      /* the peer says no more */
     bool clean_eof;
     bool broken; /* nothing can be said to the peer */
@@ -65,7 +66,7 @@ void wire_free(wire *w);                /* not the descriptor */
 void wire_fill(wire *w);                /* what the socket has */
 bool wire_decrypt(wire *w);             /* into `in`, within bounds; true: something came */
 bool wire_write(wire *w, cs_view data); /* false: broken */
-void wire_shaken(wire *w); /* TLS is established */
+void wire_end(wire *w);                 /* close_notify, after what was written */
 void wire_flush(wire *w);
 size_t wire_pending(const wire *w); /* not taken by the socket yet */
 void wire_idle(wire *w);            /* gives buffers back */
@@ -205,6 +206,7 @@ struct worker {
     bool draining;
     loop_timer drain_timer, sweep_timer;
     http_head head; /* scratch */
+    cs_buf scratch;
     cs_time date_at;
     char date[HTTP_DATE_MAX];
 };

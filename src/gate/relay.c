@@ -142,7 +142,6 @@ static bool pump_reply_head(exchange *x) {
     if (x->up_id != 0) x->reply.done = x->got_end && flow_size(&x->got) == 0;
     client_head(x, h);
     up_head_eat(x, h->size);
-    cs_buf_free(&x->head);
     if (x->reply.done) end_exchange(x);
     return true;
 }
@@ -171,5 +170,7 @@ static bool pump_reply_body(exchange *x) {
 bool relay_pump(exchange *x) {
     bool moved = pump_request(x);
     if (x->over || x->up == NULL || x->c->state == CONN_DEAD) return moved;
-    return (x->replied ? pump_reply_body(x) : pump_reply_head(x)) || moved;
+    if (!x->replied) moved = pump_reply_head(x) || moved;
+    if (x->over || x->up == NULL || !x->replied || x->c->state == CONN_TUNNEL) return moved;
+    return pump_reply_body(x) || moved;
 }

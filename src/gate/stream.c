@@ -88,7 +88,7 @@ static void end_upstream(upconn *u) {
         net_shutdown_write(u->wire.fd);
         return;
     }
-    tls_conn_close(u->wire.tls);
+    wire_end(&u->wire);
     upstream_flush(u);
 }
 
@@ -103,7 +103,7 @@ static bool pass_ends(conn *c, upconn *u) {
     }
     if (upstream_over && !c->said_close) {
         c->said_close = moved = true;
-        if (c->wire.tls != NULL) tls_conn_close(c->wire.tls);
+        wire_end(&c->wire);
     }
     if (upstream_over && (client_over || u->failed)) {
         done(c);

@@ -147,7 +147,7 @@ static bool connect_on(upconn *u, unsigned events) {
         lost(u, why);
         return false;
     }
-    wire_shaken(&u->wire);
+    u->wire.shaking = false;
     u->connected = true;
     if (atomic_load_explicit(&u->server->fails, memory_order_relaxed) > 0) upstream_mark(u->w, u->server, true, 0, "");
     loop_timer_clear(u->w->loop, &u->timer);

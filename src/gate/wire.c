@@ -53,35 +53,51 @@ void wire_free(wire *w) {
 }
 
 size_t wire_pending(const wire *w) {
-    return w->tls != NULL ? tls_conn_out(w->tls).n : flow_size(&w->out);
+    return flow_size(&w->out) + (w->tls != NULL ? tls_conn_out(w->tls).n : 0);
 }
 
-bool wire_write(wire *w, cs_view data) {
+/* Through TLS, what waits goes as one record. */
+static bool encrypt(wire *w, cs_view data) {
     cs_err err;
-    if (w->broken) return false;
-    bool ok = w->tls != NULL && !w->shaking ? tls_conn_write(w->tls, data, &err) == CS_OK : flow_add(&w->out, data);
-    if (!ok) w->broken = true;
+    if (tls_conn_write(w->tls, data, &err) != CS_OK) w->broken = true;
+    return !w->broken;
+}
+
+static bool seal(wire *w) {
+    if (w->tls == NULL || w->shaking || flow_size(&w->out) == 0) return true;
+    bool ok = encrypt(w, flow_view(&w->out));
+    flow_eat(&w->out, flow_size(&w->out));
     return ok;
 }
 
-void wire_shaken(wire *w) {
-    if (!w->shaking) return;
-    w->shaking = false;
-    if (flow_size(&w->out) > 0) (void)wire_write(w, flow_view(&w->out));
-    flow_eat(&w->out, flow_size(&w->out));
+bool wire_write(wire *w, cs_view data) {
+    if (w->broken) return false;
+    bool small = w->tls == NULL || w->shaking || flow_size(&w->out) + data.n <= WIRE_RECORD;
+    if (!small) return seal(w) && (data.n >= WIRE_RECORD / 2 ? encrypt(w, data) : wire_write(w, data));
+    if (!flow_add(&w->out, data)) w->broken = true;
+    return !w->broken;
+}
+
+void wire_end(wire *w) {
+    if (w->tls == NULL) return;
+    (void)seal(w);
+    tls_conn_close(w->tls);
+}
+
+/* What the socket takes of it. */
+static cs_status send_some(wire *w, cs_view v, size_t *n) {
+    cs_err err;
+    cs_status s = net_send(w->fd, v.p, v.n, n, &err);
+    if (s != CS_OK && s != CS_AGAIN) w->broken = true;
+    return s;
 }
 
 void wire_flush(wire *w) {
-    cs_err err;
-    while (!w->broken && wire_pending(w) > 0) {
+    if (w->broken || !seal(w)) return;
+    for (;;) {
         size_t n = 0;
         cs_view v = w->tls != NULL ? tls_conn_out(w->tls) : flow_view(&w->out);
-        cs_status s = net_send(w->fd, v.p, v.n, &n, &err);
-        if (s == CS_AGAIN) return;
-        if (s != CS_OK) {
-            w->broken = true;
-            return;
-        }
+        if (v.n == 0 || send_some(w, v, &n) != CS_OK) return;
         if (w->tls != NULL)
             tls_conn_sent(w->tls, n);
         else
@@ -138,9 +154,11 @@ void wire_fill(wire *w) {
 }
 
 void wire_idle(wire *w) {
-    if (w->in.b.cap > 0) {
-        flow_free(&w->in);
-        w->in.b = cs_buf_of(GATE_FLOW_MAX);
+    flow *both[] = {&w->in, &w->out};
+    for (int i = 0; i < 2; i++) {
+        if (both[i]->b.cap == 0 || flow_size(both[i]) > 0) continue;
+        flow_free(both[i]);
+        both[i]->b = cs_buf_of(GATE_FLOW_MAX);
     }
     if (w->tls != NULL) tls_conn_idle(w->tls);
 }

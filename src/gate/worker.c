@@ -172,4 +172,5 @@ void worker_free(worker *w) {
     tls_judge_clear(&w->judge);
     tls_memory_free(w->judge.memory);
     policy_free(w->policy);
+    cs_buf_free(&w->scratch);
 }

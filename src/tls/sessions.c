@@ -13,16 +13,18 @@ enum { WAYS = 4, LOCKS = 64, DER_MAX = 256, USED_LINGER = 2 * CS_MIN };
 
 typedef struct entry {
     uint8_t id[SSL_MAX_SSL_SESSION_ID_LENGTH];
-    uint16_t der_n; /* 0: free */
-    uint8_t der[DER_MAX];
-    tls_grant grant;
-    cs_cert *leaf; /* NULL: without a certificate */
     cs_time until; /* by our clock */
+    cs_cert *leaf; /* NULL: without a certificate */
+    tls_grant grant;
+    uint16_t der_n;
+    uint8_t der[];
 } entry;
+
+typedef entry *set[WAYS];
 
 struct tls_sessions {
     size_t sets;
-    entry (*at)[WAYS];
+    set *at;
     pthread_mutex_t lock[LOCKS];
 };
 
@@ -41,15 +43,16 @@ cs_status tls_sessions_new(size_t capacity, tls_sessions **ret, cs_err *err) {
 }
 
 static void forget(entry *e) {
-    if (e->der_n == 0) return;
+    if (e == NULL) return;
     cs_cert_free(e->leaf);
-    cs_wipe(e, sizeof *e);
+    cs_wipe(e, sizeof *e + e->der_n);
+    free(e);
 }
 
 void tls_sessions_free(tls_sessions *t) {
     if (t == NULL) return;
     for (size_t i = 0; i < t->sets; i++)
-        for (unsigned k = 0; k < WAYS; k++) forget(&t->at[i][k]);
+        for (unsigned k = 0; k < WAYS; k++) forget(t->at[i][k]);
     for (unsigned i = 0; i < LOCKS; i++) (void)pthread_mutex_destroy(&t->lock[i]);
     free(t->at);
     free(t);
@@ -104,11 +107,11 @@ static size_t strip(cs_view der, uint8_t out[DER_MAX]) {
 }
 
 /* The oldest goes. */
-static entry *place_for(entry set[WAYS], const uint8_t *id, cs_time now) {
-    entry *oldest = &set[0];
+static entry **place_for(set s, const uint8_t *id, cs_time now) {
+    entry **oldest = &s[0];
     for (unsigned i = 0; i < WAYS; i++) {
-        if (set[i].der_n == 0 || set[i].until < now || memcmp(set[i].id, id, sizeof set[i].id) == 0) return &set[i];
-        if (set[i].until < oldest->until) oldest = &set[i];
+        if (s[i] == NULL || s[i]->until < now || memcmp(s[i]->id, id, sizeof s[i]->id) == 0) return &s[i];
+        if (s[i]->until < (*oldest)->until) oldest = &s[i];
     }
     return oldest;
 }
@@ -137,47 +140,50 @@ static int on_new(SSL *ssl, SSL_SESSION *session) {
     size_t small_n = n > 0 ? strip(cs_view_of(der, (size_t)n), small) : 0;
     if (n > 0) OPENSSL_clear_free(der, (size_t)n);
     if (small_n == 0) return 0;
-    size_t set = set_of(t, id);
-    (void)pthread_mutex_lock(&t->lock[set % LOCKS]);
-    entry *e = place_for(t->at[set], id, cs_now(c->judge->clock));
-    forget(e);
+    entry *e = malloc(sizeof *e + small_n);
+    if (e == NULL) return 0;
+    *e = (entry){.until = c->grant.since + TLS_SESSION_MAX, .grant = c->grant, .der_n = (uint16_t)small_n};
     memcpy(e->id, id, sizeof e->id);
     memcpy(e->der, small, small_n);
-    e->der_n = (uint16_t)small_n;
-    e->grant = c->grant;
     e->leaf = c->peer.leaf != NULL ? cs_cert_ref(c->peer.leaf) : NULL;
-    e->until = c->grant.since + TLS_SESSION_MAX;
-    (void)pthread_mutex_unlock(&t->lock[set % LOCKS]);
+    size_t which = set_of(t, id);
+    (void)pthread_mutex_lock(&t->lock[which % LOCKS]);
+    entry **place = place_for(t->at[which], id, cs_now(c->judge->clock)), *old = *place;
+    *place = e;
+    (void)pthread_mutex_unlock(&t->lock[which % LOCKS]);
+    forget(old);
     cs_wipe(small, sizeof small);
     return 0; /* libssl's reference stays its own */
 }
 
 /* A copy of the entry, with a reference to its leaf. In TLS 1.3 each resumption leaves the client another, so that one
  * that was used lives on only as long as connections that were begun beside it need it. */
-static bool take(tls_sessions *t, const uint8_t *id, bool once, cs_time now, entry *out) {
-    size_t set = set_of(t, id);
+static bool take(tls_sessions *t, const uint8_t *id, bool once, cs_time now, entry *head, uint8_t der[DER_MAX]) {
+    size_t which = set_of(t, id);
     bool found = false;
-    (void)pthread_mutex_lock(&t->lock[set % LOCKS]);
+    (void)pthread_mutex_lock(&t->lock[which % LOCKS]);
     for (unsigned i = 0; i < WAYS && !found; i++) {
-        entry *e = &t->at[set][i];
-        if (e->der_n == 0 || memcmp(e->id, id, sizeof e->id) != 0 || e->until < now) continue;
+        entry *e = t->at[which][i];
+        if (e == NULL || memcmp(e->id, id, sizeof e->id) != 0 || e->until < now) continue;
         found = true;
-        *out = *e;
-        if (out->leaf != NULL) out->leaf = cs_cert_ref(out->leaf);
+        *head = *e;
+        memcpy(der, e->der, e->der_n);
+        if (head->leaf != NULL) head->leaf = cs_cert_ref(head->leaf);
         if (once && e->until > now + USED_LINGER) e->until = now + USED_LINGER;
     }
-    (void)pthread_mutex_unlock(&t->lock[set % LOCKS]);
+    (void)pthread_mutex_unlock(&t->lock[which % LOCKS]);
     return found;
 }
 
 static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int id_n, int *copy) {
     tls_conn *c = tls_conn_of(ssl);
     tls_sessions *t = tls_tickets_sessions(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+    uint8_t der[DER_MAX];
     entry e;
     *copy = 0;
     if (t == NULL || c->site == NULL || id_n != SSL_MAX_SSL_SESSION_ID_LENGTH) return NULL;
-    if (!take(t, id, SSL_version(ssl) >= TLS1_3_VERSION, cs_now(c->judge->clock), &e)) return NULL;
-    const unsigned char *p = e.der;
+    if (!take(t, id, SSL_version(ssl) >= TLS1_3_VERSION, cs_now(c->judge->clock), &e, der)) return NULL;
+    const unsigned char *p = der;
     SSL_SESSION *s = tls_grant_holds(c, &e.grant, e.leaf != NULL) ? d2i_SSL_SESSION(NULL, &p, e.der_n) : NULL;
     if (s != NULL) {
         cs_cert_free(c->named.leaf);
@@ -186,7 +192,7 @@ static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int id_n, int *cop
         e.leaf = NULL;
     }
     cs_cert_free(e.leaf);
-    cs_wipe(&e, sizeof e);
+    cs_wipe(der, sizeof der);
     return s;
 }
 
