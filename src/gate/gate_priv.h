@@ -39,7 +39,7 @@ typedef struct flow {
     size_t at;
 } flow;
 static inline cs_view flow_view(const flow *f) {
-    return cs_view_of(f->b.p + f->at, f->b.n - f->at);
+    return f->b.p != NULL ? cs_view_of(f->b.p + f->at, f->b.n - f->at) : cs_view_of(NULL, 0);
 }
 static inline size_t flow_size(const flow *f) {
     return f->b.n - f->at;

@@ -27,10 +27,7 @@ static void stop(probe *p) {
     wire_free(&p->wire);
 }
 
-static void on_time(void *data);
-
 static void wait(probe *p) {
-    p->timer = (loop_timer){.cb = on_time, .data = p};
     loop_timer_set(p->w->loop, &p->timer, p->group->conf->interval);
 }
 

@@ -59,7 +59,7 @@ void tls_conn_eof(tls_conn *c) {
 }
 
 cs_view tls_conn_out(const tls_conn *c) {
-    return cs_view_of(c->out.p + c->out_at, c->out.n - c->out_at);
+    return c->out.p != NULL ? cs_view_of(c->out.p + c->out_at, c->out.n - c->out_at) : cs_view_of(NULL, 0);
 }
 
 /* An idle connection holds no buffers. */
