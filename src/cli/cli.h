@@ -30,6 +30,8 @@ int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_crl(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_top(int argc, char **argv);
+int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 
 /* ---- options: a table, from which parsing, --help and "did you mean" come ---- */

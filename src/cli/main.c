@@ -25,6 +25,8 @@ static const cli_command commands[] = {
     {"release", cli_release, "take a hold back"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
+    {"top", cli_top, "what the gateway does now, and who is connected"},
+    {"reload", cli_reload, "the gateway reads its configuration again"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},
     {"version", show_version, "the version"},
     {"help", show_help, "this, or the help of a command"},

@@ -209,7 +209,7 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
         f->limits.connections_per_address != NULL ? *f->limits.connections_per_address : 0;
     c->limits.handshakes = f->limits.handshakes != NULL ? *f->limits.handshakes : 0;
     c->limits.handshakes_per_address = f->limits.handshakes_per_address != NULL ? *f->limits.handshakes_per_address : 0;
-    c->limits.body_rate = f->limits.body_rate != NULL ? *f->limits.body_rate : 0;
+    c->limits.body_rate = f->limits.body_rate != NULL ? *f->limits.body_rate : 100;
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;

@@ -130,6 +130,11 @@ CS_MUST_USE cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *
 void conf_free(conf *c);
 CS_AUTO_DEFINE(conf)
 
+#define CONF_SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* whom TLS to an upstream trusts when no ca is said */
+/* Each file that the configuration names, itself among them; not those of the state folder. */
+typedef void conf_file_cb(void *data, const char *path);
+void conf_each_file(const conf *c, conf_file_cb *cb, void *data);
+
 /* PATH below the state folder into out; CS_LIMIT when it would not fit. */
 enum { CONF_PATH_MAX = 1024 };
 CS_MUST_USE cs_status conf_path(const conf *c, const char *below, char out[CONF_PATH_MAX], cs_err *err);

@@ -13,6 +13,31 @@ static uint16_t slot_of(const gate *g, const net_addr *a) {
     return (uint16_t)(h ^ (h >> 32) ^ (h >> 48));
 }
 
+/* A bucket of a second's worth: the time at which it will be full again, in microseconds. Each connection moves it on
+ * by a second divided by the rate; one that would move it more than a second ahead is over the rate. */
+static bool take_token(_Atomic uint64_t *bucket, unsigned rate, cs_time now) {
+    uint64_t full = atomic_load_explicit(bucket, memory_order_relaxed), next;
+    do {
+        uint64_t from = full > (uint64_t)now ? full : (uint64_t)now;
+        next = from + (uint64_t)CS_SEC / rate;
+        if (next > (uint64_t)now + (uint64_t)CS_SEC) return false;
+    } while (!atomic_compare_exchange_weak_explicit(bucket, &full, next, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+static bool within_rates(worker *w, uint16_t slot, cs_err *err) {
+    const conf *c = worker_conf(w);
+    cs_time now = loop_now(w->loop);
+    unsigned each = c->limits.handshakes_per_address, all = c->limits.handshakes;
+    if (each > 0 && !take_token(&w->g->rates[slot], each, now)) {
+        (void)cs_fail(err, CS_LIMIT, CS_R_HANDSHAKE_RATE, "limits.handshakes_per_address is %u", each);
+        return false;
+    }
+    if (all == 0 || take_token(&w->g->rate, all, now)) return true;
+    (void)cs_fail(err, CS_LIMIT, CS_R_HANDSHAKE_RATE, "limits.handshakes is %u", all);
+    return false;
+}
+
 static bool admit(worker *w, const net_addr *peer, uint16_t slot, cs_err *err) {
     const conf *limits = worker_conf(w);
     if (atomic_fetch_add(&w->g->connections, 1) >= limits->limits.connections && limits->limits.connections > 0) {
@@ -57,18 +82,13 @@ void conn_accept(const listener *l, int fd, const net_addr *peer) {
     int role = l->role;
     conn *c = NULL;
     uint16_t slot = slot_of(w->g, peer);
-    bool let = admit(w, peer, slot, &err);
+    bool let = (l->listen == NULL || within_rates(w, slot, &err)) && admit(w, peer, slot, &err);
     if (let && make(l, fd, &c, &err) != CS_OK) {
         (void)atomic_fetch_sub(&w->g->connections, 1);
         (void)atomic_fetch_sub(&w->g->addresses[slot], 1);
     }
     if (c == NULL) {
-        char text[NET_TEXT_MAX];
-        log_event e = log_begin(LOG_WARN, "connection-refused");
-        log_fail(&e, &err);
-        log_str(&e, "peer", net_addr_text(peer, true, text));
-        log_end(&e);
-        metrics_count(w->slab, METRIC_CONNECTIONS_REFUSED, (unsigned)err.reason);
+        say_refused_connection(w, peer, &err);
         net_close(fd);
         return;
     }
@@ -88,4 +108,18 @@ void conn_accept(const listener *l, int fd, const net_addr *peer) {
     loop_timer_set(w->loop, &c->timer, worker_conf(w)->limits.handshake);
     wire_fill(&c->wire); /* the client's hello is often there already */
     conn_turn(c);
+}
+
+/* Served late they would be given up by then, and those behind them later still. */
+void conn_shed(listener *l) {
+    cs_err err;
+    if (net_waiting(l->fd) < GATE_SHED_OVER) return;
+    for (int i = 0; i < GATE_SHED_OVER - GATE_SHED_TO; i++) {
+        int fd = -1;
+        net_addr peer;
+        if (net_accept(l->fd, &fd, &peer, &err) != CS_OK) return;
+        net_close(fd);
+        (void)cs_fail(&err, CS_LIMIT, CS_R_OVERLOADED, "more than %d wait", (int)GATE_SHED_OVER);
+        say_refused_connection(l->w, &peer, &err);
+    }
 }

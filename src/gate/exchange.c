@@ -29,6 +29,8 @@ void exchange_done(exchange *x) {
     metrics_time(w->slab, METRIC_REQUEST_SECONDS, loop_now(w->loop) - x->began);
     metrics_add(w->slab, METRIC_BYTES, METRIC_IN, (int64_t)x->octets_in);
     metrics_add(w->slab, METRIC_BYTES, METRIC_OUT, (int64_t)x->octets_out);
+    x->c->requests++;
+    top_note(x);
     if (worker_conf(w)->access_log) say_request(x);
 }
 

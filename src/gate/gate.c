@@ -51,7 +51,8 @@ static cs_status make_workers(gate *g, cs_err *err) {
     g->worker_count = thread_count(c);
     g->workers = calloc(g->worker_count, sizeof *g->workers);
     g->addresses = calloc(GATE_ADDRESS_SLOTS, sizeof *g->addresses);
-    if (g->workers == NULL || g->addresses == NULL) return CS_NOMEM_ERR(err);
+    g->rates = calloc(GATE_ADDRESS_SLOTS, sizeof *g->rates);
+    if (g->workers == NULL || g->addresses == NULL || g->rates == NULL) return CS_NOMEM_ERR(err);
     TRY(metrics_new(g->worker_count + 1, &g->metrics, err)); /* the last slab is the main thread's */
     for (unsigned i = 0; i < g->worker_count; i++) {
         worker *w = &g->workers[i];
@@ -73,6 +74,7 @@ cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_r
     TRY(tls_tickets_new(rng, GATE_SESSIONS, &g->tickets, err));
     TRY(policy_load(said, g->tickets, clock, &g->policy, err));
     TRY(loop_new(clock, &g->loop, err));
+    TRY(control_new(g, &g->control, err));
     TRY(make_workers(g, err));
     *ret = CS_TAKE(g);
     return CS_OK;
@@ -81,6 +83,7 @@ cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_r
 void gate_free(gate *g) {
     if (g == NULL) return;
     feed_free(g->feed);
+    control_free(g->control);
     for (unsigned i = 0; g->workers != NULL && i < g->worker_count; i++) worker_free(&g->workers[i]);
     loop_free(g->loop);
     free(g->workers);
@@ -89,6 +92,7 @@ void gate_free(gate *g) {
     cs_revset_free(g->revset);
     tls_tickets_free(g->tickets);
     free((void *)g->addresses);
+    free((void *)g->rates);
     for (unsigned i = 0; i < g->listen_count; i++) free(g->listens[i]);
     (void)pthread_mutex_destroy(&g->lock);
     free(g);
@@ -159,20 +163,17 @@ static cs_status check_doors(const gate *g, const policy *p, cs_err *err) {
     return CS_OK;
 }
 
-static void on_reload(void *data, int signum) {
-    gate *g = data;
-    cs_err err;
+cs_status gate_reload(gate *g, cs_err *err) {
     policy *p = NULL;
-    (void)signum;
     metrics_slab *slab = metrics_slab_of(g->metrics, g->worker_count);
-    cs_status s = policy_load(g->said, g->tickets, g->clock, &p, &err);
-    if (s == CS_OK) s = check_doors(g, p, &err);
-    if (s == CS_OK) s = policy_follows(p, g->policy, &err);
+    cs_status s = policy_load(g->said, g->tickets, g->clock, &p, err);
+    if (s == CS_OK) s = check_doors(g, p, err);
+    if (s == CS_OK) s = policy_follows(p, g->policy, err);
     if (s != CS_OK) {
         policy_free(p);
-        log_failure(LOG_ERROR, "reload-failed", &err); /* what runs goes on */
+        log_failure(LOG_ERROR, "reload-failed", err); /* what runs goes on */
         metrics_count(slab, METRIC_RELOADS, METRIC_FAILED);
-        return;
+        return s;
     }
     (void)pthread_mutex_lock(&g->lock);
     policy *old = g->policy;
@@ -182,6 +183,13 @@ static void on_reload(void *data, int signum) {
     policy_free(old);
     metrics_count(slab, METRIC_RELOADS, METRIC_DONE);
     ring_all(g); /* the last thread that follows says "reloaded" */
+    return CS_OK;
+}
+
+static void on_reload(void *data, int signum) {
+    cs_err err;
+    (void)signum;
+    (void)gate_reload(data, &err);
 }
 
 static void on_rotate(void *data) {
@@ -199,6 +207,8 @@ cs_status gate_run(gate *g, int notify, cs_err *err) {
     TRY(loop_on_signal(g->loop, SIGHUP, on_reload, g, err));
     g->rotate_timer = (loop_timer){.cb = on_rotate, .data = g};
     loop_timer_set(g->loop, &g->rotate_timer, TLS_SESSION_MAX / 2);
+    TRY(control_start(g->control, err));
+    follow_start(g);
     if (g->policy->feed) {
         TRY(conf_path(g->policy->conf, "run/feed.sock", path, err));
         TRY(feed_new(g, path, &g->feed, err));

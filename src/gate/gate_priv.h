@@ -30,6 +30,9 @@ enum {
     GATE_SESSIONS = 20480,
     WIRE_RECORD = 16 * 1024, /* plaintext of one TLS record */
     GATE_ACCEPT_BATCH = 64,
+    GATE_BODY_GRACE = 10,  /* seconds that a client may take before limits.body_rate counts */
+    GATE_SHED_OVER = 1024, /* waiting connections beyond which new ones are let go unserved */
+    GATE_SHED_TO = 512,
     GATE_LISTENERS_MAX = GATE_DOORS_MAX + 2,
 };
 
@@ -117,6 +120,7 @@ struct exchange {
     bool asked_end, begun;
     cs_buf ask_trailers;
     cs_buf head; /* for the upstream; kept until the response begins: the request may have to be sent again */
+    const gate_route *route;
     gate_group *group;
     upconn *up;
     int32_t up_id;   /* HTTP/2 */
@@ -131,6 +135,7 @@ struct exchange {
     bool up_keep;
     unsigned status;
     cs_time began;
+    cs_time waits_since, waited; /* for the body, of a client that could send it; 0: does not wait */
     uint64_t octets_in, octets_out;
     char what[160]; /* method and path, for the log */
 };
@@ -171,6 +176,7 @@ struct conn {
     http2 *h2;
     exchange *exchanges, *ready, **ready_end;
     unsigned exchange_count;
+    uint64_t requests;
 };
 
 typedef struct pool {
@@ -185,6 +191,27 @@ typedef struct listener {
     const char *listen; /* gate.listens; NULL: plain HTTP */
     loop_watch *watch;
 } listener;
+
+/* What `countersign top` shows. */
+enum { TOP_CONNS = 64, TOP_SLOW = 8 };
+typedef struct top_conn {
+    char who[100], kind[8], peer[64], site[64];
+    const char *protocol;
+    cs_time since;
+    uint64_t requests;
+    unsigned streams;
+} top_conn;
+typedef struct top_slow {
+    char who[100], what[160];
+    cs_time took, at; /* took 0: none */
+    unsigned status;
+} top_slow;
+typedef struct top_picture {
+    cs_time at;
+    unsigned count;
+    top_conn conns[TOP_CONNS];
+    top_slow slow[TOP_SLOW];
+} top_picture;
 
 struct worker {
     gate *g;
@@ -207,11 +234,16 @@ struct worker {
     loop_timer drain_timer, sweep_timer;
     http_head head; /* scratch */
     cs_buf scratch;
+    cs_time said_second; /* of refused connections, so many lines a second are enough */
+    unsigned said;
+    top_slow slow[TOP_SLOW];
+    top_picture top; /* under the gate's lock */
     cs_time date_at;
     char date[HTTP_DATE_MAX];
 };
 
 typedef struct feed feed;
+typedef struct control control;
 
 struct gate {
     const conf_overrides *said;
@@ -225,7 +257,10 @@ struct gate {
     unsigned listen_count, listener_count;
     loop *loop; /* the main thread's */
     feed *feed;
-    loop_timer rotate_timer;
+    control *control;
+    loop_timer rotate_timer, follow_timer;
+    uint64_t stamp_done, stamp_seen; /* of the files that are followed */
+    _Atomic int64_t looked_until;    /* somebody watches the top, monotonic */
     int notify;
     bool serving;
     pthread_mutex_t lock; /* policy, revset, reloads, said_reloads and the workers' reloads */
@@ -236,6 +271,8 @@ struct gate {
     atomic_bool draining;
     atomic_uint connections;
     uint64_t address_seed;
+    _Atomic uint64_t *rates;     /* of new connections, by the same hash: see accept.c */
+    _Atomic uint64_t rate;       /* of all */
     _Atomic uint16_t *addresses; /* connections by a keyed hash of the address */
 };
 
@@ -252,6 +289,7 @@ cs_view worker_date(worker *w);
 void worker_watch_over(worker *w); /* for certificates that end; after a connection came */
 
 /* accept.c */
+void conn_shed(listener *l); /* when too many wait */
 void conn_accept(const listener *l, int fd, const net_addr *peer);
 
 /* conn.c */
@@ -356,6 +394,7 @@ void health_stop(worker *w);
 
 /* say.c: events */
 void say_server(const gate_server *s, bool up, const char *why);
+void say_refused_connection(worker *w, const net_addr *peer, const cs_err *err);
 void say_refused_handshake(conn *c, const cs_err *err);
 void say_closed(conn *c, const cs_err *err);
 void say_request(const exchange *x);
@@ -368,7 +407,22 @@ void own_metrics(conn *c, const http_head *h);
 /* feed.c */
 cs_status feed_new(gate *g, const char *path, feed **ret, cs_err *err);
 void feed_free(feed *f);
-/* gate.c: by the feed, on the main thread */
+/* top.c */
+void top_note(exchange *x); /* at its end: was it slow? */
+void top_look(worker *w);   /* leaves a picture, if somebody looks */
+void top_render(gate *g, cs_buf *b);
+
+/* control.c */
+cs_status control_new(gate *g, control **ret, cs_err *err); /* *ret is the caller's also on failure */
+cs_status control_start(control *k, cs_err *err);
+void control_free(control *k);
+
+/* follow.c */
+void follow_start(gate *g);
+
+/* gate.c: the main thread's */
+cs_status gate_reload(gate *g, cs_err *err);
+/* By the feed. */
 void gate_revset(gate *g, cs_revset *take_set);
 void gate_synced(gate *g);
 

@@ -6,11 +6,9 @@
 #include "gate/policy.h"
 #include "io/files.h"
 
-#define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt"
-
 static cs_status load_dialer(policy *p, gate_group *g, cs_err *err) {
     const conf_upstream *u = g->conf;
-    const char *ca = u != NULL && u->ca != NULL ? u->ca : SYSTEM_CAS;
+    const char *ca = u != NULL && u->ca != NULL ? u->ca : CONF_SYSTEM_CAS;
     CS_SCOPED(cs_buf)
     text = cs_buf_of(CS_PEM_FILE_MAX), crt = cs_buf_of(CS_PEM_FILE_MAX), key = cs_buf_secret(CS_KEY_FILE_MAX);
     CS_SCOPED(cs_certs) certs = {NULL, 0};

@@ -64,6 +64,18 @@ static void upstream_gone(exchange *x) {
     if (!start(x, true, &err)) relay_failed(x, CS_R_UPSTREAM_UNREACHABLE, err.detail);
 }
 
+/* What comes drop by drop holds a connection, and one of the upstream's, for ever. */
+static cs_status check_pace(exchange *x, cs_err *err) {
+    unsigned rate = worker_conf(x->c->w)->limits.body_rate;
+    cs_time now = loop_now(x->c->w->loop);
+    if (x->waits_since > 0) x->waited += now - x->waits_since;
+    x->waits_since = 0;
+    cs_time over = x->waited / CS_SEC - GATE_BODY_GRACE;
+    if (rate == 0 || over <= 0 || x->octets_in >= (uint64_t)over * rate) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_REQUEST_TIMEOUT,
+                   "the body comes slower than limits.body_rate, %u octets a second", rate);
+}
+
 static bool pump_request(exchange *x) {
     cs_err err;
     bool moved = false;
@@ -71,7 +83,9 @@ static bool pump_request(exchange *x) {
         size_t used = 0;
         cs_view data = {NULL, 0};
         cs_status s = client_read(x, &used, &data, &err);
+        if (s == CS_OK) s = check_pace(x, &err);
         if (s == CS_AGAIN) {
+            if (x->waits_since == 0) x->waits_since = loop_now(x->c->w->loop);
             if (client_gone(x)) conn_close(x->c);
             break;
         }

@@ -69,6 +69,7 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     if (!policy_allows(route, c->known ? &c->who : NULL, leaf_of(c)))
         return cs_fail(err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);
+    x->route = route;
     x->group = route->group;
     return CS_OK;
 }

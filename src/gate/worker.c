@@ -32,6 +32,7 @@ static void on_listener(void *data, unsigned events) {
         }
         return;
     }
+    if (l->listen != NULL && !l->w->draining) conn_shed(l);
 }
 
 static void on_drained(void *data) {
@@ -117,6 +118,7 @@ static void on_sweep(void *data) {
         next = c->next;
         conn_expire(c, now);
     }
+    top_look(w);
     worker_watch_over(w);
 }
 

@@ -28,6 +28,16 @@ cs_status files_join(const char *dir, const char *name, char out[FILES_PATH_MAX]
     return CS_OK;
 }
 
+uint64_t files_stamp(const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0) return 0;
+    uint64_t parts[] = {(uint64_t)st.st_ino,          (uint64_t)st.st_size,        (uint64_t)st.st_mtim.tv_sec,
+                        (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
+    uint64_t h = 0xcbf29ce484222325ULL;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) h = (h ^ parts[i]) * 0x100000001b3ULL;
+    return h | 1;
+}
+
 bool files_exists(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0;

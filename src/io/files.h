@@ -44,6 +44,8 @@ CS_MUST_USE cs_status files_mkdir(const char *path, cs_err *err);
 CS_MUST_USE cs_status files_dir_writable(const char *dir, cs_err *err);
 
 bool files_exists(const char *path);
+/* Something that is another when the file is another, or was written to; 0: there is none. */
+uint64_t files_stamp(const char *path);
 
 /* Renames a file or folder to a name that must be free, and syncs the folder: file-exists when it is taken. */
 CS_MUST_USE cs_status files_rename_new(const char *from, const char *to, cs_err *err);

@@ -173,6 +173,13 @@ cs_status net_accept(int listener, int *ret_fd, net_addr *ret_peer, cs_err *err)
     return CS_AGAIN; /* also when the peer was gone before we took it */
 }
 
+unsigned net_waiting(int listener) {
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_unacked : 0;
+}
+
 cs_status net_connect(const net_addr *a, int *ret_fd, cs_err *err) {
     char text[NET_TEXT_MAX];
     int fd = socket(a->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

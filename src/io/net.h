@@ -28,6 +28,8 @@ const char *net_addr_text(const net_addr *a, bool port, char out[NET_TEXT_MAX]);
 CS_MUST_USE cs_status net_listen(const net_addr *a, const char *what, int fds[], unsigned count, cs_err *err);
 /* CS_AGAIN: nobody waits. CS_LIMIT: no descriptors left. */
 CS_MUST_USE cs_status net_accept(int listener, int *ret_fd, net_addr *ret_peer, cs_err *err);
+/* How many connections wait to be accepted; 0 when the system does not say. */
+unsigned net_waiting(int listener);
 /* Begun; done when the descriptor is writable and net_connected says so. */
 CS_MUST_USE cs_status net_connect(const net_addr *a, int *ret_fd, cs_err *err);
 CS_MUST_USE cs_status net_connected(int fd, cs_err *err);

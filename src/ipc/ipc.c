@@ -143,6 +143,20 @@ cs_status ipc_fill(int fd, cs_buf *in, cs_reason other, cs_err *err) {
     return cs_fail_errno(err, errno, other, "recv");
 }
 
+cs_status ipc_read_all(int fd, cs_buf *in, int wait_ms, cs_reason other, cs_err *err) {
+    for (;;) {
+        TRY(wait_for(fd, POLLIN, wait_ms, other, err));
+        uint8_t *p = cs_buf_reserve(in, 16 * 1024);
+        if (p == NULL) return cs_buf_ok(in, "an answer", err);
+        ssize_t n = recv(fd, p, 16 * 1024, 0);
+        if (n == 0) return CS_OK;
+        if (n > 0)
+            cs_buf_commit(in, (size_t)n);
+        else if (errno != EAGAIN && errno != EINTR)
+            return cs_fail_errno(err, errno, other, "recv");
+    }
+}
+
 cs_status ipc_await(int fd, cs_buf *in, const ipc_rule *wall, int wait_ms, cs_reason other, ipc_frame *ret,
                     size_t *ret_used, cs_err *err) {
     for (;;) {

@@ -44,6 +44,8 @@ CS_MUST_USE cs_status ipc_flush(int fd, cs_buf *out, int wait_ms, cs_reason othe
 CS_MUST_USE cs_status ipc_push(int fd, cs_buf *out, cs_reason other, cs_err *err);
 /* Reads what there is into in, without waiting. CS_AGAIN: nothing now. CS_FAILED: the peer has gone. */
 CS_MUST_USE cs_status ipc_fill(int fd, cs_buf *in, cs_reason other, cs_err *err);
+/* Reads until the other side closes, waiting up to wait_ms for each piece. */
+CS_MUST_USE cs_status ipc_read_all(int fd, cs_buf *in, int wait_ms, cs_reason other, cs_err *err);
 /* Waits up to wait_ms for the next frame; in holds it and what follows. Consume *ret_used when it was handled. */
 CS_MUST_USE cs_status ipc_await(int fd, cs_buf *in, const ipc_rule *wall, int wait_ms, cs_reason other, ipc_frame *ret,
                                 size_t *ret_used, cs_err *err);

@@ -21,34 +21,58 @@ static void folder_of(const char *path, char out[CONF_PATH_MAX]) {
     if (slash != NULL) slash[slash == out ? 1 : 0] = '\0';
 }
 
+typedef struct folders {
+    char (*at)[CONF_PATH_MAX];
+    size_t n, room;
+    bool failed;
+} folders;
+
+/* Each folder once. */
+static void add_folder(void *data, const char *path) {
+    folders *f = data;
+    char folder[CONF_PATH_MAX];
+    folder_of(path, folder);
+    if (folder[0] == '\0') (void)snprintf(folder, sizeof folder, ".");
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->at[i], folder) == 0) return;
+    if (f->n == f->room) {
+        size_t room = f->room * 2 + 16;
+        void *more = realloc(f->at, room * sizeof *f->at);
+        if (more == NULL) {
+            f->failed = true;
+            return;
+        }
+        f->at = more;
+        f->room = room;
+    }
+    memcpy(f->at[f->n++], folder, sizeof folder);
+}
+
 /* The state folder and the folders of what the configuration names: a reload reads the files again, and a file that is
  * replaced is another file. */
 static cs_status enter_sandbox(const conf *c, cs_err *err) {
-    size_t room = 4 * (size_t)c->site_count + 8, n = 0;
-    sandbox_path *paths = calloc(room, sizeof *paths);
-    char(*folders)[CONF_PATH_MAX] = calloc(room, sizeof *folders);
-    cs_status s = paths != NULL && folders != NULL ? CS_OK : CS_NOMEM_ERR(err);
-    if (s == CS_OK) {
-        for (unsigned i = 0; i < c->site_count; i++) {
-            const conf_site *site = &c->sites[i];
-            const char *const files[] = {site->certificate, site->key, site->client_ca, site->client_crl};
-            for (size_t k = 0; k < 4; k++)
-                if (files[k] != NULL) folder_of(files[k], folders[n++]);
-        }
-        if (c->file != NULL) folder_of(c->file, folders[n++]);
-        for (size_t i = 0; i < n; i++)
-            paths[i] = (sandbox_path){folders[i][0] != '\0' ? folders[i] : ".", SANDBOX_READ};
-        char(*state)[CONF_PATH_MAX] = &folders[n];
-        static const char *const below[] = {"gateway", "run", "ca/root.crt", "ca/ca.json"};
-        for (size_t i = 0; s == CS_OK && i < 4; i++) {
-            s = conf_path(c, below[i], state[i], err);
-            paths[n + i] = (sandbox_path){state[i], SANDBOX_READ};
-        }
-        const sandbox_plan plan = {.paths = paths, .inet = true, .holds_key = true};
-        if (s == CS_OK) s = sandbox_enter(&plan, err);
+    static const char *const below[] = {"gateway/x", "run/x", "ca/root.crt", "ca/issuing.crt", "ca/ca.json"};
+    folders f = {NULL, 0, 0, false};
+    sandbox_path *paths = NULL;
+    char path[CONF_PATH_MAX];
+    cs_status s = CS_OK;
+    conf_each_file(c, add_folder, &f);
+    for (size_t i = 0; s == CS_OK && i < 2; i++) {
+        s = conf_path(c, below[i], path, err);
+        if (s == CS_OK) add_folder(&f, path);
     }
+    paths = calloc(f.n + 3, sizeof *paths);
+    char own[3][CONF_PATH_MAX];
+    if (s == CS_OK && (paths == NULL || f.failed)) s = CS_NOMEM_ERR(err);
+    for (size_t i = 0; s == CS_OK && i < f.n; i++) paths[i] = (sandbox_path){f.at[i], SANDBOX_READ};
+    for (size_t i = 0; s == CS_OK && i < 3; i++) {
+        s = conf_path(c, below[2 + i], own[i], err);
+        paths[f.n + i] = (sandbox_path){own[i], SANDBOX_READ};
+    }
+    const sandbox_plan plan = {.paths = paths, .inet = true, .holds_key = true};
+    if (s == CS_OK) s = sandbox_enter(&plan, err);
     free(paths);
-    free(folders);
+    free(f.at);
     return s;
 }
 

@@ -246,6 +246,12 @@ const char *tls_conn_cipher(const tls_conn *c) {
     return SSL_get_cipher_name(c->ssl);
 }
 
+const char *tls_conn_group(const tls_conn *c) {
+    long id = SSL_get_negotiated_group((SSL *)(uintptr_t)c->ssl);
+    const char *name = id > 0 ? SSL_group_to_name(c->ssl, (int)id) : NULL;
+    return name != NULL ? name : "";
+}
+
 cs_view tls_conn_alpn(const tls_conn *c) {
     const unsigned char *p = NULL;
     unsigned n = 0;

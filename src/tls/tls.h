@@ -157,6 +157,7 @@ tls_site *tls_conn_site(const tls_conn *c);      /* NULL before the client's hel
 const char *tls_conn_sni(const tls_conn *c);     /* canonical; "" when it sent none or nonsense */
 const char *tls_conn_version(const tls_conn *c); /* "TLSv1.3" */
 const char *tls_conn_cipher(const tls_conn *c);  /* "TLS_AES_128_GCM_SHA256" */
+const char *tls_conn_group(const tls_conn *c);   /* of the key exchange, "x25519"; "" when there was none */
 cs_view tls_conn_alpn(const tls_conn *c);        /* the protocol agreed upon; n == 0: none */
 bool tls_conn_is_13(const tls_conn *c);
 
