@@ -48,6 +48,7 @@ static void answer(peer *p, cs_view line) {
     cs_err err;
     if (cs_view_eq_str(line, "top")) {
         top_render(g, &p->out);
+        gate_ring(g); /* for the next picture; one without connections does nothing by itself */
     } else if (cs_view_eq_str(line, "reload")) {
         if (gate_reload(g, &err) == CS_OK)
             (void)cs_buf_add_str(&p->out, "{\"result\":\"reloaded\"}\n");
@@ -67,7 +68,7 @@ static void on_peer(void *data, unsigned events) {
         const uint8_t *end = p->in.n > 0 ? memchr(p->in.p, '\n', p->in.n) : NULL;
         if (end != NULL)
             answer(p, cs_view_of(p->in.p, (size_t)(end - p->in.p)));
-        else if (s == CS_FAILED || p->in.n >= LINE_MAX) {
+        else if ((s != CS_OK && s != CS_AGAIN) || p->in.n >= LINE_MAX) {
             drop(p);
             return;
         }
@@ -89,7 +90,7 @@ static void on_listener(void *data, unsigned events) {
     for (unsigned i = 0; i < PEERS_MAX; i++) {
         peer *p = &k->peers[i];
         if (p->fd >= 0) continue;
-        *p = (peer){.owner = k, .fd = fd, .in = cs_buf_of(2 * LINE_MAX), .out = cs_buf_of(ANSWER_MAX)};
+        *p = (peer){.owner = k, .fd = fd, .in = cs_buf_of(2 * CS_IPC_FRAME_MAX), .out = cs_buf_of(ANSWER_MAX)};
         if (loop_watch_new(k->g->loop, fd, on_peer, p, &p->watch, &err) != CS_OK) {
             p->fd = -1;
             break;

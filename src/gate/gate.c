@@ -10,7 +10,7 @@ const conf *gate_conf(const gate *g) {
     return g->policy->conf;
 }
 
-static void ring_all(gate *g) {
+void gate_ring(gate *g) {
     for (unsigned i = 0; g->serving && i < g->worker_count; i++) loop_ring(g->workers[i].loop);
 }
 
@@ -104,7 +104,7 @@ void gate_revset(gate *g, cs_revset *take_set) {
     g->revset = take_set;
     (void)pthread_mutex_unlock(&g->lock);
     cs_revset_free(old);
-    ring_all(g);
+    gate_ring(g);
 }
 
 static cs_status start(gate *g, cs_err *err) {
@@ -147,7 +147,7 @@ static void on_end(void *data, int signum) {
     (void)signum;
     log_note(LOG_INFO, "draining");
     atomic_store(&g->draining, true);
-    ring_all(g);
+    gate_ring(g);
     loop_stop(g->loop);
 }
 
@@ -182,7 +182,7 @@ cs_status gate_reload(gate *g, cs_err *err) {
     (void)pthread_mutex_unlock(&g->lock);
     policy_free(old);
     metrics_count(slab, METRIC_RELOADS, METRIC_DONE);
-    ring_all(g); /* the last thread that follows says "reloaded" */
+    gate_ring(g); /* the last thread that follows says "reloaded" */
     return CS_OK;
 }
 

@@ -422,6 +422,7 @@ void follow_start(gate *g);
 
 /* gate.c: the main thread's */
 cs_status gate_reload(gate *g, cs_err *err);
+void gate_ring(gate *g); /* all workers */
 /* By the feed. */
 void gate_revset(gate *g, cs_revset *take_set);
 void gate_synced(gate *g);

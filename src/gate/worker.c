@@ -107,6 +107,7 @@ static void on_ring(void *data) {
     if (p != NULL) take_policy(w, p);
     if (r != NULL) take_revset(w, r);
     if (reloads != w->reloads) say_reloaded(w, reloads);
+    top_look(w);
     if (atomic_load(&g->draining) && !w->draining) drain(w);
 }
 

@@ -32,7 +32,12 @@ static void upstreams_are_read(void **state) {
     assert_string_equal(net_addr_text(&a, true, text), "127.0.0.1:80");
     assert_ok(net_upstream_parse("unix:/run/x.sock", &a, &err));
     assert_string_equal(net_addr_text(&a, true, text), "unix");
-    assert_fails(net_upstream_parse("https://127.0.0.1", &a, &err), CS_R_ADDRESS_INVALID);
+    assert_ok(net_upstream_parse("https://127.0.0.1", &a, &err));
+    assert_string_equal(net_addr_text(&a, true, text), "127.0.0.1:443");
+    assert_ok(net_upstream_parse("h2c://[::1]:82", &a, &err));
+    assert_string_equal(net_addr_text(&a, true, text), "[::1]:82");
+    assert_fails(net_upstream_parse("tls://127.0.0.1", &a, &err), CS_R_ADDRESS_INVALID);
+    assert_fails(net_upstream_parse("ftp://127.0.0.1", &a, &err), CS_R_ADDRESS_INVALID);
     assert_fails(net_upstream_parse("http://127.0.0.1/path", &a, &err), CS_R_ADDRESS_INVALID);
     assert_fails(net_upstream_parse("unix:", &a, &err), CS_R_ADDRESS_INVALID);
 }
