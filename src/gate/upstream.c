@@ -185,10 +185,10 @@ static gate_server *choose(const worker *w, gate_group *g) {
     cs_time now = loop_now(w->loop);
     if (g->count == 1) return &g->servers[0];
     unsigned start = atomic_fetch_add_explicit(&g->turn, 1, memory_order_relaxed) % g->count;
-    gate_server *best = NULL, *least_down = NULL;
+    gate_server *best = NULL, *least_down = &g->servers[start];
     for (unsigned i = 0; i < g->count; i++) {
         gate_server *s = &g->servers[(start + i) % g->count];
-        if (least_down == NULL || atomic_load(&s->down_until) < atomic_load(&least_down->down_until)) least_down = s;
+        if (atomic_load(&s->down_until) < atomic_load(&least_down->down_until)) least_down = s;
         if (atomic_load(&s->down_until) > now) continue;
         if (best == NULL || atomic_load(&s->active) < atomic_load(&best->active)) best = s;
     }

@@ -44,14 +44,15 @@ static cs_cert *make(world *w, cs_kind kind, const char *name, cs_key **key, cs_
 static tls_site *site(world *w, const char *name, uint8_t trust) {
     cs_err err;
     tls_site *s = NULL;
-    const tls_site_plan plan = {.name = name,
-                                .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->server_pem), "server.crt", "server.key"}},
-                                .id_count = 1,
-                                .client = TLS_CLIENT_REQUIRE,
-                                .anchors = w->anchors,
-                                .trust = {trust},
-                                .tickets = w->tickets,
-                                .clock = &w->clock.clock};
+    const tls_site_plan plan = {
+        .name = name,
+        .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->server_pem), "server.crt", "server.key"}},
+        .id_count = 1,
+        .client = TLS_CLIENT_REQUIRE,
+        .anchors = w->anchors,
+        .trust = {trust},
+        .tickets = w->tickets,
+        .clock = &w->clock.clock};
     assert_ok(tls_site_new(&plan, &s, &err));
     return s;
 }
@@ -365,10 +366,11 @@ static void a_site_needs_its_own_key(void **state) {
     world *w = *state;
     cs_err err;
     tls_site *s = NULL;
-    tls_site_plan plan = {.name = "x.test",
-                          .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->device_pem), "server.crt", "device.key"}},
-                          .id_count = 1,
-                          .clock = &w->clock.clock};
+    tls_site_plan plan = {
+        .name = "x.test",
+        .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->device_pem), "server.crt", "device.key"}},
+        .id_count = 1,
+        .clock = &w->clock.clock};
     assert_fails(tls_site_new(&plan, &s, &err), CS_R_KEY_MISMATCH);
     plan.ids[0].certificate = cs_buf_view(&w->device_crt);
     assert_fails(tls_site_new(&plan, &s, &err), CS_R_EKU_MISSING_SERVER_AUTH);
