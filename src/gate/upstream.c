@@ -183,16 +183,16 @@ static void on_timeout(void *data) {
  * longest is tried. */
 static gate_server *choose(const worker *w, gate_group *g) {
     cs_time now = loop_now(w->loop);
-    if (g->count == 1) return &g->servers[0];
+    if (g->count <= 1) return g->servers;
     unsigned start = atomic_fetch_add_explicit(&g->turn, 1, memory_order_relaxed) % g->count;
-    gate_server *best = NULL, *least_down = &g->servers[start];
+    gate_server *least_down = &g->servers[start], *best = NULL;
     for (unsigned i = 0; i < g->count; i++) {
         gate_server *s = &g->servers[(start + i) % g->count];
         if (atomic_load(&s->down_until) < atomic_load(&least_down->down_until)) least_down = s;
         if (atomic_load(&s->down_until) > now) continue;
         if (best == NULL || atomic_load(&s->active) < atomic_load(&best->active)) best = s;
     }
-    return best != NULL ? best : least_down;
+    return best != NULL ? best : least_down; /* of a group, which has one at least */
 }
 
 /* HTTP/1: the newest idle one, since the oldest may be closed by the upstream any moment. HTTP/2: one that takes more.

@@ -1,4 +1,6 @@
 /* The octets of one socket, in the clear or through TLS: a client's or an upstream's. */
+#include <string.h>
+
 #include "gate/gate_priv.h"
 
 void flow_eat(flow *f, size_t n) {
@@ -105,17 +107,19 @@ void wire_flush(wire *w) {
     }
 }
 
+/* Both read into a buffer of the thread first: a connection holds what has come, not room for what may come, or the
+ * heap of ten thousand idle ones would be full of holes of that size. */
+static _Thread_local uint8_t shared[GATE_READ];
+
 bool wire_decrypt(wire *w) {
     cs_err err;
     bool moved = false;
     while (w->tls != NULL && !w->eof && !w->broken && flow_size(&w->in) < GATE_FLOW_HIGH) {
         size_t n = 0;
-        uint8_t *p = flow_room(&w->in, 16 * 1024);
-        if (p == NULL) break;
-        cs_status s = tls_conn_read(w->tls, p, 16 * 1024, &n, &err);
+        cs_status s = tls_conn_read(w->tls, shared, WIRE_RECORD, &n, &err);
         if (s == CS_AGAIN) break;
         if (s == CS_OK && n > 0) {
-            cs_buf_commit(&w->in.b, n);
+            if (!flow_add(&w->in, cs_view_of(shared, n))) w->broken = true;
             moved = true;
             continue;
         }
@@ -127,29 +131,34 @@ bool wire_decrypt(wire *w) {
     return moved;
 }
 
+static bool take(wire *w, bool tls, size_t n) {
+    if (!tls) return flow_add(&w->in, cs_view_of(shared, n));
+    uint8_t *p = tls_conn_room(w->tls, n);
+    if (p == NULL) return false;
+    memcpy(p, shared, n);
+    tls_conn_fed(w->tls, n);
+    return true;
+}
+
 void wire_fill(wire *w) {
     cs_err err;
     bool tls = w->tls != NULL && !w->clear;
     while (!w->shut && (tls || flow_size(&w->in) < GATE_FLOW_HIGH)) {
         size_t n = 0;
-        uint8_t *p = tls ? tls_conn_room(w->tls, GATE_READ) : flow_room(&w->in, GATE_READ);
-        if (p == NULL) return;
-        cs_status s = net_recv(w->fd, p, GATE_READ, &n, &err);
+        cs_status s = net_recv(w->fd, shared, sizeof shared, &n, &err);
         if (s == CS_AGAIN) return;
-        if (s != CS_OK) {
+        if (s != CS_OK || (n > 0 && !take(w, tls, n))) {
             w->broken = true;
             n = 0;
         }
-        if (tls && n > 0)
-            tls_conn_fed(w->tls, n);
-        else if (tls)
-            tls_conn_eof(w->tls);
-        else if (n > 0)
-            cs_buf_commit(&w->in.b, n);
-        else
-            w->eof = w->clean_eof = true;
-        if (n == 0) w->shut = true;
-        if (tls || n < GATE_READ) return;
+        if (n == 0) {
+            w->shut = true;
+            if (tls)
+                tls_conn_eof(w->tls);
+            else
+                w->eof = w->clean_eof = true;
+        }
+        if (tls || n < sizeof shared) return;
     }
 }
 
