@@ -4,6 +4,7 @@
  *
  * All but the decoders of OpenSSL's default provider is passed on, through its own interface for providers. */
 #include <pthread.h>
+#include <string.h>
 
 #include <openssl/core_dispatch.h>
 #include <openssl/provider.h>
@@ -14,13 +15,38 @@ static OSSL_PROVIDER *base;
 static OSSL_LIB_CTX *lean;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* Kinds of key that TLS as we speak it has no use for; even to find that nothing decodes a key, libcrypto makes an
+ * object of each kind there is. */
+static bool needless(const char *names) {
+    static const char *const kinds[] = {"DH",       "DHX",      "dhKeyAgreement", "DSA",       "SM2",
+                                        "CMAC",     "HKDF",     "SCRYPT",         "id-scrypt", "SIPHASH",
+                                        "POLY1305", "TLS1-PRF", "SLH-DSA"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t n = strlen(kinds[i]);
+        bool family = strcmp(kinds[i], "SLH-DSA") == 0;
+        if (strncmp(names, kinds[i], n) == 0 && (family || names[n] == ':' || names[n] == '\0')) return true;
+    }
+    return false;
+}
+
+/* Made once, by the thread that makes the context. */
+static const OSSL_ALGORITHM *few_kinds(const OSSL_ALGORITHM *all) {
+    static OSSL_ALGORITHM few[64];
+    size_t n = 0;
+    if (all == NULL || few[0].algorithm_names != NULL) return few;
+    for (; all->algorithm_names != NULL && n + 1 < sizeof few / sizeof few[0]; all++)
+        if (!needless(all->algorithm_names)) few[n++] = *all;
+    return few;
+}
+
 static const OSSL_ALGORITHM *query(void *ctx, int operation, int *no_cache) {
     (void)ctx;
     if (operation == OSSL_OP_DECODER) {
         *no_cache = 0;
         return NULL;
     }
-    return OSSL_PROVIDER_query_operation(base, operation, no_cache);
+    const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, operation, no_cache);
+    return operation == OSSL_OP_KEYMGMT ? few_kinds(all) : all;
 }
 
 static int capabilities(void *ctx, const char *name, OSSL_CALLBACK *cb, void *arg) {
@@ -46,7 +72,9 @@ static void make(void) {
     if (inner != NULL) base = OSSL_PROVIDER_load(inner, "default");
     bool ok = base != NULL && outer != NULL && OSSL_PROVIDER_add_builtin(outer, "lean", provider_init) == 1 &&
               OSSL_PROVIDER_load(outer, "lean") != NULL;
-    if (ok) lean = outer; /* both live as long as the process */
+    int no_cache = 0;
+    if (ok) (void)query(NULL, OSSL_OP_KEYMGMT, &no_cache); /* the list of kinds is made here, by one thread */
+    if (ok) lean = outer;                                  /* both live as long as the process */
 }
 
 OSSL_LIB_CTX *tls_lib(void) {

@@ -4,7 +4,7 @@
 
 #include "tls/tls_priv.h"
 
-enum { SETS = 1024, WAYS = 2 };
+enum { SETS = 1024, WAYS = 4 };
 
 typedef struct entry {
     tls_grant grant;

@@ -95,7 +95,7 @@ CS_AUTO_DEFINE(tls_front)
 tls_site *tls_front_find(const tls_front *f, cs_view host);
 
 /* ---- what a thread judges clients with ---- */
-/* Clients that were found good, by certificate and site: bounded to 2,048 of them, about 4 KiB each. */
+/* Clients that were found good, by certificate and site: bounded to 4,096 of them, about 7 KiB each with their keys. */
 typedef struct tls_memory tls_memory;
 CS_MUST_USE cs_status tls_memory_new(tls_memory **ret, cs_err *err);
 void tls_memory_free(tls_memory *m);
