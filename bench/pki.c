@@ -81,6 +81,7 @@ void pki_make(const char *folder) {
     write_certificates(folder, "root.crt", root, NULL);
     write_certificates(folder, "issuing.crt", issuing, NULL);
     write_key(folder, "issuing.key", issuing_key);
+    write_key(folder, "root.key", root_key);
     write_certificates(folder, "server.crt", server, issuing);
     write_key(folder, "server.key", server_key);
     X509_free(root);

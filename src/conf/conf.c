@@ -192,7 +192,7 @@ static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
     set_time(&c->limits.connect, f->limits.connect, 5 * CS_SEC);
     set_time(&c->limits.upstream, f->limits.upstream, 60 * CS_SEC);
     set_time(&c->limits.drain, f->limits.drain, 10 * CS_SEC);
-    if (f->follow == NULL || strcmp(f->follow, "off") != 0) set_time(&c->follow, f->follow, 2 * CS_SEC);
+    if (f->follow == NULL || strcmp(f->follow, "off") != 0) set_time(&c->follow, f->follow, CS_SEC / 2);
     if (c->crl_interval >= c->crl_lifetime)
         return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
                        "%s: crl.interval must be shorter than crl.lifetime, or the CRL expires before the next is made",

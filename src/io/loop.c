@@ -147,6 +147,7 @@ static void on_poll(uv_poll_t *h, int status, int events) {
     loop *l = h->loop->data;
     l->now = cs_mono(l->clock);
     unsigned got = status < 0 ? LOOP_READ | LOOP_WRITE : 0;
+    if (status < 0) w->events = 0; /* libuv has stopped it: what is still to be read must be asked for again */
     if ((events & (UV_READABLE | UV_DISCONNECT)) != 0) got |= LOOP_READ;
     if ((events & UV_WRITABLE) != 0) got |= LOOP_WRITE;
     w->cb(w->data, got);
