@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from conftest import BUILD, ROOT, die_with_parent, run, wait_for
 
-PAGES = ["docs/quickstart.md", "docs/guide/auditor.md"]
+PAGES = ["docs/quickstart.md", "docs/guide/auditor.md", "docs/guide/operator.md"]
 BLOCK = re.compile(r"<!-- run(?P<how>[^>]*)-->\s*```sh\n(?P<text>.*?)```", re.S)
 
 
@@ -35,6 +35,17 @@ def test_its_commands_work(page, work):
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(30) == 0
+
+
+def test_the_operators_configurations_are_taken(work):
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/guide/operator.md").read_text(), re.S)
+    assert len(blocks) >= 3
+    for name in ("inner-ca.pem", "gateway.crt", "gateway.key", "orders.txt"):
+        (work / name).write_text("")
+    for text in blocks:
+        (work / "c.yaml").write_text(text)
+        done = run(BUILD / "countersign", "up", "--check", "--state", work / "s", "-c", work / "c.yaml")
+        assert done.returncode == 0, text + done.stderr
 
 
 def test_every_link_between_pages_leads_somewhere():
