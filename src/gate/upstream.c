@@ -244,6 +244,7 @@ static cs_status make(worker *w, gate_group *g, gate_server *server, upconn **re
 cs_status upstream_get(exchange *x, bool fresh, cs_err *err) {
     worker *w = x->c->w;
     gate_server *server = choose(w, x->group);
+    if (server == NULL) return cs_fail(err, CS_FAILED, CS_R_UPSTREAM_UNREACHABLE, "%s: no servers", x->group->name);
     upconn *u = fresh && !x->group->http2 ? NULL : take_pooled(w, server);
     cs_status s = u == NULL ? make(w, x->group, server, &u, err) : CS_OK;
     if (s != CS_OK) {

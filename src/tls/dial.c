@@ -58,10 +58,7 @@ static int on_server_certificate(X509_STORE_CTX *store, void *arg) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
-    c->peer.reason = err.reason != CS_R_NONE ? err.reason : CS_R_INTERNAL_ERROR;
-    c->peer.detail = strdup(err.detail);
-    X509_STORE_CTX_set_error(store, tls_error_of_alert(cs_reason_of(c->peer.reason)->alert));
-    return 0;
+    return tls_refuse_peer(c, store, &err);
 }
 
 cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *err) {

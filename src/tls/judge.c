@@ -10,7 +10,7 @@
 #include "tls/tls_priv.h"
 
 /* libssl chooses the alert by the error; these give back the alerts of reasons.def. */
-int tls_error_of_alert(int alert) {
+static int error_of_alert(int alert) {
     switch (alert) {
     case 42: return X509_V_ERR_CERT_REJECTED;
     case 43: return X509_V_ERR_INVALID_PURPOSE;
@@ -21,6 +21,13 @@ int tls_error_of_alert(int alert) {
     case 80: return X509_V_ERR_OUT_OF_MEM;
     default: return X509_V_ERR_PERMITTED_VIOLATION; /* certificate_unknown, 46 */
     }
+}
+
+int tls_refuse_peer(tls_conn *c, X509_STORE_CTX *store, const cs_err *err) {
+    c->peer.reason = err->reason != CS_R_NONE ? err->reason : CS_R_INTERNAL_ERROR;
+    c->peer.detail = strdup(err->detail);
+    X509_STORE_CTX_set_error(store, error_of_alert(cs_reason_of(c->peer.reason)->alert));
+    return 0;
 }
 
 void tls_peer_clear(tls_peer *p) {
@@ -208,10 +215,7 @@ int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
-    c->peer.reason = err.reason != CS_R_NONE ? err.reason : CS_R_INTERNAL_ERROR;
-    c->peer.detail = strdup(err.detail);
-    X509_STORE_CTX_set_error(store, tls_error_of_alert(cs_reason_of(c->peer.reason)->alert));
-    return 0;
+    return tls_refuse_peer(c, store, &err);
 }
 
 cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {

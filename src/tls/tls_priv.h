@@ -108,7 +108,7 @@ static inline tls_conn *tls_conn_of(const SSL *ssl) {
 cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
 /* judge.c */
 cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err);
-int tls_error_of_alert(int alert);
+int tls_refuse_peer(tls_conn *c, X509_STORE_CTX *store, const cs_err *err); /* what a verify callback returns */
 /* ctx.c */
 cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err);
 enum tls_role { TLS_FOR_SERVER, TLS_FOR_CLIENT };

@@ -27,13 +27,13 @@ NAMES = ["localhost", "a.test", "b.test", *(f"{kind}{n}.test" for kind in ("none
 SECOND = 1.0 * PATIENCE
 
 
-class Upstream:
-    """Answers every request with its own head; `heads` are what it got."""
+class Service:
+    """A TCP service on a port of its own (or that one): serve(socket) in a thread for each connection."""
 
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.heads, self.hold = [], 0.0
+    def __init__(self, port=0):
+        self.socket = socket.create_server(("127.0.0.1", port))
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -43,6 +43,20 @@ class Upstream:
             except OSError:
                 return
             threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        raise NotImplementedError
+
+    def close(self):
+        self.socket.close()
+
+
+class Upstream(Service):
+    """Answers every request with its own head; `heads` are what it got."""
+
+    def __init__(self):
+        self.heads, self.hold = [], 0.0
+        super().__init__()
 
     def serve(self, c):
         f = c.makefile("rb")
@@ -62,9 +76,6 @@ class Upstream:
                     return
                 time.sleep(self.hold)
                 c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(head), head))
-
-    def close(self):
-        self.socket.close()
 
 
 class CA:

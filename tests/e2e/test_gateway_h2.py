@@ -1,5 +1,6 @@
 """HTTP/2 to clients and to upstreams: curl, nghttp, h2load, httpx, gRPC; and a client that sends whatever frames it
 likes (python3-h2's hyperframe and hpack), for what RFC 9113 demands."""
+import contextlib
 import hashlib
 import re
 import shutil
@@ -12,7 +13,7 @@ import time
 
 import pytest
 from conftest import PATIENCE, free_port, run, wait_for
-from gateway import CA, V12, V13, Gateway
+from gateway import CA, V12, V13, Gateway, Service
 from hpack import Decoder, Encoder
 from test_gateway_sites import site
 
@@ -118,6 +119,18 @@ def g():
     gw.close()
 
 
+@contextlib.contextmanager
+def own(lines="", **how):
+    """A gateway of one test's own."""
+    h = Gateway(site("a.test", "require", "ca1", lines), **how)
+    h.ca = CA(h.folder, "ca1")
+    h.one = h.ca.client("one")
+    try:
+        yield h.start()
+    finally:
+        h.close()
+
+
 def curl(g, path, *more, host="a.test"):
     return run("curl", "-sS", "--http2", "--max-time", str(20 * PATIENCE), "--resolve", f"{host}:{g.https}:127.0.0.1",
                "--cacert", g.root.path, "--cert", g.one.crt, "--key", g.one.key, f"https://{host}:{g.https}{path}", *more)
@@ -135,36 +148,19 @@ def test_bodies_of_megabytes_cross_both_ways(g, tmp_path):
     big = tmp_path / "big"
     big.write_bytes(bytes(range(256)) * 16384)
     server = Echo()
-    h = Gateway(site("a.test", "require", "ca1", f"    upstream: {server.url}\n"))
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
     try:
-        h.start()
-        for how in ([], ["-H", "Expect:"], ["-T", str(big)]):
-            out = tmp_path / "out"
-            args = how if how[:1] == ["-T"] else ["--data-binary", f"@{big}", *how]
-            assert curl(h, "/", "-o", str(out), *args).returncode == 0
-            assert hashlib.sha256(out.read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
+        with own(f"    upstream: {server.url}\n") as h:
+            for how in ([], ["-H", "Expect:"], ["-T", str(big)]):
+                out = tmp_path / "out"
+                args = how if how[:1] == ["-T"] else ["--data-binary", f"@{big}", *how]
+                assert curl(h, "/", "-o", str(out), *args).returncode == 0
+                assert hashlib.sha256(out.read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
     finally:
-        h.close()
         server.close()
 
 
-class Echo:
+class Echo(Service):
     """HTTP/1.1: the body comes back, chunked, while it is still being read."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
 
     @staticmethod
     def serve(c):
@@ -191,9 +187,6 @@ class Echo:
                     if not piece or (not chunked and length == 0):
                         break
                 c.sendall(b"0\r\n\r\n")
-
-    def close(self):
-        self.socket.close()
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no h2load here (package nghttp2-client)")
@@ -395,41 +388,28 @@ def test_content_length_must_be_what_comes(g):
 
 def test_back_pressure_a_client_that_does_not_read_holds_its_own_stream_only(g):
     server = Big()
-    h = Gateway(site("a.test", "require", "ca1", f"    upstream: {server.url}\n"))
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
     try:
-        h.start()
-        with Frames(h, h.one, settings=[(4, 1000)]) as f:
-            f.headers(1, GET)  # 1,000 octets of 32 MiB, then nothing more is taken
-            assert f.until(HEADERS)[2] == 1
-            f.decoder = Decoder()
-            time.sleep(0.3)
-            assert f.alive()
-            pid = h.proc.pid
-            resident = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read())[1])
-            assert resident < 60 * 1024 * (6 if PATIENCE > 1 else 1)
-            assert server.sent < 16 << 20
+        with own(f"    upstream: {server.url}\n") as h:
+            with Frames(h, h.one, settings=[(4, 1000)]) as f:
+                f.headers(1, GET)  # 1,000 octets of 32 MiB, then nothing more is taken
+                assert f.until(HEADERS)[2] == 1
+                f.decoder = Decoder()
+                time.sleep(0.3)
+                assert f.alive()
+                pid = h.proc.pid
+                resident = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read())[1])
+                assert resident < 60 * 1024 * (6 if PATIENCE > 1 else 1)
+                assert server.sent < 16 << 20
     finally:
-        h.close()
         server.close()
 
 
-class Big:
+class Big(Service):
     """32 MiB for every request."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url, self.sent = f"http://127.0.0.1:{self.socket.getsockname()[1]}", 0
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+        self.sent = 0
+        super().__init__()
 
     def serve(self, c):
         with c:
@@ -441,9 +421,6 @@ class Big:
                     self.sent += 65536
             except OSError:
                 pass
-
-    def close(self):
-        self.socket.close()
 
 
 # ---- abuse ----
@@ -529,11 +506,7 @@ def test_streams_beyond_the_limit_are_refused_singly(g):
 @pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
 def test_a_revocation_says_goaway_and_closes_within_a_second(version):
     """W66 in HTTP/2."""
-    h = Gateway(site("a.test", "require", "ca1"), authority=True)
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
-    try:
-        h.start()
+    with own(authority=True) as h:
         with Frames(h, h.one, version=version) as f:
             f.headers(1, GET)
             assert f.answer(1)[0] == 200
@@ -541,16 +514,10 @@ def test_a_revocation_says_goaway_and_closes_within_a_second(version):
             h.feed.revoke(h.ca, h.one)
             assert f.until(GOAWAY) is not None and f.read() is None
             assert time.monotonic() - began < 1.0 * PATIENCE
-    finally:
-        h.close()
 
 
 def test_drain_finishes_what_is_under_way(g):
-    h = Gateway(site("a.test", "require", "ca1"))
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
-    try:
-        h.start()
+    with own() as h:
         h.upstream.hold = 1.0
         with Frames(h, h.one) as f:
             f.headers(1, GET)
@@ -559,16 +526,10 @@ def test_drain_finishes_what_is_under_way(g):
             assert f.until(GOAWAY) is not None
             assert f.answer(1)[0] == 200
         assert h.proc.wait(10 * PATIENCE) == 0
-    finally:
-        h.close()
 
 
 def test_a_reload_while_streams_are_open_drops_none(g):
-    h = Gateway(site("a.test", "require", "ca1"))
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
-    try:
-        h.start()
+    with own() as h:
         h.upstream.hold = 0.5
         with Frames(h, h.one) as f:
             f.headers(1, GET)
@@ -577,8 +538,6 @@ def test_a_reload_while_streams_are_open_drops_none(g):
             assert f.answer(1)[0] == 200
             f.headers(3, GET)
             assert f.answer(3)[0] == 200
-    finally:
-        h.close()
 
 
 def test_a_slow_upstream_is_a_504_and_the_connection_goes_on(g):
@@ -623,36 +582,32 @@ def test_grpc_with_trailers_streams_and_errors(tmp_path):
     server.add_generic_rpc_handlers((Service(),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    h = Gateway(site("a.test", "require", "ca1", f"    upstream: h2c://127.0.0.1:{port}\n"))
-    h.ca = CA(h.folder, "ca1")
-    h.one = h.ca.client("one")
     try:
-        h.start()
-        credentials = grpc.ssl_channel_credentials(h.root.path.read_bytes(), open(h.one.key, "rb").read(),
-                                                   open(h.one.crt, "rb").read())
-        with grpc.secure_channel(f"127.0.0.1:{h.https}", credentials,
-                                 (("grpc.ssl_target_name_override", "a.test"), ("grpc.default_authority", "a.test"))) as channel:
-            say = channel.unary_unary("/t.T/Say")
-            answer, call = say.with_call(b"you", timeout=10 * PATIENCE)
-            assert answer == b"hello you of one" and dict(call.trailing_metadata())["x-t"] == "end"
-            with pytest.raises(grpc.RpcError) as e:
-                channel.unary_unary("/t.T/Fail")(b"", timeout=10 * PATIENCE)
-            assert e.value.code() == grpc.StatusCode.FAILED_PRECONDITION and e.value.details() == "not today"
+        with own(f"    upstream: h2c://127.0.0.1:{port}\n") as h:
+            credentials = grpc.ssl_channel_credentials(h.root.path.read_bytes(), open(h.one.key, "rb").read(),
+                                                       open(h.one.crt, "rb").read())
+            with grpc.secure_channel(f"127.0.0.1:{h.https}", credentials,
+                                     (("grpc.ssl_target_name_override", "a.test"), ("grpc.default_authority", "a.test"))) as channel:
+                say = channel.unary_unary("/t.T/Say")
+                answer, call = say.with_call(b"you", timeout=10 * PATIENCE)
+                assert answer == b"hello you of one" and dict(call.trailing_metadata())["x-t"] == "end"
+                with pytest.raises(grpc.RpcError) as e:
+                    channel.unary_unary("/t.T/Fail")(b"", timeout=10 * PATIENCE)
+                assert e.value.code() == grpc.StatusCode.FAILED_PRECONDITION and e.value.details() == "not today"
 
-            def requests():
-                for n in range(20):
-                    yield b"%d" % n
-            assert list(channel.stream_stream("/t.T/Chat")(requests(), timeout=10 * PATIENCE)) == [b"re: %d" % n for n in range(20)]
-            big = b"x" * (3 << 20)
-            assert say(big, timeout=20 * PATIENCE) == b"hello " + big + b" of one"
-            calls = [say.future(b"%d" % n, timeout=20 * PATIENCE) for n in range(300)]
-            assert [c.result() for c in calls] == [b"hello %d of one" % n for n in range(300)]
-        server.stop(None).wait()
-        with grpc.secure_channel(f"127.0.0.1:{h.https}", credentials,
-                                 (("grpc.ssl_target_name_override", "a.test"), ("grpc.default_authority", "a.test"))) as channel:
-            with pytest.raises(grpc.RpcError) as e:
-                channel.unary_unary("/t.T/Say")(b"", timeout=10 * PATIENCE)
-            assert e.value.code() == grpc.StatusCode.UNAVAILABLE
+                def requests():
+                    for n in range(20):
+                        yield b"%d" % n
+                assert list(channel.stream_stream("/t.T/Chat")(requests(), timeout=10 * PATIENCE)) == [b"re: %d" % n for n in range(20)]
+                big = b"x" * (3 << 20)
+                assert say(big, timeout=20 * PATIENCE) == b"hello " + big + b" of one"
+                calls = [say.future(b"%d" % n, timeout=20 * PATIENCE) for n in range(300)]
+                assert [c.result() for c in calls] == [b"hello %d of one" % n for n in range(300)]
+            server.stop(None).wait()
+            with grpc.secure_channel(f"127.0.0.1:{h.https}", credentials,
+                                     (("grpc.ssl_target_name_override", "a.test"), ("grpc.default_authority", "a.test"))) as channel:
+                with pytest.raises(grpc.RpcError) as e:
+                    channel.unary_unary("/t.T/Say")(b"", timeout=10 * PATIENCE)
+                assert e.value.code() == grpc.StatusCode.UNAVAILABLE
     finally:
-        h.close()
         server.stop(None)

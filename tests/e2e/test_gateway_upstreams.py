@@ -12,7 +12,7 @@ import time
 
 import pytest
 from conftest import PATIENCE, die_with_parent, free_port, run, wait_for
-from gateway import CA, Gateway
+from gateway import CA, Gateway, Service
 from test_gateway_h2 import GET, Frames
 from test_gateway_sites import site
 from test_gateway_tcp import Peer, echo, lone
@@ -164,23 +164,12 @@ def test_an_upstream_that_is_not_who_it_should_be_gets_nothing(world, backend, s
     assert f"{reason}:" in refused["detail"] and f"{reason}:" in down["detail"]
 
 
-class Counted:
+class Counted(Service):
     """An HTTP/1.1 server that says its name; `sick` makes its health 503."""
 
     def __init__(self, name, port=0):
         self.name, self.sick, self.hold, self.count = name, False, 0.0, 0
-        self.socket = socket.create_server(("127.0.0.1", port))
-        self.port = self.socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+        super().__init__(port)
 
     def serve(self, c):
         f = c.makefile("rb")
@@ -194,9 +183,6 @@ class Counted:
                 self.count += 1
                 time.sleep(self.hold)
                 c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.name), self.name.encode()))
-
-    def close(self):
-        self.socket.close()
 
 
 @pytest.fixture()
