@@ -36,7 +36,7 @@ bool client_gone(const exchange *x) {
 bool client_room(const exchange *x) {
     const conn *c = x->c;
     if (c->wire.broken) return false;
-    return x->id == 0 ? wire_pending(&c->wire) < GATE_FLOW_HIGH : http2_queued(c->h2, x->id) < HTTP2_QUEUE_HIGH;
+    return x->id == 0 ? wire_pending(&c->wire) < GATE_FLOW_HIGH : http2_room(c->h2, x->id);
 }
 
 /* True: it has gone. */

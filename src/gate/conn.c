@@ -182,9 +182,9 @@ static void set_interest(conn *c) {
     if (!c->wire.shut && !full) events |= LOOP_READ;
     if (wire_pending(&c->wire) > 0) events |= LOOP_WRITE;
     loop_watch_set(c->watch, events);
-    if (c->x.up != NULL) upstream_interest(c->x.up, flow_size(&c->x.up->wire.in) < GATE_FLOW_HIGH);
+    if (c->x.up != NULL) upstream_interest(c->x.up, flow_size(&c->x.up->wire.in) < c->x.up->wire.high);
     for (exchange *x = c->exchanges; x != NULL; x = x->next)
-        if (x->up != NULL) upstream_interest(x->up, flow_size(&x->up->wire.in) < GATE_FLOW_HIGH);
+        if (x->up != NULL) upstream_interest(x->up, flow_size(&x->up->wire.in) < x->up->wire.high);
 }
 
 static void on_again(void *data) {

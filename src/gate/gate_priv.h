@@ -28,7 +28,8 @@ enum {
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
     GATE_SESSIONS = 20480,
-    WIRE_RECORD = 16 * 1024, /* plaintext of one TLS record */
+    GATE_FLOW_LOW = 16 * 1024, /* the same, of one upstream's connection for one of many streams */
+    WIRE_RECORD = 16 * 1024,   /* plaintext of one TLS record */
     GATE_ACCEPT_BATCH = 64,
     GATE_BODY_GRACE = 10,  /* seconds that a client may take before limits.body_rate counts */
     GATE_SHED_OVER = 1024, /* waiting connections beyond which new ones are let go unserved */
@@ -55,6 +56,7 @@ void flow_free(flow *f);
 /* The octets of one socket; the watch on it is whoever's has the wire. */
 typedef struct wire {
     int fd;
+    size_t high;   /* `in` beyond it: the socket is left alone */
     tls_conn *tls; /* NULL: plain */
     flow in, out;  /* in the clear; TLS has its own, of what is encrypted */
     bool clear;    /* TLS has not begun yet */

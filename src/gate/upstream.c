@@ -256,6 +256,7 @@ cs_status upstream_get(exchange *x, bool fresh, cs_err *err) {
         u->owner->rider_prev = x;
     }
     u->owner = x;
+    if (u->h2 == NULL) u->wire.high = x->id != 0 && x->c->exchange_count > 8 ? GATE_FLOW_LOW : GATE_FLOW_HIGH;
     x->up = u;
     (void)atomic_fetch_add(&server->active, 1);
     return CS_OK;

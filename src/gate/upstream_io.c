@@ -19,7 +19,7 @@ cs_status up_ask(exchange *x, cs_err *err) {
 bool up_room(const exchange *x) {
     const upconn *u = x->up;
     if (!u->connected) return false;
-    return x->up_id != 0 ? http2_queued(u->h2, x->up_id) < HTTP2_QUEUE_HIGH : wire_pending(&u->wire) < GATE_FLOW_HIGH;
+    return x->up_id != 0 ? http2_room(u->h2, x->up_id) : wire_pending(&u->wire) < GATE_FLOW_HIGH;
 }
 
 void up_write(exchange *x, cs_view data) {

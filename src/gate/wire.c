@@ -42,7 +42,7 @@ void flow_free(flow *f) {
 }
 
 void wire_init(wire *w, int fd, tls_conn *take_tls) {
-    *w = (wire){.fd = fd, .tls = take_tls};
+    *w = (wire){.fd = fd, .high = GATE_FLOW_HIGH, .tls = take_tls};
     w->in.b = cs_buf_of(GATE_FLOW_MAX);
     w->out.b = cs_buf_of(GATE_FLOW_MAX);
 }
@@ -114,7 +114,7 @@ static _Thread_local uint8_t shared[GATE_READ];
 bool wire_decrypt(wire *w) {
     cs_err err;
     bool moved = false;
-    while (w->tls != NULL && !w->eof && !w->broken && flow_size(&w->in) < GATE_FLOW_HIGH) {
+    while (w->tls != NULL && !w->eof && !w->broken && flow_size(&w->in) < w->high) {
         size_t n = 0;
         cs_status s = tls_conn_read(w->tls, shared, WIRE_RECORD, &n, &err);
         if (s == CS_AGAIN) break;
@@ -143,9 +143,10 @@ static bool take(wire *w, bool tls, size_t n) {
 void wire_fill(wire *w) {
     cs_err err;
     bool tls = w->tls != NULL && !w->clear;
-    while (!w->shut && (tls || flow_size(&w->in) < GATE_FLOW_HIGH)) {
+    while (!w->shut && (tls || flow_size(&w->in) < w->high)) {
         size_t n = 0;
-        cs_status s = net_recv(w->fd, shared, sizeof shared, &n, &err);
+        size_t most = w->high < sizeof shared ? w->high : sizeof shared;
+        cs_status s = net_recv(w->fd, shared, most, &n, &err);
         if (s == CS_AGAIN) return;
         if (s != CS_OK || (n > 0 && !take(w, tls, n))) {
             w->broken = true;
@@ -158,7 +159,7 @@ void wire_fill(wire *w) {
             else
                 w->eof = w->clean_eof = true;
         }
-        if (tls || n < sizeof shared) return;
+        if (tls || n < most) return;
     }
 }
 

@@ -16,6 +16,8 @@ enum {
     COST_CONTROL = 2,
 };
 
+enum { QUEUE_LEAST = 8 * 1024 };
+
 typedef struct stream {
     struct stream *prev, *next;
     http2 *h;
@@ -38,6 +40,7 @@ struct http2 {
     int64_t budget;
     cs_time refilled;
     stream *streams;
+    unsigned open; /* of them */
     h2_block block;
     h2_fields fields;
 };
@@ -58,10 +61,12 @@ static stream *stream_new(http2 *h, int32_t id, void *owner) {
     s->trailers = cs_buf_of(CS_HTTP_HEADERS_MAX);
     if (h->streams != NULL) h->streams->prev = s;
     h->streams = s;
+    h->open++;
     return s;
 }
 
 static void stream_free(stream *s) {
+    s->h->open--;
     if (s->prev != NULL)
         s->prev->next = s->next;
     else
@@ -70,6 +75,12 @@ static void stream_free(stream *s) {
     cs_buf_free(&s->queue);
     cs_buf_free(&s->trailers);
     free(s);
+}
+
+/* A peer that opens many streams and takes nothing makes us hold no more than one that opens a few. */
+static size_t queue_most(const http2 *h) {
+    size_t each = (size_t)HTTP2_QUEUE_ALL / (h->open > 0 ? h->open : 1);
+    return each > HTTP2_QUEUE_HIGH ? (size_t)HTTP2_QUEUE_HIGH : each < QUEUE_LEAST ? (size_t)QUEUE_LEAST : each;
 }
 
 static void spend(http2 *h, int64_t cost) {
@@ -195,6 +206,15 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *u
     return 0;
 }
 
+/* A peer that breaks one stream after the other makes us reset them, at its own pace. @cve CVE-2025-8671 */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    http2 *h = user;
+    (void)session;
+    bool fault = frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR;
+    if (fault && h->serve) spend(h, COST_RESET);
+    return 0;
+}
+
 /* A request that was never sent: withdrawn, or too late. */
 static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int why, void *user) {
     http2 *h = user;
@@ -224,7 +244,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
         else
             cs_buf_clear(&s->queue);
     }
-    if (s->full && left < HTTP2_QUEUE_HIGH / 2) {
+    if (s->full && left < queue_most(h) / 2) {
         s->full = false;
         if (s->owner != NULL) h->on.room(s->owner);
     }
@@ -256,6 +276,7 @@ __attribute__((constructor)) static void make_callbacks(void) {
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
     for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++) /* or they would not be counted */
         nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type);
@@ -401,7 +422,6 @@ bool http2_write(http2 *h, int32_t id, cs_view data) {
         s->at = 0;
     }
     if (!cs_buf_add_view(&s->queue, data)) return false;
-    s->full = s->queue.n - s->at >= HTTP2_QUEUE_HIGH;
     resume(h, s);
     return true;
 }
@@ -415,9 +435,11 @@ bool http2_end(http2 *h, int32_t id, cs_view trailers) {
     return true;
 }
 
-size_t http2_queued(const http2 *h, int32_t id) {
-    const stream *s = stream_of(h, id);
-    return s != NULL ? s->queue.n - s->at : 0;
+bool http2_room(http2 *h, int32_t id) {
+    stream *s = stream_of(h, id);
+    if (s == NULL) return true; /* what is written is thrown away */
+    s->full = s->queue.n - s->at >= queue_most(h);
+    return !s->full;
 }
 
 void http2_consumed(http2 *h, int32_t id, size_t n) {

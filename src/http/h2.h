@@ -16,7 +16,8 @@ enum {
     HTTP2_STREAMS = 100,            /* requests at once that a client may have */
     HTTP2_WINDOW = 256 * 1024,      /* octets of one body that may be under way to us */
     HTTP2_WINDOW_ALL = 1024 * 1024, /* of all bodies of a connection: what it may make us hold */
-    HTTP2_QUEUE_HIGH = 128 * 1024,  /* http2_queued beyond it: write no more until `room` */
+    HTTP2_QUEUE_HIGH = 128 * 1024,  /* of one stream, waiting to be taken by the peer */
+    HTTP2_QUEUE_ALL = 1024 * 1024,  /* of all of them: with many streams each has less */
     HTTP2_TEXT_MAX = 2 * CS_HTTP_HEADERS_MAX,
 };
 
@@ -34,7 +35,7 @@ typedef struct http2_handler {
     void *(*head)(void *user, void *owner, int32_t stream, cs_view text, bool end);
     void (*data)(void *owner, cs_view data);    /* acknowledge with http2_consumed when it has gone on */
     void (*end)(void *owner, cs_view trailers); /* field lines with CRLF, those that may be passed on */
-    void (*room)(void *owner);                  /* the queue has fallen below half of HTTP2_QUEUE_HIGH */
+    void (*room)(void *owner);                  /* http2_room said no, and would not any more */
     void (*closed)(void *owner, http2_fate fate);
     void *user;
 } http2_handler;
@@ -69,7 +70,8 @@ bool http2_answer(http2 *h, int32_t stream, cs_view text, bool end);
 bool http2_write(http2 *h, int32_t stream, cs_view data);
 /* No more data. trailers: field lines, may be empty. */
 bool http2_end(http2 *h, int32_t stream, cs_view trailers);
-size_t http2_queued(const http2 *h, int32_t stream);
+/* May more be written? After a no, `room` tells when. */
+bool http2_room(http2 *h, int32_t stream);
 void http2_consumed(http2 *h, int32_t stream, size_t n);
 /* The owner is done with it: no handler is called for it any more. */
 void http2_forget(http2 *h, int32_t stream);

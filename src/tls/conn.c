@@ -5,6 +5,16 @@
 
 #include "tls/tls_priv.h"
 
+enum { KEY_UPDATES_MAX = 32 };
+
+/* Each costs the derivation of keys, and an answer if it asks for one (RFC 8446 4.6.3); nobody needs many in a row. */
+void tls_on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg) {
+    tls_conn *c = tls_conn_of(ssl);
+    (void)version, (void)arg;
+    if (c == NULL || sent != 0 || type != SSL3_RT_HANDSHAKE || n == 0) return;
+    if (*(const uint8_t *)p == SSL3_MT_KEY_UPDATE) c->key_updates++;
+}
+
 cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err) {
     CS_AUTO(tls_conn) c = calloc(1, sizeof *c);
     if (c == NULL) return CS_NOMEM_ERR(err);
@@ -192,7 +202,15 @@ cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *e
     *ret_n = 0;
     ERR_clear_error();
     int rc = SSL_read_ex(c->ssl, p, n, ret_n);
-    if (rc == 1) return CS_OK;
+    if (c->key_updates > KEY_UPDATES_MAX) {
+        ERR_clear_error();
+        *ret_n = 0;
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%u KeyUpdates and no data", c->key_updates);
+    }
+    if (rc == 1) {
+        c->key_updates = 0;
+        return CS_OK;
+    }
     if (SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN) {
         ERR_clear_error();
         return CS_OK;

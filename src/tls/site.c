@@ -62,6 +62,7 @@ cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err) 
         return s;
     }
     SSL_CTX_set_cert_verify_callback(ctx, tls_on_certificate, NULL);
+    SSL_CTX_set_msg_callback(ctx, tls_on_message);
     *ret = ctx;
     return CS_OK;
 }

@@ -59,6 +59,7 @@ struct tls_conn {
     cs_buf in, out;
     size_t in_at, out_at;
     bool eof, established, sni_unknown, not_tls_seen;
+    unsigned key_updates; /* since application data last came */
     tls_peer peer;
     tls_grant grant;
     /* Of a kept session that the client has named: names are no secrets, so that it counts only once the handshake has
@@ -105,6 +106,7 @@ static inline tls_conn *tls_conn_of(const SSL *ssl) {
     return SSL_get_app_data(ssl);
 }
 /* conn.c */
+void tls_on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg);
 cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
 /* judge.c */
 cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err);
