@@ -7,6 +7,8 @@ import ssl
 import struct
 import threading
 
+import h2.connection
+import h2.events
 import pytest
 from conftest import PATIENCE, free_port
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
@@ -14,7 +16,7 @@ from gateway import CA, V12, V13, Gateway
 from test_gateway_sites import site
 
 DAY = dt.timedelta(days=1)
-WAYS = ["h1", "h1 of its own", "h1 behind tcp", "stream", "stream of its own", "postgres"]
+WAYS = ["h1", "h2", "h1 of its own", "h1 behind tcp", "stream", "stream of its own", "postgres"]
 REASONS = ["none", "stranger", "expired", "not yet", "purpose", "revoked", "revoked by CRL", "CA as leaf", "not allowed"]
 
 
@@ -72,18 +74,39 @@ def gate():
 
 def knock(g, own, way, client, version):
     """What came back, or None."""
-    name = {"h1": "a.test", "h1 of its own": "opt1.test", "h1 behind tcp": "none1.test", "stream": "b.test", "stream of its own": "req1.test",
+    name = {"h1": "a.test", "h2": "a.test", "h1 of its own": "opt1.test", "h1 behind tcp": "none1.test", "stream": "b.test", "stream of its own": "req1.test",
             "postgres": "req2.test"}[way]
     try:
         with socket.create_connection(("127.0.0.1", own.get(way, g.https)), timeout=10 * PATIENCE) as raw:
             if way == "postgres":
                 raw.sendall(struct.pack(">II", 8, 80877103))
                 assert raw.recv(1) == b"S"
-            with g.context(client, version).wrap_socket(raw, server_hostname=name) as s:
+            context = g.context(client, version)
+            if way == "h2":
+                context.set_alpn_protocols(["h2"])
+            with context.wrap_socket(raw, server_hostname=name) as s:
+                if way == "h2":
+                    return knock_h2(s)
                 s.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % name.encode())
                 return s.recv(65536) or None
     except (ssl.SSLError, ConnectionError, TimeoutError):
         return None
+
+
+def knock_h2(s):
+    """The answer as HTTP/1.1 would say it."""
+    h = h2.connection.H2Connection()
+    h.initiate_connection()
+    h.send_headers(1, [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")], end_stream=True)
+    s.sendall(h.data_to_send())
+    while data := s.recv(65536):
+        for event in h.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                status = dict(event.headers)[b":status"] if b":status" in dict(event.headers) else dict(event.headers)[":status"].encode()
+                return b"HTTP/2 " + status + b" OK"
+            if isinstance(event, (h2.events.ConnectionTerminated, h2.events.StreamReset)):
+                return None
+    return None
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -94,7 +117,7 @@ def test_w29_every_refusal_holds_on_every_way_in(gate, way, version):
     before = len(sink.seen)
     for reason in REASONS:
         answer = knock(g, own, way, who[reason], version)
-        assert answer is None or (reason == "not allowed" and way.startswith("h1") and way != "h1 behind tcp" and b" 403 " in answer[:20]), (reason, answer)
+        assert answer is None or (reason == "not allowed" and way.startswith("h") and way != "h1 behind tcp" and b" 403 " in answer[:20]), (reason, answer)
     assert len(sink.seen) == before, "somebody got through"
     assert b" 200 OK" in (knock(g, own, way, who["good"], version) or b"")
 
