@@ -10,6 +10,7 @@
 #include "keys/keys.h"
 #include "tls/tls_priv.h"
 #include "x509/identity.h"
+#include "x509/ocsp.h"
 
 /* Forward secrecy and AEAD only. */
 #define CIPHERS_12                                                                                                     \
@@ -128,14 +129,37 @@ static int on_status(SSL *ssl, void *arg) {
     const tls_site *s = c->site;
     (void)arg;
     if (s == NULL || s->staple == NULL || SSL_get_certificate(ssl) != s->first) return SSL_TLSEXT_ERR_NOACK;
+    if (cs_now(c->judge->clock) > s->staple_until) return SSL_TLSEXT_ERR_NOACK; /* none is better than an old one */
     unsigned char *copy = OPENSSL_memdup(s->staple, s->staple_n);
     if (copy == NULL) return SSL_TLSEXT_ERR_NOACK;
     SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)s->staple_n); /* libssl's now */
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* It must be about the first certificate, as far as its issuer is there to tell. */
+static cs_status check_staple(const tls_site_plan *plan, cs_time *ret_until, cs_err *err) {
+    CS_AUTO(cs_ocsp) o = NULL;
+    CS_SCOPED(cs_certs) certs = {NULL, 0};
+    cs_ocsp_single single = {.has_next_update = false};
+    TRY(cs_ocsp_decode(plan->staple, &o, err));
+    TRY(cs_certs_read(plan->ids[0].certificate, plan->ids[0].certificate_what, &certs, err));
+    if (o->status != 0 || certs.n == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_OCSP_INVALID, "a response of status %d says nothing", o->status);
+    const cs_cert *issuer = certs.n > 1 ? certs.at[1] : certs.at[0];
+    bool about = cs_ocsp_find(o, certs.at[0], issuer, &single);
+    if (!about && certs.n > 1)
+        return cs_fail(err, CS_REFUSED, CS_R_OCSP_INVALID, "it is not about %s", plan->ids[0].certificate_what);
+    if (about && single.status != CS_OCSP_GOOD)
+        return cs_fail(err, CS_REFUSED, CS_R_OCSP_INVALID, "it does not say that %s is good",
+                       plan->ids[0].certificate_what);
+    *ret_until = about && single.has_next_update ? single.next_update : INT64_MAX;
+    return CS_OK;
+}
+
 static cs_status use_staple(tls_site *s, const tls_site_plan *plan, cs_err *err) {
     if (plan->staple.n == 0) return CS_OK;
+    cs_status good = check_staple(plan, &s->staple_until, err);
+    if (good != CS_OK) return cs_fail_in(err, "ocsp");
     s->staple = malloc(plan->staple.n);
     if (s->staple == NULL) return CS_NOMEM_ERR(err);
     memcpy(s->staple, plan->staple.p, plan->staple.n);

@@ -33,6 +33,7 @@ struct tls_site {
     cs_pins *pins;
     uint8_t *staple; /* DER, or NULL */
     size_t staple_n;
+    cs_time staple_until;
     const X509 *first; /* the certificate that the staple is for */
     char *groups;      /* NULL: ours */
     cs_certs issuers;  /* of clients' certificates, known without being sent */

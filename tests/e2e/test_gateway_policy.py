@@ -221,6 +221,24 @@ def test_the_servers_own_ocsp_response_is_stapled(lone):
         assert "OCSP Response Status: successful" in text and "Cert Status: good" in text
 
 
+def test_a_staple_of_another_certificate_is_refused_and_an_old_one_not_sent(lone):
+    g = lone(site("a.test", "off", None, "    ocsp: staple.der\n"), start=False, more="follow: off\n")
+    staple(g, g.folder / "staple.der")
+    g.start()
+    mine, g.server = g.server, g.root.server("elsewhere", "b.test")
+    staple(g, g.folder / "staple.der")
+    assert "is not about" in g.reload("reload-failed")
+    (g.folder / "staple.der").write_bytes(b"nonsense")
+    g.reload("reload-failed")
+    g.server = mine
+    staple(g, g.folder / "staple.der", hours=-0.5)
+    g.reload("reloaded")
+    assert "OCSP response: no response sent" in s_client(g, "-status").stdout
+    staple(g, g.folder / "staple.der")
+    g.reload("reloaded")
+    assert "Cert Status: good" in s_client(g, "-status").stdout
+
+
 @pytest.mark.skipif(not shutil.which("sslscan"), reason="no sslscan here")
 def test_sslscan_finds_nothing_old(lone):
     g = lone(site("a.test", "off", None))
