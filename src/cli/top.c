@@ -89,8 +89,8 @@ static void add_refused(json_t *now, const json_t *before, cs_buf *b) {
 static void add_slowest(json_t *now, cs_buf *b) {
     static const char *const heads[] = {"SLOWEST OF THE LAST MINUTE", "STATUS", "IDENTITY", "MILLISECONDS"};
     json_t *list = json_object_get(now, "slowest");
-    table t = table_begin(4, heads);
     if (json_array_size(list) == 0) return;
+    table t = table_begin(4, heads);
     for (size_t i = 0; i < json_array_size(list) && i < REASONS_SHOWN; i++) {
         const json_t *s = json_array_get(list, i);
         char status[16], took[32];
@@ -108,8 +108,8 @@ static void add_slowest(json_t *now, cs_buf *b) {
 static void add_connected(json_t *now, cs_buf *b) {
     static const char *const heads[] = {"IDENTITY", "FROM", "SITE", "PROTOCOL", "SECONDS", "REQUESTS"};
     json_t *list = json_object_get(now, "connected");
-    table t = table_begin(6, heads);
     if (json_array_size(list) == 0) return;
+    table t = table_begin(6, heads);
     for (size_t i = 0; i < json_array_size(list) && i < ROWS; i++) {
         const json_t *c = json_array_get(list, i);
         char seconds[32], requests[32];

@@ -42,7 +42,13 @@ class Service:
                 c, _ = self.socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+            threading.Thread(target=self.one, args=(c,), daemon=True).start()
+
+    def one(self, c):
+        try:
+            self.serve(c)
+        except ConnectionError:
+            pass  # a client that has gone, as some of them do here
 
     def serve(self, c):
         raise NotImplementedError
