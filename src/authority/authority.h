@@ -43,6 +43,16 @@ typedef struct issue_ask {
  * signer-unreachable, clock-suspect, store-failed, disk-full. */
 CS_MUST_USE cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err);
 
+enum { ISSUE_MANY_MAX = 64 };
+typedef struct issue_answer {
+    cs_cert *leaf; /* the caller's; NULL when err is not CS_OK */
+    cs_err err;
+} issue_answer;
+/* Several at once, each for itself: one that is refused does not keep the others. They share the syncs of the disk.
+ * answers[n] are filled on CS_OK; limit-reached over ISSUE_MANY_MAX. */
+CS_MUST_USE cs_status authority_issue_many(authority *a, const issue_ask asks[], size_t n, issue_answer answers[],
+                                           cs_err *err);
+
 /* ---- revoking ---- */
 enum { REVOKE_MAX = 100 * 1000 }; /* certificates of one name */
 typedef enum revoke_by { REVOKE_BY_NAME, REVOKE_BY_SERIAL } revoke_by;

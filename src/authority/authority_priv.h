@@ -101,6 +101,8 @@ struct authority {
 
 /* Runs a job through the writer and waits: its err is the answer. */
 cs_status authority_submit(authority *a, job *j, cs_err *err);
+/* Several at once, that share what a batch shares; each job's err is its answer. */
+void authority_submit_all(authority *a, job *const jobs[], size_t n);
 void *authority_writer(void *arg);
 
 /* Work of the writer. Each fills the jobs' err. */

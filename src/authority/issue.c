@@ -1,5 +1,6 @@
 /* Issuing: asked, checked and built in the asker's thread; recorded, signed, recorded again in the writer's. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "authority/authority_priv.h"
 #include "base/fault.h"
@@ -136,31 +137,70 @@ static cs_status look_up(void *cls, store *st, cs_err *err) {
     return cs_cert_decode(was.der, &r->leaf, err);
 }
 
-/* Through the writer. A key that the writer finds taken was taken by the same question a moment ago, or by another. */
-static cs_status submit(authority *a, job *j, cs_err *err) {
+/* A key that the writer finds taken was taken by the same question a moment ago, or by another. */
+static void look_again(authority *a, job *j) {
     repeated r = {.row = &j->row};
-    bool has_key = j->row.idempotency_key[0] != '\0';
-    if (has_key) TRY(authority_read(a, look_up, &r, err));
-    cs_status status = r.leaf == NULL ? authority_submit(a, j, err) : CS_OK;
-    if (status == CS_REFUSED && has_key && err->reason == CS_R_IDEMPOTENCY_CONFLICT) {
-        cs_err conflict = *err;
-        TRY(authority_read(a, look_up, &r, err));
-        if (r.leaf == NULL) *err = conflict;
-        status = r.leaf == NULL ? conflict.status : CS_OK;
+    cs_err err;
+    cs_status status = authority_read(a, look_up, &r, &err);
+    if (status == CS_OK && r.leaf == NULL) return; /* by another */
+    j->leaf = r.leaf;
+    j->err = status == CS_OK ? authority_no_error() : err;
+}
+
+/* One ask on its way: what it means, and its job. */
+typedef struct asked {
+    wanted w;
+    job j;
+    bool known; /* answered before, or refused: it does not go to the writer */
+} asked;
+
+static void prepare(authority *a, const issue_ask *ask, asked *q) {
+    cs_err *err = &q->j.err;
+    q->j = (job){.type = JOB_ISSUE, .asked_by = ask->asked_by, .tbs = cs_buf_of(CS_CERT_MAX)};
+    cs_status status = understand(a, ask, &q->w, err);
+    if (status == CS_OK) status = build(a, ask, &q->w, &q->j, err);
+    if (status == CS_OK && q->j.row.idempotency_key[0] != '\0') {
+        repeated r = {.row = &q->j.row};
+        status = authority_read(a, look_up, &r, err);
+        q->j.leaf = r.leaf;
     }
-    if (r.leaf != NULL) j->leaf = r.leaf;
-    return status;
+    q->known = status != CS_OK || q->j.leaf != NULL;
+    if (status == CS_OK) q->j.err = authority_no_error();
+}
+
+static void submit(authority *a, asked at[], size_t n) {
+    job *jobs[ISSUE_MANY_MAX];
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!at[i].known) jobs[k++] = &at[i].j;
+    if (k > 0) authority_submit_all(a, jobs, k);
+    for (size_t i = 0; i < k; i++)
+        if (jobs[i]->err.status == CS_REFUSED && jobs[i]->row.idempotency_key[0] != '\0' &&
+            jobs[i]->err.reason == CS_R_IDEMPOTENCY_CONFLICT)
+            look_again(a, jobs[i]);
+}
+
+cs_status authority_issue_many(authority *a, const issue_ask asks[], size_t n, issue_answer answers[], cs_err *err) {
+    if (n > ISSUE_MANY_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "at most %d requests", ISSUE_MANY_MAX);
+    asked *at = calloc(n, sizeof *at);
+    if (at == NULL) return CS_NOMEM_ERR(err);
+    for (size_t i = 0; i < n; i++) prepare(a, &asks[i], &at[i]);
+    submit(a, at, n);
+    for (size_t i = 0; i < n; i++) {
+        wanted_free(&at[i].w);
+        cs_buf_free(&at[i].j.tbs);
+        answers[i] = (issue_answer){.leaf = at[i].j.leaf, .err = at[i].j.err};
+    }
+    free(at);
+    return CS_OK;
 }
 
 cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err) {
-    __attribute__((cleanup(wanted_free))) wanted w = {0};
-    job j = {.type = JOB_ISSUE, .asked_by = ask->asked_by, .tbs = cs_buf_of(CS_CERT_MAX)};
-    cs_status status = understand(a, ask, &w, err);
-    if (status == CS_OK) status = build(a, ask, &w, &j, err);
-    if (status == CS_OK) status = submit(a, &j, err);
-    cs_buf_free(&j.tbs);
-    if (status == CS_OK) *ret_leaf = j.leaf;
-    return status;
+    issue_answer answer;
+    TRY(authority_issue_many(a, ask, 1, &answer, err));
+    if (answer.err.status == CS_OK) *ret_leaf = answer.leaf;
+    if (answer.err.status != CS_OK) *err = answer.err;
+    return answer.err.status;
 }
 
 /* ---- the writer's part ---- */

@@ -27,17 +27,30 @@ static void enqueue(authority *a, job *j) {
     if (j->next == NULL) a->last = j;
 }
 
-cs_status authority_submit(authority *a, job *j, cs_err *err) {
+static bool all_done(job *const jobs[], size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!jobs[i]->done) return false;
+    return true;
+}
+
+void authority_submit_all(authority *a, job *const jobs[], size_t n) {
     (void)pthread_mutex_lock(&a->queue_lock);
-    if (a->stopping) {
-        (void)pthread_mutex_unlock(&a->queue_lock);
-        return cs_fail(err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
+    for (size_t i = 0; i < n; i++) {
+        if (a->stopping) {
+            (void)cs_fail(&jobs[i]->err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
+            jobs[i]->done = true;
+            continue;
+        }
+        jobs[i]->deadline = cs_mono(a->clock) + SIGNER_UP_WAIT;
+        enqueue(a, jobs[i]);
     }
-    j->deadline = cs_mono(a->clock) + SIGNER_UP_WAIT;
-    enqueue(a, j);
     (void)pthread_cond_signal(&a->queue_grew);
-    while (!j->done) (void)pthread_cond_wait(&a->job_done, &a->queue_lock);
+    while (!all_done(jobs, n)) (void)pthread_cond_wait(&a->job_done, &a->queue_lock);
     (void)pthread_mutex_unlock(&a->queue_lock);
+}
+
+cs_status authority_submit(authority *a, job *j, cs_err *err) {
+    authority_submit_all(a, (job *const[]){j}, 1);
     if (j->err.status != CS_OK) *err = j->err;
     return j->err.status;
 }

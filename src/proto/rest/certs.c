@@ -60,22 +60,21 @@ static cs_status take_ask(const json_t *body, issue_ask *ask, cs_err *err) {
     return take_names(body, "email", CS_SAN_EMAIL, ask, err);
 }
 
-static void put_issued(rest_call *c, const issue_ask *ask, const cs_cert *leaf) {
+static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_cert *leaf) {
     const cs_cert *issuing = authority_issuing(c->a), *root = authority_root(c->a);
     char name[CS_NAME_TEXT_MAX + 1];
-    cs_json j = cs_json_to(&c->out);
-    cs_json_object(&j, NULL);
-    cs_json_hex(&j, "serial", leaf->serial);
-    cs_json_str(&j, "kind", cs_kind_name(ask->kind));
-    cs_json_view(&j, "name", ask->name);
-    json_pem(&j, "certificate", (const cs_cert *const[]){leaf}, 1);
-    json_pem(&j, "chain", (const cs_cert *const[]){leaf, issuing}, 2);
-    json_pem(&j, "ca", (const cs_cert *const[]){root}, 1);
-    cs_json_time(&j, "not_before", leaf->not_before);
-    cs_json_time(&j, "not_after", leaf->not_after);
-    cs_json_str(&j, "issuer", cs_name_text(leaf->issuer, name));
-    cs_json_hex(&j, "sha256", cs_view_of(leaf->sha256, sizeof leaf->sha256));
-    cs_json_object_end(&j);
+    cs_json_object(j, NULL);
+    cs_json_hex(j, "serial", leaf->serial);
+    cs_json_str(j, "kind", cs_kind_name(ask->kind));
+    cs_json_view(j, "name", ask->name);
+    json_pem(j, "certificate", (const cs_cert *const[]){leaf}, 1);
+    json_pem(j, "chain", (const cs_cert *const[]){leaf, issuing}, 2);
+    json_pem(j, "ca", (const cs_cert *const[]){root}, 1);
+    cs_json_time(j, "not_before", leaf->not_before);
+    cs_json_time(j, "not_after", leaf->not_after);
+    cs_json_str(j, "issuer", cs_name_text(leaf->issuer, name));
+    cs_json_hex(j, "sha256", cs_view_of(leaf->sha256, sizeof leaf->sha256));
+    cs_json_object_end(j);
 }
 
 cs_status rest_issue(rest_call *c, cs_err *err) {
@@ -85,8 +84,70 @@ cs_status rest_issue(rest_call *c, cs_err *err) {
     TRY(rest_body(c, &body, err));
     TRY(take_ask(body, &ask, err));
     TRY(authority_issue(c->a, &ask, &leaf, err));
-    put_issued(c, &ask, leaf);
+    cs_json j = cs_json_to(&c->out);
+    put_issued(c, &j, &ask, leaf);
     c->status = MHD_HTTP_CREATED;
+    return CS_OK;
+}
+
+/* The items of a batch: what was asked, and why one cannot be asked at all. */
+typedef struct batch {
+    issue_ask *asks;
+    issue_answer *answers; /* of the asks that were understood, in their order */
+    cs_err *bad;           /* by item; CS_OK: it is among the asks */
+    size_t n, asked;
+} batch;
+
+static void batch_free(batch *b) {
+    for (size_t i = 0; b->answers != NULL && i < b->asked; i++) cs_cert_free(b->answers[i].leaf);
+    free(b->asks);
+    free(b->answers);
+    free(b->bad);
+}
+
+static cs_status take_batch(const json_t *body, batch *b, cs_err *err) {
+    const json_t *list = json_object_get(body, "requests");
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > ISSUE_MANY_MAX)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "requests: a list of 1 to %d is expected",
+                       ISSUE_MANY_MAX);
+    b->n = json_array_size(list);
+    b->asks = calloc(b->n, sizeof *b->asks);
+    b->answers = calloc(b->n, sizeof *b->answers);
+    b->bad = calloc(b->n, sizeof *b->bad);
+    if (b->asks == NULL || b->answers == NULL || b->bad == NULL) return CS_NOMEM_ERR(err);
+    for (size_t i = 0; i < b->n; i++) {
+        issue_ask *ask = &b->asks[b->asked];
+        *ask = (issue_ask){.asked_by = "operator"};
+        b->bad[i].status = take_ask(json_array_get(list, i), ask, &b->bad[i]);
+        if (b->bad[i].status == CS_OK) b->asked++;
+    }
+    return CS_OK;
+}
+
+/* Each for itself: the answer is 200 and says of each item what became of it. */
+cs_status rest_issue_many(rest_call *c, cs_err *err) {
+    SCOPED_JSON body = NULL;
+    CS_SCOPED(batch) b = {.n = 0};
+    TRY(rest_body(c, &body, err));
+    TRY(take_batch(body, &b, err));
+    if (b.asked > 0) TRY(authority_issue_many(c->a, b.asks, b.asked, b.answers, err));
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    cs_json_array(&j, "results");
+    for (size_t i = 0, k = 0; i < b.n; i++) {
+        const cs_err *why = &b.bad[i];
+        if (why->status == CS_OK && b.answers[k].err.status == CS_OK) {
+            put_issued(c, &j, &b.asks[k], b.answers[k].leaf);
+            k++;
+            continue;
+        }
+        if (why->status == CS_OK) why = &b.answers[k++].err;
+        cs_json_object(&j, NULL);
+        rest_put_problem(&j, why);
+        cs_json_object_end(&j);
+    }
+    cs_json_array_end(&j);
+    cs_json_object_end(&j);
     return CS_OK;
 }
 

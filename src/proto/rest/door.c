@@ -82,21 +82,25 @@ cs_status rest_text(const json_t *object, const char *key, bool needed, const ch
     return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "%s: a string is expected", key);
 }
 
-static void problem(rest_call *c, const cs_err *err) {
+void rest_put_problem(cs_json *j, const cs_err *err) {
     const cs_reason_info *r = cs_reason_of(err->reason);
+    cs_json_str(j, "type", "about:blank");
+    cs_json_str(j, "title", r->says);
+    cs_json_int(j, "status", r->http);
+    cs_json_str(j, "detail", err->detail);
+    cs_json_str(j, "reason", r->name);
+    cs_json_str(j, "advice", r->advice);
+}
+
+static void problem(rest_call *c, const cs_err *err) {
     cs_buf_clear(&c->out);
-    c->status = (unsigned)r->http;
+    c->status = (unsigned)cs_reason_of(err->reason)->http;
     c->type = "application/problem+json";
     c->etag = NULL;
     c->modified = 0;
     cs_json j = cs_json_to(&c->out);
     cs_json_object(&j, NULL);
-    cs_json_str(&j, "type", "about:blank");
-    cs_json_str(&j, "title", r->says);
-    cs_json_int(&j, "status", r->http);
-    cs_json_str(&j, "detail", err->detail);
-    cs_json_str(&j, "reason", r->name);
-    cs_json_str(&j, "advice", r->advice);
+    rest_put_problem(&j, err);
     cs_json_object_end(&j);
 }
 

@@ -37,13 +37,16 @@ typedef struct rest_route {
 
 extern const rest_route rest_control_routes[], rest_public_routes[];
 
-rest_handler rest_issue, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show, rest_status;
+rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
+    rest_status;
 rest_handler rest_root_crt, rest_issuing_crt, rest_ca_pem, rest_issuing_crl, rest_root_crl, rest_health;
 
 /* The body as a JSON object; *ret is the caller's (json_decref). message-malformed, http-body-too-large. */
 CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);
 /* A member that must be (or may be, then NULL) a string. message-malformed naming it. */
 CS_MUST_USE cs_status rest_text(const json_t *object, const char *key, bool needed, const char **ret, cs_err *err);
+/* The members of a problem document (RFC 9457), into an object that is open. */
+void rest_put_problem(cs_json *j, const cs_err *err);
 /* A query parameter or NULL. */
 const char *rest_query(rest_call *c, const char *key);
 

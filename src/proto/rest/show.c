@@ -146,6 +146,7 @@ cs_status rest_health(rest_call *c, cs_err *err) {
 
 const rest_route rest_control_routes[] = {
     {"POST", "/api/v1/certificates", rest_issue},
+    {"POST", "/api/v1/certificates/batch", rest_issue_many},
     {"GET", "/api/v1/certificates", rest_list},
     {"GET", "/api/v1/certificates/", rest_show},
     {"POST", "/api/v1/revocations", rest_revoke},
