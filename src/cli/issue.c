@@ -3,14 +3,15 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/bulk.h"
 #include "cli/issuing.h"
 #include "cli/session.h"
 
 typedef struct issue_said {
     conf_overrides conf;
     cli_texts dns, ip, email;
-    const char *csr, *key_type, *lifetime, *out, *p12, *password_file;
-    bool modern, force, json;
+    const char *csr, *key_type, *lifetime, *out, *p12, *password_file, *from, *archive;
+    bool modern, force, json, keep_going, each_p12;
 } issue_said;
 
 static cs_status issue_over_session(void *to, const char *path, const char *body, char **ret, cs_err *err) {
@@ -99,6 +100,65 @@ static cs_status run(const issue_said *said, const cli_texts *operands, issue_as
     return issue_run(ask, c, issue_over_session, s, made, err);
 }
 
+/* ---- a list of them ---- */
+
+static cs_status judge_list(const issue_said *said, const cli_texts *operands, bulk_ask *ask, cs_err *err) {
+    if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force ||
+        said->key_type != NULL || said->lifetime != NULL || said->dns.n + said->ip.n + said->email.n > 0)
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE,
+                       "--from takes names, requests, key types and lifetimes from the file's columns");
+    if (operands->n == 1 && !cs_kind_parse(cs_view_str(operands->at[0]), &ask->kind))
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "\"%s\", expected server, user or device", operands->at[0]);
+    if (said->modern && !said->each_p12) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--modern goes with --each-p12");
+    ask->from = said->from;
+    ask->out = said->out != NULL ? said->out : ".";
+    ask->keep_going = said->keep_going;
+    ask->p12 = said->each_p12;
+    ask->modern = said->modern;
+    ask->archive = said->archive;
+    return CS_OK;
+}
+
+static cs_status run_list(const issue_said *said, const cli_texts *operands, bulk_ask *ask, bulk_made *made,
+                          cs_err *err) {
+    CS_AUTO(conf) c = NULL;
+    __attribute__((cleanup(session_auto_))) session *s = NULL;
+    cs_process_guard();
+    TRY(judge_list(said, operands, ask, err));
+    TRY(conf_load(&said->conf, &c, err));
+    TRY(session_open(c, &said->conf, &s, err));
+    return bulk_run(ask, c, s, made, err);
+}
+
+static int issue_list(const issue_said *said, const cli_texts *operands) {
+    bulk_ask ask = {.kind = CS_KIND_OTHER};
+    bulk_made made = {.rows = 0};
+    CS_SCOPED(cs_buf) b = cs_buf_of((size_t)64 * 1024 * 1024);
+    cs_err err;
+    cs_status s = run_list(said, operands, &ask, &made, &err);
+    if (said->json && s == CS_OK) {
+        cs_json j = cs_json_to(&b);
+        cs_json_object(&j, NULL);
+        cs_json_str(&j, "result", made.bad == 0 ? "done" : "failed");
+        cs_json_int(&j, "rows", (int64_t)made.rows);
+        cs_json_int(&j, "issued", (int64_t)made.issued);
+        cs_json_int(&j, "there", (int64_t)made.there);
+        cs_json_array(&j, "bad");
+        cs_json_raw(&j, NULL, cs_buf_view(&made.bad_json));
+        cs_json_array_end(&j);
+        cs_json_object_end(&j);
+        (void)cs_buf_add_byte(&b, '\n');
+    } else if (s == CS_OK) {
+        (void)cs_buf_addf(&b, "Issued %zu of %zu into %s", made.issued, made.rows, ask.out);
+        if (made.there > 0) (void)cs_buf_addf(&b, "; %zu were there", made.there);
+        if (made.bad > 0) (void)cs_buf_addf(&b, "; %zu rows were bad", made.bad);
+        (void)cs_buf_add_byte(&b, '\n');
+    }
+    cs_buf_free(&made.bad_json);
+    if (s != CS_OK) return cli_fail("issue", &err, said->json);
+    return cli_print(&b) && made.bad == 0 ? CLI_DONE : CLI_FAILED;
+}
+
 int cli_issue(int argc, char **argv) {
     issue_said said = {0};
     const cli_opt opts[] = {
@@ -115,20 +175,25 @@ int cli_issue(int argc, char **argv) {
         {"password-file", 0, CLI_TEXT, &said.password_file, "FILE",
          "write the PKCS#12 password there, not to the screen"},
         {"force", 0, CLI_FLAG, &said.force, NULL, "replace files that are there"},
+        {"from", 0, CLI_TEXT, &said.from, "FILE", "issue to all of a CSV or JSON lines file; - is standard input"},
+        {"keep-going", 0, CLI_FLAG, &said.keep_going, NULL, "with --from: leave out bad rows, else none is issued"},
+        {"each-p12", 0, CLI_FLAG, &said.each_p12, NULL, "with --from: NAME.p12 and its password, not PEM"},
+        {"archive", 0, CLI_TEXT, &said.archive, "FILE", "with --from: all files also as .tar, .tar.gz or .tar.zst"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
         CLI_OPT_END,
     };
     const cli_use use = {
         .name = "issue",
-        .synopsis = "server|user|device NAME [OPTION]...",
+        .synopsis = "server|user|device NAME [OPTION]... | [KIND] --from FILE [OPTION]...",
         .says = "Issues a certificate and writes NAME.crt (with its issuer), NAME.key (0600) and ca.pem.\n"
                 "A server's NAME is a DNS name or IP address, a user's an e-mail address, a device's a word.",
         .examples = "  countersign issue server gw.corp.example --ip 10.0.0.5\n"
                     "  countersign issue user ann@corp.example --p12 ann.p12\n"
-                    "  countersign issue device pump-17 --csr pump-17.csr",
+                    "  countersign issue device pump-17 --csr pump-17.csr\n"
+                    "  countersign issue --from fleet.csv --out fleet/",
         .opts = opts,
-        .operands_min = 2,
+        .operands_min = 0,
         .operands_max = 2,
     };
     cli_texts operands;
@@ -138,6 +203,10 @@ int cli_issue(int argc, char **argv) {
     cs_err err;
     int code = 0;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
+    if (said.from != NULL) return issue_list(&said, &operands);
+    if (operands.n < 2) return cli_usage("issue", "something is missing; it is: countersign issue %s", use.synopsis);
+    if (said.keep_going || said.each_p12 || said.archive != NULL)
+        return cli_usage("issue", "--keep-going, --each-p12 and --archive go with --from");
     if (run(&said, &operands, &ask, &who, &made, &err) != CS_OK) return cli_fail("issue", &err, said.json);
     CS_SCOPED(cs_buf) b = cs_buf_secret(16 * 1024);
     if (said.json)

@@ -44,12 +44,15 @@ void issue_made_free(issue_made *m) {
 
 /* ---- before anything is asked for ---- */
 
-/* A name as file name: '/' and '*' would lead elsewhere or be expanded by shells. */
-static void stem_of(const issue_ask *ask, char out[256]) {
-    (void)snprintf(out, 256, "%s", ask->stem != NULL ? ask->stem : ask->name);
+void issue_stem(const char *name, char out[ISSUE_STEM_MAX]) {
+    (void)snprintf(out, ISSUE_STEM_MAX, "%s", name);
     for (char *p = out; *p != '\0'; p++)
         if (*p == '/' || *p == '*' || (unsigned char)*p < 0x20) *p = '_';
     if (out[0] == '.' || out[0] == '-') out[0] = '_';
+}
+
+static void stem_of(const issue_ask *ask, char out[ISSUE_STEM_MAX]) {
+    issue_stem(ask->stem != NULL ? ask->stem : ask->name, out);
 }
 
 static cs_status free_or_forced(const issue_ask *ask, const char *path, cs_err *err) {
@@ -81,7 +84,7 @@ static cs_status check_ca_file(work *w, cs_err *err) {
 
 static cs_status check_outputs(work *w, cs_err *err) {
     const issue_ask *ask = w->ask;
-    char stem[256], name[300];
+    char stem[ISSUE_STEM_MAX], name[ISSUE_STEM_MAX + 16];
     stem_of(ask, stem);
     (void)snprintf(name, sizeof name, "%s.crt", stem);
     TRY(files_join(ask->out, name, w->crt, err));
@@ -114,7 +117,7 @@ static cs_status make_key_and_csr(work *w, cs_err *err) {
     TRY(cs_buf_ok(&w->csr_pem, "request", err));
     if (w->ask->no_pem) return CS_OK;
     /* on disk before the certificate exists: whoever holds one must not find that its key was never written */
-    char name[300], stem[256];
+    char name[ISSUE_STEM_MAX + 16], stem[ISSUE_STEM_MAX];
     stem_of(w->ask, stem);
     (void)snprintf(name, sizeof name, ".%s.key.new", stem);
     TRY(files_join(w->ask->out, name, w->staged, err));
@@ -178,17 +181,20 @@ static cs_status put(const issue_ask *ask, const char *path, cs_view bytes, mode
     return files_write(path, bytes, mode, ask->force ? FILES_REPLACE : FILES_NEW, err);
 }
 
-/* "ann@corp.example until 2027-11": what a browser's list of certificates shows. */
+const char *issue_friendly(const char *name, const cs_cert *leaf, char out[ISSUE_FRIENDLY_MAX]) {
+    cs_civil end = cs_civil_of_time(leaf->not_after);
+    (void)snprintf(out, ISSUE_FRIENDLY_MAX, "%s until %04d-%02d", name, end.year, end.month);
+    return out;
+}
+
 static cs_status write_p12(work *w, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_secret(CS_P12_MAX);
-    char friendly[320];
+    char friendly[ISSUE_FRIENDLY_MAX];
     const cs_cert *leaf = w->chain.at[0];
     cs_certs rest = {.at = w->chain.at + 1, .n = w->chain.n - 1};
-    cs_civil end = cs_civil_of_time(leaf->not_after);
-    (void)snprintf(friendly, sizeof friendly, "%s until %04d-%02d", w->ask->name, end.year, end.month);
     TRY(cs_password_draw(cs_rng_system(), &w->password, err));
-    TRY(cs_p12_make(w->made_key, leaf, &rest, friendly, w->password, w->ask->modern ? CS_P12_MODERN : CS_P12_COMPAT,
-                    &der, err));
+    TRY(cs_p12_make(w->made_key, leaf, &rest, issue_friendly(w->ask->name, leaf, friendly), w->password,
+                    w->ask->modern ? CS_P12_MODERN : CS_P12_COMPAT, &der, err));
     TRY(put(w->ask, w->ask->p12, cs_buf_view(&der), 0600, err));
     if (w->ask->password_file == NULL) return CS_OK;
     CS_SCOPED(cs_buf) line = cs_buf_secret(256);

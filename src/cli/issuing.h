@@ -31,6 +31,14 @@ typedef struct issue_made {
 } issue_made;
 void issue_made_free(issue_made *m);
 
+/* A name as file name: '/' and '*' would lead elsewhere or be expanded by shells. */
+enum { ISSUE_STEM_MAX = 256 };
+void issue_stem(const char *name, char out[ISSUE_STEM_MAX]);
+
+/* "ann@corp.example until 2027-11": what a browser's list of certificates shows. */
+enum { ISSUE_FRIENDLY_MAX = 320 };
+const char *issue_friendly(const char *name, const cs_cert *leaf, char out[ISSUE_FRIENDLY_MAX]);
+
 /* How the request travels: a session's, or the supervisor's own socket. */
 typedef cs_status (*issue_call)(void *to, const char *path, const char *body_json, char **ret_json, cs_err *err);
 

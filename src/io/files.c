@@ -152,14 +152,14 @@ static cs_status write_all(int fd, cs_view bytes, const char *path, cs_err *err)
     return CS_OK;
 }
 
-static cs_status write_temp(const char *temp, const char *path, cs_view bytes, mode_t mode, cs_err *err) {
+static cs_status write_temp(const char *temp, const char *path, cs_view bytes, mode_t mode, bool sync, cs_err *err) {
     /* mode from the first byte: opened with no more than the owner's bits, widened only once all is written */
     CS_SCOPED(files_fd) fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0600);
     if (fd < 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
     TRY(write_all(fd, bytes, path, err));
     CS_FAULT("files-write", err);
     if (fchmod(fd, mode) != 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
-    if (fsync(fd) != 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
+    if (sync && fsync(fd) != 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
     return CS_OK;
 }
 
@@ -176,18 +176,32 @@ static cs_status put_in_place(const char *temp, const char *path, files_how how,
     return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
 }
 
-cs_status files_write(const char *path, cs_view bytes, mode_t mode, files_how how, cs_err *err) {
+static cs_status write_file(const char *path, cs_view bytes, mode_t mode, files_how how, bool sync, cs_err *err) {
     char temp[FILES_PATH_MAX], dir[FILES_PATH_MAX];
     if (how == FILES_NEW && files_exists(path)) return cs_fail(err, CS_REFUSED, CS_R_FILE_EXISTS, "%s", path);
     TRY(folder_of(path, dir, err));
     TRY(temp_name(path, temp, err));
-    cs_status s = write_temp(temp, path, bytes, mode, err);
+    cs_status s = write_temp(temp, path, bytes, mode, sync, err);
     if (s == CS_OK) s = put_in_place(temp, path, how, err);
     if (s != CS_OK) {
         (void)unlink(temp);
         return s;
     }
-    return sync_dir(dir, err);
+    return sync ? sync_dir(dir, err) : CS_OK;
+}
+
+cs_status files_write(const char *path, cs_view bytes, mode_t mode, files_how how, cs_err *err) {
+    return write_file(path, bytes, mode, how, true, err);
+}
+
+cs_status files_write_unsynced(const char *path, cs_view bytes, mode_t mode, files_how how, cs_err *err) {
+    return write_file(path, bytes, mode, how, false, err);
+}
+
+cs_status files_sync_all(const char *dir, cs_err *err) {
+    CS_SCOPED(files_fd) fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) != 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", dir);
+    return CS_OK;
 }
 
 cs_status files_rename_new(const char *from, const char *to, cs_err *err) {

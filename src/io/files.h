@@ -34,6 +34,10 @@ typedef enum files_how {
  * renamed, the folder synced. On any failure nothing is left and what was there is untouched. */
 CS_MUST_USE cs_status files_write(const char *path, cs_view bytes, mode_t mode, files_how how, cs_err *err);
 
+/* The same, but it has reached the disk only with the next files_sync_all of its folder: for many files at a time. */
+CS_MUST_USE cs_status files_write_unsynced(const char *path, cs_view bytes, mode_t mode, files_how how, cs_err *err);
+CS_MUST_USE cs_status files_sync_all(const char *dir, cs_err *err);
+
 /* The folder and its missing parents, 0700. One that exists must be ours (or root's) and not be writable by others. */
 CS_MUST_USE cs_status files_mkdir_private(const char *path, cs_err *err);
 
