@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "authority/authority_priv.h"
-#include "base/json.h"
 #include "io/files.h"
 #include "x509/pem.h"
 
@@ -27,25 +26,6 @@ cs_view authority_der(const authority *a, authority_file which) {
     if (which == AUTHORITY_ROOT) return a->root->der;
     if (which == AUTHORITY_ISSUING) return a->issuing->der;
     return cs_buf_view(&a->root_crl);
-}
-
-cs_status audit(authority *a, store *st, const char *event, const char *by, const store_cert *about, const char *more,
-                cs_err *err) {
-    CS_SCOPED(cs_buf) b = cs_buf_of(8192);
-    cs_json j = cs_json_to(&b);
-    cs_json_object(&j, NULL);
-    cs_json_time(&j, "at", cs_now(a->clock));
-    cs_json_str(&j, "event", event);
-    cs_json_str(&j, "by", by != NULL ? by : "unknown");
-    if (about != NULL) {
-        cs_json_str(&j, "serial", about->serial);
-        cs_json_str(&j, "kind", cs_kind_name(about->kind));
-        cs_json_str(&j, "name", about->name);
-    }
-    if (more != NULL) cs_json_str(&j, "detail", more);
-    cs_json_object_end(&j);
-    TRY(cs_buf_ok(&b, "an audit record", err));
-    return store_audit_add(st, cs_now(a->clock), cs_buf_view(&b), err);
 }
 
 cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err) {

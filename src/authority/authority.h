@@ -11,6 +11,15 @@
 
 typedef struct authority authority;
 
+/* Who asked, for the audit: borrowed for the call. */
+typedef struct authority_who {
+    char by[CS_IDENTITY_NAME_MAX + 16]; /* "user ann@corp.example", "uid 1000", or a part of ours: "schedule" */
+    char serial[STORE_SERIAL_TEXT];     /* of the certificate that proved it; "": none did */
+    char from[64];                      /* address; "": this machine */
+    char via[16];                       /* how it came: "control", "api", "est"; "": from within */
+} authority_who;
+#define AUTHORITY_SELF(what) (&(const authority_who){.by = (what)})
+
 typedef struct authority_setup {
     const conf *conf; /* borrowed until authority_free */
     const char *signer_path;
@@ -37,7 +46,7 @@ typedef struct issue_ask {
     size_t name_count;
     cs_time lifetime; /* 0: the profile's */
     cs_view idempotency_key;
-    const char *asked_by; /* for the audit */
+    const authority_who *asked_by;
 } issue_ask;
 /* *ret_leaf: a reference of the caller's. csr-*, name-*, key-*, profile-violated, idempotency-conflict,
  * signer-unreachable, clock-suspect, store-failed, disk-full. */
@@ -69,10 +78,10 @@ void revoke_answer_free(revoke_answer *answer); /* what it holds */
 /* who: a serial (hex, however it is written), or an identity's name, which stands for all its valid certificates; never
  * one taken for the other. reason: CRLReason. certificate-unknown, already-revoked. Gateways are told when it returns;
  * a CRL follows at once. It needs no signer, and goes before what does. */
-CS_MUST_USE cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason, const char *asked_by,
-                                       revoke_answer *ret, cs_err *err);
+CS_MUST_USE cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason,
+                                       const authority_who *asked_by, revoke_answer *ret, cs_err *err);
 /* Of certificates on hold; a name stands for all of them. */
-CS_MUST_USE cs_status authority_release(authority *a, revoke_by by, cs_view who, const char *asked_by,
+CS_MUST_USE cs_status authority_release(authority *a, revoke_by by, cs_view who, const authority_who *asked_by,
                                         revoke_answer *ret, cs_err *err);
 
 /* ---- publishing ---- */
@@ -90,7 +99,7 @@ CS_AUTO_DEFINE(authority_blob)
 /* The newest CRL of the issuing CA; a reference. state-missing before the first. */
 CS_MUST_USE cs_status authority_crl(authority *a, authority_blob **ret, cs_err *err);
 /* Makes and publishes one now. */
-CS_MUST_USE cs_status authority_crl_publish(authority *a, const char *asked_by, cs_err *err);
+CS_MUST_USE cs_status authority_crl_publish(authority *a, const authority_who *asked_by, cs_err *err);
 typedef enum authority_file { AUTHORITY_ROOT, AUTHORITY_ISSUING, AUTHORITY_ROOT_CRL } authority_file;
 /* DER; static for the authority's life. n == 0: there is none. */
 cs_view authority_der(const authority *a, authority_file which);
@@ -101,6 +110,13 @@ const cs_cert *authority_root(const authority *a);
 /* A reading connection for the time of the call; other readers wait. */
 typedef cs_status authority_reading(void *cls, store *st, cs_err *err);
 CS_MUST_USE cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err);
+/* One change of the store, made by the writer within its transaction; those that wait share one. CS_REFUSED leaves the
+ * others alone, so it must be said before anything is written. Returns when it is durable. */
+typedef cs_status authority_changing(authority *a, store *st, void *cls, cs_err *err);
+CS_MUST_USE cs_status authority_change(authority *a, authority_changing *change, void *cls, cs_err *err);
+/* One audit record of what changed nothing: a refusal, a login. about may be NULL, detail too. */
+CS_MUST_USE cs_status authority_note(authority *a, const char *event, const authority_who *by, const store_cert *about,
+                                     const char *detail, cs_err *err);
 /* CS_OK when the signer is there, as of at most a second ago. */
 CS_MUST_USE cs_status authority_signer_check(authority *a, cs_err *err);
 cs_time authority_now(const authority *a);

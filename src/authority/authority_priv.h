@@ -39,7 +39,7 @@ CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
  * reason; CS_FAILED/signer-unreachable closes the link. */
 CS_MUST_USE cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err);
 
-typedef enum job_type { JOB_ISSUE, JOB_REVOKE, JOB_RELEASE, JOB_CRL, JOB_PING } job_type;
+typedef enum job_type { JOB_ISSUE, JOB_REVOKE, JOB_RELEASE, JOB_CRL, JOB_PING, JOB_CHANGE } job_type;
 
 typedef struct job {
     struct job *next;
@@ -47,7 +47,7 @@ typedef struct job {
     bool done;
     cs_err err;       /* status CS_OK: it is durable */
     cs_time deadline; /* monotonic: until then it waits for the signer */
-    const char *asked_by;
+    const authority_who *asked_by;
     /* JOB_ISSUE */
     store_cert row;
     cs_buf tbs;
@@ -57,6 +57,9 @@ typedef struct job {
     cs_view who;
     int reason;
     revoke_answer *answer;
+    /* JOB_CHANGE */
+    authority_changing *change;
+    void *change_cls;
 } job;
 
 struct authority {
@@ -107,19 +110,20 @@ void *authority_writer(void *arg);
 
 /* Work of the writer. Each fills the jobs' err. */
 /* Intents that may have been signed, and whose certificates nobody was given: abandoned, which is revoked on sight. */
-cs_status issue_abandon(authority *a, const char *by, cs_err *err);
+cs_status issue_abandon(authority *a, const char *why, cs_err *err);
 void issue_batch(authority *a, job *jobs[], size_t n);
 void revoke_job(authority *a, job *j);
-void crl_make(authority *a, const char *asked_by, cs_err *err);
+void change_batch(authority *a, job *jobs[], size_t n);
+void crl_make(authority *a, const authority_who *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);
 /* The feed has grown: gateways are told now, a CRL follows. */
 void revoke_tell(authority *a);
 /* Monotonic time at which the next CRL is due; in the past: since then. */
 cs_time crl_next(authority *a);
 
-/* One audit record: {"event":..., "by":..., ...}. */
-cs_status audit(authority *a, store *st, const char *event, const char *by, const store_cert *about, const char *more,
-                cs_err *err);
+/* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */
+cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,
+                const char *more, cs_err *err);
 static inline cs_err authority_no_error(void) {
     return (cs_err){.status = CS_OK};
 }

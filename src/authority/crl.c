@@ -81,7 +81,8 @@ static cs_status build(authority *a, store_crl *crl, cs_buf *tbs, cs_err *err) {
     return CS_OK;
 }
 
-static cs_status sign_and_publish(authority *a, store_crl *crl, cs_view tbs, const char *asked_by, cs_err *err) {
+static cs_status sign_and_publish(authority *a, store_crl *crl, cs_view tbs, const authority_who *asked_by,
+                                  cs_err *err) {
     signer_link_ask_crl(&a->signer, tbs);
     TRY(signer_link_send(&a->signer, err));
     TRY(signer_link_next(&a->signer, &crl->der, err));
@@ -108,7 +109,7 @@ static cs_time this_update(const authority *a, cs_time now) {
     return at < now ? at : now;
 }
 
-static cs_status make(authority *a, const char *asked_by, cs_err *err) {
+static cs_status make(authority *a, const authority_who *asked_by, cs_err *err) {
     store_crl crl = {0};
     CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX - 1024);
     TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err));
@@ -128,7 +129,7 @@ static cs_status make(authority *a, const char *asked_by, cs_err *err) {
     return sign_and_publish(a, &crl, cs_buf_view(&tbs), asked_by, err);
 }
 
-void crl_make(authority *a, const char *asked_by, cs_err *err) {
+void crl_make(authority *a, const authority_who *asked_by, cs_err *err) {
     cs_time began = cs_mono(a->clock);
     if (make(a, asked_by, err) != CS_OK) {
         a->crl_again = cs_mono(a->clock) + RETRY_AFTER;

@@ -282,13 +282,19 @@ static cs_status record_results(authority *a, job *jobs[], size_t n, const bool 
     return status;
 }
 
-cs_status issue_abandon(authority *a, const char *by, cs_err *err) {
-    size_t n = 0;
+static cs_status abandoned(authority *a, const char *why, size_t n, cs_err *err) {
+    authority_who self = {.by = ""};
     char count[32];
+    (void)snprintf(self.by, sizeof self.by, "%s", why);
+    (void)snprintf(count, sizeof count, "%zu", n);
+    return audit(a, a->store, "intents-abandoned", &self, NULL, count, err);
+}
+
+cs_status issue_abandon(authority *a, const char *why, cs_err *err) {
+    size_t n = 0;
     TRY(store_begin(a->store, err));
     cs_status status = store_intents_abandon(a->store, cs_now(a->clock), &n, err);
-    (void)snprintf(count, sizeof count, "%zu", n);
-    if (status == CS_OK && n > 0) status = audit(a, a->store, "intents-abandoned", by, NULL, count, err);
+    if (status == CS_OK && n > 0) status = abandoned(a, why, n, err);
     if (status == CS_OK) status = store_commit(a->store, err);
     if (status != CS_OK) {
         store_rollback(a->store);
@@ -298,7 +304,7 @@ cs_status issue_abandon(authority *a, const char *by, cs_err *err) {
     if (n == 0) return CS_OK;
     log_event e = log_begin(LOG_WARN, "intents-abandoned");
     log_int(&e, "count", (int64_t)n);
-    log_str(&e, "by", by);
+    log_str(&e, "by", why);
     log_end(&e);
     revoke_tell(a);
     return CS_OK;

@@ -150,13 +150,13 @@ void revoke_job(authority *a, job *j) {
         j->err = err;
 }
 
-cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason, const char *asked_by,
+cs_status authority_revoke(authority *a, revoke_by by, cs_view who, int reason, const authority_who *asked_by,
                            revoke_answer *ret, cs_err *err) {
     job j = {.type = JOB_REVOKE, .by = by, .who = who, .reason = reason, .asked_by = asked_by, .answer = ret};
     return authority_submit(a, &j, err);
 }
 
-cs_status authority_release(authority *a, revoke_by by, cs_view who, const char *asked_by, revoke_answer *ret,
+cs_status authority_release(authority *a, revoke_by by, cs_view who, const authority_who *asked_by, revoke_answer *ret,
                             cs_err *err) {
     job j = {.type = JOB_RELEASE, .by = by, .who = who, .asked_by = asked_by, .answer = ret};
     return authority_submit(a, &j, err);

@@ -55,14 +55,14 @@ cs_status authority_submit(authority *a, job *j, cs_err *err) {
     return j->err.status;
 }
 
-/* Takes from the front of the queue: all issuances that stand there, at most a batch, or one other job. Without a
- * signer (why says it) what needs one stays, until its time is up: then it is taken to be told so. */
+/* Takes from the front of the queue: all issuances (or all changes) that stand there, at most a batch, or one other
+ * job. Without a signer (why says it) what needs one stays, until its time is up: then it is taken to be told so. */
 static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
     size_t n = 0;
     cs_time now = cs_mono(a->clock);
     while (a->first != NULL && n < BATCH_MAX) {
         job *j = a->first;
-        if (n > 0 && (j->type != JOB_ISSUE || jobs[0]->type != JOB_ISSUE)) break;
+        if (n > 0 && (j->type != jobs[0]->type || (j->type != JOB_ISSUE && j->type != JOB_CHANGE))) break;
         j->err = authority_no_error();
         if (needs_signer(j) && why->status != CS_OK) {
             if (why->status == CS_AGAIN || (why->status == CS_FAILED && now < j->deadline)) break;
@@ -70,7 +70,7 @@ static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
         }
         jobs[n++] = j;
         a->first = j->next;
-        if (!needs_signer(j)) break;
+        if (!needs_signer(j) && j->type != JOB_CHANGE) break;
     }
     if (a->first == NULL) a->last = NULL;
     return n;
@@ -83,6 +83,7 @@ static void work(authority *a, job *jobs[], size_t n) {
     case JOB_ISSUE: issue_batch(a, jobs, n); break;
     case JOB_REVOKE:
     case JOB_RELEASE: revoke_job(a, j); break;
+    case JOB_CHANGE: change_batch(a, jobs, n); break;
     case JOB_CRL: crl_make(a, j->asked_by, &j->err); break;
     case JOB_PING:
         if (signer_link_up(&a->signer, SIGNER_GREET_MS, &j->err) == CS_OK) j->err = authority_no_error();
@@ -104,7 +105,7 @@ static void make_due_crl(authority *a) {
     cs_err err;
     cs_time now = cs_mono(a->clock);
     if (a->begun_left) (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
-    crl_make(a, "schedule", &err);
+    crl_make(a, AUTHORITY_SELF("schedule"), &err);
     if (err.status == CS_OK) {
         a->crl_said = 0;
     } else if (a->crl_said == 0 || now - a->crl_said > SAY_AGAIN) {
@@ -146,7 +147,7 @@ void *authority_writer(void *arg) {
     return NULL;
 }
 
-cs_status authority_crl_publish(authority *a, const char *asked_by, cs_err *err) {
+cs_status authority_crl_publish(authority *a, const authority_who *asked_by, cs_err *err) {
     job j = {.type = JOB_CRL, .asked_by = asked_by};
     return authority_submit(a, &j, err);
 }

@@ -23,6 +23,7 @@ static const cli_command commands[] = {
     {"revoke", cli_revoke, "revoke a certificate"},
     {"hold", cli_hold, "revoke a certificate for the time being"},
     {"release", cli_release, "take a hold back"},
+    {"admin", cli_admin, "who may use the API, and for what"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
     {"top", cli_top, "what the gateway does now, and who is connected"},

@@ -108,10 +108,21 @@ static cs_status make_user(const provision_ask *ask, const char *out, const char
     return issue_run(&what, ask->conf, call, (void *)(uintptr_t)ask, &made, err);
 }
 
+static cs_status make_admin(const provision_ask *ask, const char *who, cs_err *err) {
+    char name[300];
+    (void)snprintf(name, sizeof name, "%s@%s", who, ask->conf->trust_domain);
+    json_t *body = json_pack("{s:s, s:s}", "name", name, "role", "all"), *answer = NULL;
+    cs_status s = session_call_at(ask->control, "POST", "/api/v1/admins", body, &answer, err);
+    json_decref(body);
+    json_decref(answer);
+    return s;
+}
+
 static cs_status fill_examples(const provision_ask *ask, const char *out, cs_err *err) {
     TRY(make_device(ask, out, err));
     TRY(make_user(ask, out, "user", err));
-    return make_user(ask, out, "admin", err);
+    TRY(make_user(ask, out, "admin", err));
+    return make_admin(ask, "admin", err);
 }
 
 static bool examples_due(const provision_ask *ask) {

@@ -26,10 +26,22 @@ static bool is_authority_path(cs_view path) {
            cs_view_starts(path, CS_VIEW_LIT("/ocsp/"));
 }
 
+/* For administrators, who are known by their certificates: never on the plain listener. */
+static bool is_api_path(cs_view path) {
+    return cs_view_starts(path, CS_VIEW_LIT("/api/v1/"));
+}
+
 static cs_status to_authority(exchange *x, const http_head *h, cs_err *err) {
     bool ocsp = cs_view_starts(h->path, CS_VIEW_LIT("/ocsp"));
     if (h->method_id != HTTP_GET && h->method_id != HTTP_HEAD && !(ocsp && h->method_id == HTTP_POST))
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s", "the authority's files are for GET");
+    x->group = x->policy->authority;
+    x->authority = true;
+    return CS_OK;
+}
+
+static cs_status to_api(exchange *x, cs_err *err) {
+    if (!x->c->known) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the API is for administrators");
     x->group = x->policy->authority;
     x->authority = true;
     return CS_OK;
@@ -58,6 +70,7 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     }
     TRY(check_host(c, h, err));
     if (c->site->conf->authority && clean && is_authority_path(h->path)) return to_authority(x, h, err);
+    if (c->site->conf->authority && clean && is_api_path(h->path)) return to_api(x, err);
     bool guarded = c->site->conf->route_count > 0 || c->site->conf->authority;
     if (guarded && !clean)
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");

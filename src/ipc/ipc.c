@@ -67,6 +67,12 @@ cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd, cs_err *er
     return CS_OK;
 }
 
+unsigned ipc_peer_uid(int fd) {
+    struct ucred peer = {0};
+    socklen_t n = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 ? (unsigned)peer.uid : (unsigned)-1;
+}
+
 cs_status ipc_peer_check(int fd, cs_err *err) {
     struct ucred peer = {0};
     socklen_t n = sizeof peer;

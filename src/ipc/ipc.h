@@ -37,6 +37,8 @@ CS_MUST_USE cs_status ipc_connect(const char *path, cs_reason other, int *ret_fd
 CS_MUST_USE cs_status ipc_accept(int listen_fd, int *ret_fd, cs_err *err);
 /* Is the peer's user ours or root? */
 CS_MUST_USE cs_status ipc_peer_check(int fd, cs_err *err);
+/* Its user; (unsigned)-1 when the system does not say. */
+unsigned ipc_peer_uid(int fd);
 
 /* Writes all of out (consuming it), waiting up to wait_ms for the peer to read. */
 CS_MUST_USE cs_status ipc_flush(int fd, cs_buf *out, int wait_ms, cs_reason other, cs_err *err);

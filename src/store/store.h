@@ -120,6 +120,15 @@ CS_MUST_USE cs_status store_crl_publish(store *st, const store_crl *crl, cs_err 
 /* The newest that was signed; state-missing when there is none. */
 CS_MUST_USE cs_status store_crl_last(store *st, store_crl *ret, cs_err *err);
 
+/* ---- administrators ---- */
+/* Roles as bits; 0: none. */
+CS_MUST_USE cs_status store_admin_roles(store *st, cs_kind kind, const char *name, unsigned *ret, cs_err *err);
+CS_MUST_USE cs_status store_admin_set(store *st, cs_kind kind, const char *name, unsigned roles, cs_time at,
+                                      const char *by, cs_err *err); /* roles 0: forgotten */
+typedef cs_status store_admin_seen(void *cls, cs_kind kind, const char *name, unsigned roles, cs_time since,
+                                   const char *by, cs_err *err);
+CS_MUST_USE cs_status store_admin_list(store *st, store_admin_seen *seen, void *cls, cs_err *err);
+
 /* ---- audit ---- */
 /* event: a JSON object, canonical as the caller wrote it. Chained by SHA-256 to the record before. */
 CS_MUST_USE cs_status store_audit_add(store *st, cs_time at, cs_view event, cs_err *err);

@@ -145,9 +145,9 @@ def test_public_paths_have_their_media_types_and_answer_304(a):
     assert a.call("GET", "/healthz", socket_name="authority")[2] == {"status": "ok"}
 
 
-def test_the_operators_api_is_not_on_the_public_socket(a):
+def test_the_api_on_the_public_socket_is_for_whom_the_gateway_names(a):
     for method, path in [("POST", "/api/v1/certificates"), ("GET", "/api/v1/status"), ("POST", "/api/v1/revocations")]:
-        refused(a.call(method, path, {} if method == "POST" else None, socket_name="authority"), "route-unknown")
+        refused(a.call(method, path, {} if method == "POST" else None, socket_name="authority"), "certificate-required")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

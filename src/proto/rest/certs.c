@@ -8,9 +8,6 @@
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 10000 };
 
-static void json_decref_at(json_t **j) {
-    json_decref(*j);
-}
 #define SCOPED_JSON __attribute__((cleanup(json_decref_at))) json_t *
 
 static void json_pem(cs_json *j, const char *key, const cs_cert *const certs[], size_t n) {
@@ -80,7 +77,7 @@ static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_
 cs_status rest_issue(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_AUTO(cs_cert) leaf = NULL;
-    issue_ask ask = {.asked_by = "operator"};
+    issue_ask ask = {.asked_by = &c->who};
     TRY(rest_body(c, &body, err));
     TRY(take_ask(body, &ask, err));
     TRY(authority_issue(c->a, &ask, &leaf, err));
@@ -105,7 +102,7 @@ static void batch_free(batch *b) {
     free(b->bad);
 }
 
-static cs_status take_batch(const json_t *body, batch *b, cs_err *err) {
+static cs_status take_batch(const json_t *body, const authority_who *who, batch *b, cs_err *err) {
     const json_t *list = json_object_get(body, "requests");
     if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > ISSUE_MANY_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "requests: a list of 1 to %d is expected",
@@ -117,7 +114,7 @@ static cs_status take_batch(const json_t *body, batch *b, cs_err *err) {
     if (b->asks == NULL || b->answers == NULL || b->bad == NULL) return CS_NOMEM_ERR(err);
     for (size_t i = 0; i < b->n; i++) {
         issue_ask *ask = &b->asks[b->asked];
-        *ask = (issue_ask){.asked_by = "operator"};
+        *ask = (issue_ask){.asked_by = who};
         b->bad[i].status = take_ask(json_array_get(list, i), ask, &b->bad[i]);
         if (b->bad[i].status == CS_OK) b->asked++;
     }
@@ -129,7 +126,7 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_SCOPED(batch) b = {.n = 0};
     TRY(rest_body(c, &body, err));
-    TRY(take_batch(body, &b, err));
+    TRY(take_batch(body, &c->who, &b, err));
     if (b.asked > 0) TRY(authority_issue_many(c->a, b.asks, b.asked, b.answers, err));
     cs_json j = cs_json_to(&c->out);
     cs_json_object(&j, NULL);
@@ -303,8 +300,8 @@ static cs_status change(rest_call *c, bool revoke, cs_err *err) {
     __attribute__((cleanup(revoke_answer_free))) revoke_answer answer = {0};
     revoke_by by = name != NULL ? REVOKE_BY_NAME : REVOKE_BY_SERIAL;
     cs_view who = cs_view_str(name != NULL ? name : serial);
-    TRY(revoke ? authority_revoke(c->a, by, who, reason, "operator", &answer, err)
-               : authority_release(c->a, by, who, "operator", &answer, err));
+    TRY(revoke ? authority_revoke(c->a, by, who, reason, &c->who, &answer, err)
+               : authority_release(c->a, by, who, &c->who, &answer, err));
     put_revoked(c, revoke ? "revoked" : "released", &answer);
     return CS_OK;
 }

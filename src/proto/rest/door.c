@@ -21,8 +21,7 @@ enum {
 
 typedef struct door {
     authority *a;
-    const rest_route *routes;
-    bool private;         /* for our user and root only */
+    bool private;         /* the control socket: the API, and for our user and root only */
     atomic_int under_way; /* requests whose answer has not been sent */
 } door;
 
@@ -34,8 +33,9 @@ struct rest {
 
 /* A connection. One that has asked nothing yet counts as a request under way: its first may be on its way. */
 typedef struct guest {
-    bool stranger; /* of another user: answered with 403, whatever it asks */
-    bool counted;  /* in under_way, until its first request is */
+    bool stranger; /* of another user: answered with 403, whatever it asks; of the public door: only what is public */
+    unsigned uid;
+    bool counted; /* in under_way, until its first request is */
 } guest;
 
 const char *rest_query(rest_call *c, const char *key) {
@@ -117,15 +117,32 @@ static bool same_method(const char *asked, const char *route) {
     return strcmp(asked, route) == 0 || (strcmp(asked, MHD_HTTP_METHOD_HEAD) == 0 && strcmp(route, "GET") == 0);
 }
 
-static cs_status dispatch(rest_call *c, const rest_route *routes, cs_err *err) {
+static const rest_route *find(rest_call *c, const rest_route *routes, cs_err *err) {
     bool path_known = false;
     for (const rest_route *r = routes; r->path != NULL; r++) {
         if (!fits(c->path, r->path, &c->rest)) continue;
         path_known = true;
-        if (same_method(c->method, r->method)) return r->handler(c, err);
+        if (same_method(c->method, r->method)) return r;
     }
-    if (path_known) return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s %s", c->method, c->path);
-    return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", c->path);
+    if (path_known)
+        (void)cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s %s", c->method, c->path);
+    else
+        (void)cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", c->path);
+    return NULL;
+}
+
+static cs_status dispatch(rest_call *c, const door *d, const guest *g, cs_err *err) {
+    bool api = d->private || strncmp(c->path, REST_API, sizeof REST_API - 1) == 0;
+    if (g->stranger && api) return cs_fail(err, CS_REFUSED, CS_R_PERMISSION_DENIED, "a connection of another user");
+    if (d->private)
+        rest_caller_local(c, g->uid);
+    else if (api)
+        TRY(rest_caller_told(c, err)); /* before the path: who is unknown learns nothing of what there is */
+    if (api && c->roles == 0) TRY(rest_caller_needs(c, ROLE_ANY, err));
+    const rest_route *r = find(c, api ? rest_api_routes : rest_public_routes, err);
+    if (r == NULL) return err->status;
+    if (api) TRY(rest_caller_needs(c, r->needs, err));
+    return r->handler(c, err);
 }
 
 static void http_date(cs_time t, char out[40]) {
@@ -213,9 +230,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     c->status = MHD_HTTP_OK;
     c->type = "application/json";
     cs_err err;
-    cs_status status = guest_of(connection)->stranger
-                           ? cs_fail(&err, CS_REFUSED, CS_R_PERMISSION_DENIED, "a connection of another user")
-                           : dispatch(c, d->routes, &err);
+    cs_status status = dispatch(c, d, guest_of(connection), &err);
     if (status != CS_OK) {
         problem(c, &err);
         if (!c->quiet && cs_reason_of(err.reason)->http >= 500) log_failure(LOG_ERROR, "request-failed", &err);
@@ -237,10 +252,12 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
 
 /* The control socket is the operator's: who connects must be our user or root. The check is made on the connection,
  * since the socket's mode alone would not tell root's processes apart from ours. */
-static bool is_stranger(struct MHD_Connection *connection) {
+static bool is_stranger(struct MHD_Connection *connection, bool private, unsigned *ret_uid) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     cs_err err;
+    if (info != NULL) *ret_uid = ipc_peer_uid(info->connect_fd);
     if (info != NULL && ipc_peer_check(info->connect_fd, &err) == CS_OK) return false;
+    if (!private) return true;
     if (info != NULL) log_failure(LOG_WARN, "control-refused", &err);
     (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
     return true;
@@ -253,7 +270,7 @@ static void come_and_go(void *cls, struct MHD_Connection *connection, void **sta
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         g = *state = calloc(1, sizeof *g);
         if (g == NULL) return;
-        g->stranger = d->private && is_stranger(connection);
+        g->stranger = is_stranger(connection, d->private, &g->uid);
         g->counted = true;
         (void)atomic_fetch_add(&d->under_way, 1);
     } else if (g != NULL) {
@@ -275,8 +292,8 @@ static struct MHD_Daemon *serve(int fd, door *d) {
 cs_status rest_start(authority *a, int control_fd, int public_fd, rest **ret, cs_err *err) {
     rest *r = calloc(1, sizeof *r);
     if (r == NULL) return CS_NOMEM_ERR(err);
-    r->doors[0] = (door){.a = a, .routes = rest_control_routes, .private = true};
-    r->doors[1] = (door){.a = a, .routes = rest_public_routes};
+    r->doors[0] = (door){.a = a, .private = true};
+    r->doors[1] = (door){.a = a};
     r->listeners[0] = r->listeners[1] = -1;
     r->control = serve(control_fd, &r->doors[0]);
     r->public = serve(public_fd, &r->doors[1]);

@@ -1,6 +1,7 @@
 /* proto/rest/rest.h - the authority's HTTP: requests in, verbs of authority/ out. Decides nothing itself.
  * Two doors on inherited unix listeners: control (the operator's JSON API; the peer must be our user or root) and
- * public (CA certificates, CRLs, health; what a gateway forwards from anybody). One thread a connection, bounded. */
+ * public (what a gateway forwards: CA certificates, CRLs and health for anybody, the API for administrators). One
+ * thread a connection, bounded. */
 #ifndef CS_PROTO_REST_REST_H
 #define CS_PROTO_REST_REST_H
 

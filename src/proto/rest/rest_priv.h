@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 
+#include "authority/admins.h"
 #include "base/json.h"
 #include "proto/rest/rest.h"
 
@@ -16,6 +17,9 @@ typedef struct rest_call {
     const char *rest; /* of the path, behind the route's prefix */
     cs_buf body;
     bool too_big;
+    authority_who who; /* who asks; of the public door: nobody, until rest_caller found out */
+    unsigned roles;
+    bool local;            /* over the control socket: may everything */
     bool quiet;            /* a failure is no line of the log: anybody may cause it, as often as they like */
     atomic_int *under_way; /* of its door: counts this one */
     /* the answer */
@@ -29,18 +33,33 @@ typedef struct rest_call {
 
 typedef cs_status rest_handler(rest_call *c, cs_err *err);
 
-/* A row: method and path; a path that ends in '/' stands for everything below it. NULL ends. */
+/* A row: method and path; a path that ends in '/' stands for everything below it. NULL ends.
+ * needs: one of these roles (authority/admins.h) opens it to administrators over the gateway; 0: the control socket
+ * alone. Of public routes it says nothing: they are for anybody. */
 typedef struct rest_route {
     const char *method, *path;
     rest_handler *handler;
+    unsigned needs;
 } rest_route;
 
-extern const rest_route rest_control_routes[], rest_public_routes[];
+/* The API, below REST_API: over the control socket for our user and root, over the gateway for administrators. */
+#define REST_API "/api/v1/"
+extern const rest_route rest_api_routes[], rest_public_routes[];
+
+/* caller.c: who asks, from the socket's peer or from what the gateway tells. certificate-required when it was none. */
+void rest_caller_local(rest_call *c, unsigned uid);
+CS_MUST_USE cs_status rest_caller_told(rest_call *c, cs_err *err);
+/* role-missing, which is an audit record too. */
+CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err);
 
 rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
     rest_status;
+rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_root_crt, rest_issuing_crt, rest_ca_pem, rest_issuing_crl, rest_root_crl, rest_health;
 
+static inline void json_decref_at(json_t **j) {
+    json_decref(*j);
+}
 /* The body as a JSON object; *ret is the caller's (json_decref). message-malformed, http-body-too-large. */
 CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);
 /* A member that must be (or may be, then NULL) a string. message-malformed naming it. */

@@ -25,7 +25,7 @@ cs_status rest_crl_show(rest_call *c, cs_err *err) {
 }
 
 cs_status rest_crl_make(rest_call *c, cs_err *err) {
-    TRY(authority_crl_publish(c->a, "operator", err));
+    TRY(authority_crl_publish(c->a, &c->who, err));
     return rest_crl_show(c, err);
 }
 
@@ -143,27 +143,3 @@ cs_status rest_health(rest_call *c, cs_err *err) {
     cs_json_object_end(&j);
     return CS_OK;
 }
-
-const rest_route rest_control_routes[] = {
-    {"POST", "/api/v1/certificates", rest_issue},
-    {"POST", "/api/v1/certificates/batch", rest_issue_many},
-    {"GET", "/api/v1/certificates", rest_list},
-    {"GET", "/api/v1/certificates/", rest_show},
-    {"POST", "/api/v1/revocations", rest_revoke},
-    {"POST", "/api/v1/releases", rest_release},
-    {"POST", "/api/v1/crls", rest_crl_make},
-    {"GET", "/api/v1/crls", rest_crl_show},
-    {"GET", "/api/v1/status", rest_status},
-    {"GET", "/healthz", rest_health},
-    {NULL, NULL, NULL},
-};
-
-const rest_route rest_public_routes[] = {
-    {"GET", "/ca/root.crt", rest_root_crt},
-    {"GET", "/ca/issuing.crt", rest_issuing_crt},
-    {"GET", "/ca/ca.pem", rest_ca_pem},
-    {"GET", "/crl/issuing.crl", rest_issuing_crl},
-    {"GET", "/crl/root.crl", rest_root_crl},
-    {"GET", "/healthz", rest_health},
-    {NULL, NULL, NULL},
-};

@@ -1,4 +1,4 @@
--- The store, version 3, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
+-- The store, version 4, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
 -- Times are microseconds since 1970 UTC. Numbers that must rise without gaps in one order are drawn by the one writer.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
@@ -45,6 +45,15 @@ CREATE TABLE crls (
     feed_sequence BIGINT NOT NULL,      -- the last entry of the feed that it knows
     entries BIGINT NOT NULL,
     der BLOB                            -- NULL: intended, never signed; only the newest keeps its bytes
+);
+-- Who may use the API, and for what.
+CREATE TABLE admins (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    roles INTEGER NOT NULL,             -- 1 issuer, 2 approver, 4 auditor, 8 operator
+    since BIGINT NOT NULL,
+    given_by TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
 );
 -- Append-only; each record holds the hash of the one before.
 CREATE TABLE audit (

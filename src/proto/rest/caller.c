@@ -1,0 +1,52 @@
+/* Who asks: over the control socket a user of this machine; over the gateway the holder of a certificate, as the
+ * gateway tells it. The gateway's word is believed because only our user may connect to its socket, and because it
+ * removes from requests what only it may say; the certificate is looked up all the same, since a site may trust other
+ * CAs than ours. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "proto/rest/rest_priv.h"
+#include "report/log.h"
+#include "x509/digest.h"
+
+static const char *header(rest_call *c, const char *name) {
+    const char *v = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+    return v != NULL ? v : "";
+}
+
+void rest_caller_local(rest_call *c, unsigned uid) {
+    c->local = true;
+    c->roles = ROLE_ANY;
+    (void)snprintf(c->who.by, sizeof c->who.by, "uid %u", uid);
+    (void)snprintf(c->who.via, sizeof c->who.via, "control");
+}
+
+cs_status rest_caller_told(rest_call *c, cs_err *err) {
+    uint8_t serial[CS_SERIAL_MAX], sha256[CS_SHA256_LEN];
+    char hex[STORE_SERIAL_TEXT];
+    size_t n = 0, k = 0;
+    (void)snprintf(c->who.via, sizeof c->who.via, "api");
+    (void)snprintf(c->who.from, sizeof c->who.from, "%s", header(c, "X-Forwarded-For"));
+    (void)snprintf(c->who.by, sizeof c->who.by, "nobody");
+    if (strcmp(header(c, "X-Countersign-Verified"), "success") != 0)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", c->path);
+    if (!cs_hex_decode(cs_view_str(header(c, "X-Countersign-Serial")), serial, sizeof serial, &n) || n == 0 ||
+        !cs_hex_decode(cs_view_str(header(c, "X-Countersign-Fingerprint")), sha256, sizeof sha256, &k) ||
+        k != sizeof sha256)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "what the gateway tells of the caller");
+    return admin_of_certificate(c->a, cs_hex(cs_view_of(serial, n), hex), sha256, &c->who, &c->roles, err);
+}
+
+cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err) {
+    char has[ROLE_TEXT_MAX], wanted[ROLE_TEXT_MAX], what[200];
+    cs_err ignored;
+    if (c->local || (c->roles & needs) != 0) return CS_OK;
+    (void)admin_roles_text(c->roles, has);
+    (void)admin_roles_text(needs, wanted);
+    (void)snprintf(what, sizeof what, "%s %.100s: role-missing", c->method, c->path);
+    if (authority_note(c->a, "refused", &c->who, NULL, what, &ignored) != CS_OK)
+        log_failure(LOG_ERROR, "audit-failed", &ignored);
+    return cs_fail(err, CS_REFUSED, CS_R_ROLE_MISSING, "%s has %s, needed is %s", c->who.by,
+                   has[0] != '\0' ? has : "no role", needs != 0 ? wanted : "the control socket");
+}

@@ -1,0 +1,31 @@
+/* What there is, and who may. */
+#include "proto/rest/rest_priv.h"
+
+enum { READS = ROLE_ANY, ISSUES = ROLE_ISSUER, OPERATES = ROLE_OPERATOR };
+
+const rest_route rest_api_routes[] = {
+    {"POST", "/api/v1/certificates", rest_issue, ISSUES},
+    {"POST", "/api/v1/certificates/batch", rest_issue_many, ISSUES},
+    {"GET", "/api/v1/certificates", rest_list, READS},
+    {"GET", "/api/v1/certificates/", rest_show, READS},
+    {"POST", "/api/v1/revocations", rest_revoke, ISSUES},
+    {"POST", "/api/v1/releases", rest_release, ISSUES},
+    {"POST", "/api/v1/crls", rest_crl_make, OPERATES},
+    {"GET", "/api/v1/crls", rest_crl_show, READS},
+    {"GET", "/api/v1/status", rest_status, READS},
+    {"GET", "/api/v1/admins", rest_admin_list, READS},
+    {"POST", "/api/v1/admins", rest_admin_add, OPERATES},
+    {"POST", "/api/v1/admins/remove", rest_admin_remove, OPERATES},
+    {"GET", "/healthz", rest_health, READS},
+    {NULL, NULL, NULL, 0},
+};
+
+const rest_route rest_public_routes[] = {
+    {"GET", "/ca/root.crt", rest_root_crt, 0},
+    {"GET", "/ca/issuing.crt", rest_issuing_crt, 0},
+    {"GET", "/ca/ca.pem", rest_ca_pem, 0},
+    {"GET", "/crl/issuing.crl", rest_issuing_crl, 0},
+    {"GET", "/crl/root.crl", rest_root_crl, 0},
+    {"GET", "/healthz", rest_health, 0},
+    {NULL, NULL, NULL, 0},
+};
