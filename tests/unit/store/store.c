@@ -273,7 +273,7 @@ static void an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused(voi
     assert_ok(store_open(path, &st, &err));
     issue(st, "0a", "a", 100);
     store_free(st);
-    sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; PRAGMA "
+    sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; DROP TABLE admins; PRAGMA "
         "user_version = 1"); /* as version 1 was
                               */
     assert_ok(store_open(path, &st, &err));
