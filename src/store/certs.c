@@ -162,23 +162,54 @@ cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *er
 
 #define LISTED                                                                                                         \
     "SELECT " COLUMNS " FROM certificates WHERE status <> 0 AND (?1 IS NULL OR kind = ?1) "                            \
-    "AND (?3 IS NULL OR sequence < (SELECT sequence FROM certificates WHERE serial = ?3)) "                            \
     "AND (?4 = 0 OR (?4 = 1 AND status = 1 AND not_after >= ?5) OR (?4 = 2 AND status = 1 AND not_after < ?5) "        \
     "OR (?4 = 3 AND status IN (2, 3)) OR (?4 = 4 AND status = 2 AND revocation_reason = 6)) "
+#define NEWER_FIRST                                                                                                    \
+    "AND (?3 IS NULL OR sequence < (SELECT sequence FROM certificates WHERE serial = ?3)) "                            \
+    "ORDER BY sequence DESC LIMIT ?6"
+
+/* '*' is any text; what LIKE takes for a pattern of its own is escaped. */
+static void like_of(const char *pattern, char out[2 * CS_IDENTITY_NAME_MAX + 3]) {
+    size_t n = 0;
+    for (const char *p = pattern; *p != '\0' && n < 2 * (size_t)CS_IDENTITY_NAME_MAX; p++) {
+        if (*p == '%' || *p == '_' || *p == '\\') out[n++] = '\\';
+        out[n++] = '*' == *p ? '%' : *p;
+    }
+    out[n] = '\0';
+}
+
+/* Several texts, so that each can go by its index. */
+static const char *list_sql(const store_filter *f) {
+    static const char any_name[] = LISTED NEWER_FIRST;
+    static const char one_name[] = LISTED "AND name = ?2 " NEWER_FIRST;
+    static const char like_name[] = LISTED "AND name LIKE ?2 ESCAPE '\\' " NEWER_FIRST;
+    static const char ending[] =
+        LISTED "AND status = 1 AND not_after < ?7 AND (?2 IS NULL OR name LIKE ?2 ESCAPE '\\') "
+               "AND (?3 IS NULL OR not_after > (SELECT not_after FROM certificates WHERE serial = ?3) "
+               "OR (not_after = (SELECT not_after FROM certificates WHERE serial = ?3) "
+               "AND sequence > (SELECT sequence FROM certificates WHERE serial = ?3))) "
+               "ORDER BY not_after, sequence LIMIT ?6";
+    if (f->ends_before != 0) return ending;
+    return f->pattern != NULL ? like_name : f->name != NULL ? one_name : any_name;
+}
 
 cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
                           cs_err *err) {
-    /* Two texts, since only the second can go by the index of names. */
-    static const char any_name[] = LISTED "ORDER BY sequence DESC LIMIT ?6";
-    static const char one_name[] = LISTED "AND name = ?2 ORDER BY sequence DESC LIMIT ?6";
+    char like[2 * CS_IDENTITY_NAME_MAX + 3] = "";
+    const char *name = f->name;
     sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, f->name != NULL ? one_name : any_name, &s, err));
+    if (f->pattern != NULL) {
+        like_of(f->pattern, like);
+        name = like;
+    }
+    TRY(store_prepare(st, list_sql(f), &s, err));
     store_bind_text(s, 1, f->kind != CS_KIND_OTHER ? cs_kind_name(f->kind) : NULL);
-    if (f->name != NULL) store_bind_text(s, 2, f->name);
+    store_bind_text(s, 2, name);
     store_bind_text(s, 3, f->after);
     (void)sqlite3_bind_int(s, 4, (int)f->state);
     (void)sqlite3_bind_int64(s, 5, now);
     (void)sqlite3_bind_int64(s, 6, f->limit);
+    if (f->ends_before != 0) (void)sqlite3_bind_int64(s, 7, f->ends_before);
     cs_status status = store_step(st, s, err);
     for (; status == CS_OK; status = status == CS_OK ? store_step(st, s, err) : status) {
         store_cert c;

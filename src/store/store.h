@@ -69,14 +69,16 @@ typedef enum store_state {
     STORE_HELD, /* revoked, but for a time */
 } store_state;
 typedef struct store_filter {
-    cs_kind kind;     /* CS_KIND_OTHER: any */
-    const char *name; /* NULL: any */
+    cs_kind kind;        /* CS_KIND_OTHER: any */
+    const char *name;    /* exactly; NULL: any */
+    const char *pattern; /* of names, in which * stands for any text; NULL: any. Not with name. */
     store_state state;
-    const char *after; /* serial: go on behind it; NULL: from the newest */
+    cs_time ends_before; /* those that expire before, the first of them first; 0: any */
+    const char *after;   /* serial: go on behind it; NULL: from the newest */
     unsigned limit;
 } store_filter;
 typedef cs_status store_cert_seen(void *cls, const store_cert *c, cs_err *err);
-/* Newest first; intents are left out. */
+/* Newest first, unless ends_before is given; intents are left out. */
 CS_MUST_USE cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
                                       cs_err *err);
 typedef struct store_counts {

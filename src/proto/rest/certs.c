@@ -197,16 +197,30 @@ static cs_status take_filter(rest_call *c, store_filter *f, cs_err *err) {
     static const struct {
         const char *name;
         store_state state;
-    } states[] = {{"all", STORE_ANY}, {"valid", STORE_VALID}, {"expired", STORE_EXPIRED}, {"revoked", STORE_GONE}};
+    } states[] = {{"all", STORE_ANY},
+                  {"valid", STORE_VALID},
+                  {"expired", STORE_EXPIRED},
+                  {"revoked", STORE_GONE},
+                  {"held", STORE_HELD}};
     const char *kind = rest_query(c, "kind"), *status = rest_query(c, "status"), *limit = rest_query(c, "limit");
     if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &f->kind))
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind=%s", kind);
     size_t i = 0;
     while (status != NULL && i < sizeof states / sizeof *states && strcmp(states[i].name, status) != 0) i++;
     if (i == sizeof states / sizeof *states)
-        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "status=%s: all, valid, expired or revoked", status);
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "status=%s: all, valid, expired, revoked or held",
+                       status);
     f->state = states[i].state;
+    const char *within = rest_query(c, "expires_within");
+    cs_time t = 0;
+    if (within != NULL && !cs_duration_parse(cs_view_str(within), &t))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "expires_within=%s: a duration, such as 30d", within);
+    if (within != NULL) f->ends_before = authority_now(c->a) + t;
     f->name = rest_query(c, "name");
+    if (f->name != NULL && (strchr(f->name, '*') != NULL || within != NULL)) {
+        f->pattern = f->name;
+        f->name = NULL;
+    }
     f->after = rest_query(c, "after");
     long n = limit != NULL ? strtol(limit, NULL, 10) : LIST_DEFAULT;
     if (n < 1 || n > LIST_MAX) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "limit: 1 to %d", LIST_MAX);
