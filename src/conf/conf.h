@@ -10,6 +10,7 @@
 typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
 typedef enum conf_tls { CONF_TLS_1_2, CONF_TLS_1_3 } conf_tls;
 typedef enum conf_protocol { CONF_HTTP, CONF_TCP } conf_protocol;
+typedef enum conf_said { CONF_NOT_SAID, CONF_NO, CONF_YES } conf_said;
 /* What a client says in the clear before TLS begins. */
 typedef enum conf_starttls { CONF_STARTTLS_NONE, CONF_STARTTLS_POSTGRES } conf_starttls;
 
@@ -71,7 +72,8 @@ typedef struct conf_site {
     conf_client client;
     conf_tls min_tls;
     const char *upstream;
-    bool authority; /* carry the authority's own paths (/ca/, /crl/, /healthz, ...) */
+    bool authority;   /* carry the authority's own paths (/ca/, /crl/, /healthz, ...) */
+    conf_said enroll; /* whether /.well-known/est and its like lead to the authority; not said: where it has paths */
     conf_protocol protocol;
     conf_starttls starttls;
     bool proxy_protocol; /* CONF_TCP: the upstream is told who the client is by PROXY protocol version 2 */

@@ -71,6 +71,7 @@ static const cyaml_schema_field_t site_fields[] = {
     TEXT(file_site, min_tls),
     TEXT(file_site, upstream),
     TRUTH(file_site, authority),
+    TRUTH(file_site, enroll),
     TEXT(file_site, listen),
     TEXT(file_site, protocol),
     TEXT(file_site, alpn),

@@ -38,7 +38,7 @@ typedef struct file_site {
     unsigned certificates_count;
     char **pins;
     unsigned pins_count;
-    bool *authority, *proxy_protocol;
+    bool *authority, *enroll, *proxy_protocol;
     file_allow *allow;
     unsigned allow_count;
     file_route *routes;

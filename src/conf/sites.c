@@ -125,6 +125,7 @@ static cs_status check_protocol(const conf *c, const conf_site *s, cs_err *err) 
     for (unsigned i = 0; i < s->route_count; i++) TRY(check_upstream(c, s, s->routes[i].upstream, err));
     if (!tcp && s->proxy_protocol) return bad_site(c, s, "proxy_protocol is for protocol: tcp", err);
     if (!tcp && s->starttls != CONF_STARTTLS_NONE) return bad_site(c, s, "starttls is for protocol: tcp", err);
+    if (tcp && s->enroll == CONF_YES) return bad_site(c, s, "enroll is for protocol: http", err);
     if (!tcp) return CS_OK;
     if (s->route_count > 0) return bad_site(c, s, "routes are for protocol: http; allow is what a stream has", err);
     if (s->upstream == NULL)
@@ -227,6 +228,7 @@ static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const c
     TRY(fill_texts(c, f->pins, f->pins_count, &site->pins, err));
     TRY(fill_pairs(c, site, f, folder, err));
     site->authority = f->authority != NULL ? *f->authority : is_default && site->protocol == CONF_HTTP;
+    site->enroll = f->enroll == NULL ? CONF_NOT_SAID : *f->enroll ? CONF_YES : CONF_NO;
     TRY(fill_allow(c, f->allow, f->allow_count, folder, &site->allow, &site->allow_count, err));
     TRY(fill_routes(c, site, f, folder, err));
     return check_protocol(c, site, err);

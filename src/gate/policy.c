@@ -55,6 +55,10 @@ static tls_client client_mode(conf_client c) {
     return c == CONF_CLIENT_OFF ? TLS_CLIENT_OFF : c == CONF_CLIENT_OPTIONAL ? TLS_CLIENT_OPTIONAL : TLS_CLIENT_REQUIRE;
 }
 
+tls_client policy_client(const gate_site *site) {
+    return client_mode(site->conf->client);
+}
+
 static const char *alpn_of(const conf_site *c) {
     return c->alpn != NULL ? c->alpn : c->protocol == CONF_HTTP ? "h2,http/1.1,http/1.0" : NULL;
 }
@@ -144,6 +148,7 @@ static cs_status make_tls(const conf *c, gate_site *site, parts *p, tls_tickets 
     const conf_site *s = site->conf;
     tls_site_plan plan = {.name = s->name,
                           .client = client_mode(s->client),
+                          .enroll = site->enroll,
                           .only_13 = s->min_tls == CONF_TLS_1_3,
                           .alpn = alpn_of(s),
                           .groups = s->groups,
@@ -253,6 +258,12 @@ static cs_status make_doors(policy *p, tls_site **all, cs_err *err) {
     return CS_OK;
 }
 
+/* A stream has no doors: nobody comes in there but who may use it. */
+static bool enrolls(const policy *p, const conf_site *c) {
+    if (c->protocol != CONF_HTTP || c->enroll == CONF_NO) return false;
+    return c->enroll == CONF_YES || (c->authority && p->feed);
+}
+
 static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clock, cs_err *err) {
     unsigned count = p->conf->site_count;
     tls_site **tls = calloc(count + 1, sizeof *tls);
@@ -262,6 +273,7 @@ static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clo
         gate_site *site = &p->sites[i];
         site->conf = &p->conf->sites[i];
         p->site_count = i + 1;
+        site->enroll = enrolls(p, site->conf);
         s = load_routes(p, site, err);
         if (s == CS_OK) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
         if (s != CS_OK) (void)cs_fail_in(err, "site %s", site->conf->name);
@@ -282,12 +294,12 @@ cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs
     p->sites = calloc(p->conf->site_count, sizeof *p->sites);
     if (p->sites == NULL) return CS_NOMEM_ERR(err);
     p->clock = clock;
+    TRY(conf_path(p->conf, "ca", path, err));
+    p->feed = files_exists(path);
     TRY(load_sites(p, tickets, clock, err));
     TRY(conf_path(p->conf, "run/authority.sock", path, err));
     (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
     TRY(policy_group(p, p->authority_url, &p->authority, err));
-    TRY(conf_path(p->conf, "ca", path, err));
-    p->feed = files_exists(path);
     *ret = CS_TAKE(p);
     return CS_OK;
 }

@@ -52,6 +52,7 @@ typedef struct gate_route {
 
 typedef struct gate_site {
     const conf_site *conf;
+    bool enroll;   /* carries the doors of enrollment */
     cs_crls *crls; /* of client_crl, or NULL */
     gate_group *group;
     gate_route *routes; /* the longest path first */
@@ -89,6 +90,7 @@ policy *policy_ref(policy *p);
 void policy_free(policy *p);
 CS_AUTO_DEFINE(policy)
 
+tls_client policy_client(const gate_site *site);
 /* The door at that address; NULL: this configuration has none there. */
 const gate_door *policy_door(const policy *p, const char *listen);
 /* Where a request leads. NULL: nowhere (route-unknown). The default of a site without routes is a route without a list.

@@ -18,30 +18,7 @@ void request_refuse(exchange *x, const cs_err *err) {
     client_answer(x, cs_buf_view(&out), close);
 }
 
-static bool is_authority_path(cs_view path) {
-    static const char *const prefixes[] = {"/crl/", "/ca/"};
-    for (size_t i = 0; i < 2; i++)
-        if (cs_view_starts(path, cs_view_str(prefixes[i]))) return true;
-    return cs_view_eq_str(path, "/healthz") || cs_view_eq_str(path, "/ocsp") ||
-           cs_view_starts(path, CS_VIEW_LIT("/ocsp/"));
-}
-
-/* For administrators, who are known by their certificates: never on the plain listener. */
-static bool is_api_path(cs_view path) {
-    return cs_view_starts(path, CS_VIEW_LIT("/api/v1/"));
-}
-
-static cs_status to_authority(exchange *x, const http_head *h, cs_err *err) {
-    bool ocsp = cs_view_starts(h->path, CS_VIEW_LIT("/ocsp"));
-    if (h->method_id != HTTP_GET && h->method_id != HTTP_HEAD && !(ocsp && h->method_id == HTTP_POST))
-        return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s", "the authority's files are for GET");
-    x->group = x->policy->authority;
-    x->authority = true;
-    return CS_OK;
-}
-
-static cs_status to_api(exchange *x, cs_err *err) {
-    if (!x->c->known) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the API is for administrators");
+static cs_status to_authority(exchange *x) {
     x->group = x->policy->authority;
     x->authority = true;
     return CS_OK;
@@ -64,14 +41,15 @@ static const cs_cert *leaf_of(const conn *c) {
 static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     conn *c = x->c;
     bool clean = http_path_is_clean(h->path) || cs_view_eq_str(h->path, "*");
+    bool authority = false;
     if (c->role == METRIC_LISTENER_HTTP) {
-        if (clean && is_authority_path(h->path)) return to_authority(x, h, err);
-        return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "the plain listener has the authority's files only");
+        TRY(doors_plain(h, err));
+        return to_authority(x);
     }
     TRY(check_host(c, h, err));
-    if (c->site->conf->authority && clean && is_authority_path(h->path)) return to_authority(x, h, err);
-    if (c->site->conf->authority && clean && is_api_path(h->path)) return to_api(x, err);
-    bool guarded = c->site->conf->route_count > 0 || c->site->conf->authority;
+    TRY(doors_tls(c, h, &authority, err));
+    if (authority) return to_authority(x);
+    bool guarded = c->site->conf->route_count > 0 || c->site->conf->authority || c->site->enroll;
     if (guarded && !clean)
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");
     const gate_route *route = policy_route(c->site, h->host, h->method, h->path);
@@ -107,7 +85,7 @@ static cs_status tell(conn *c, cs_err *err) {
                               .chain_count = count,
                               .sans = peer->leaf->sans,
                               .san_count = peer->leaf->san_count,
-                              .verified = "success"};
+                              .verified = peer->late ? cs_reason_of(CS_R_CERTIFICATE_EXPIRED)->name : "success"};
     return http_identity_render(&id, HTTP_TELL_ALL, &c->lines, err);
 }
 

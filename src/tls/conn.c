@@ -184,7 +184,7 @@ static cs_status established(tls_conn *c, cs_err *err) {
         memcpy(c->grant.policy, c->site->policy, sizeof c->grant.policy);
         c->grant.since = cs_now(c->judge->clock);
     }
-    if (c->site->client == TLS_CLIENT_REQUIRE && c->peer.leaf == NULL)
+    if (c->site->client == TLS_CLIENT_REQUIRE && c->peer.leaf == NULL && !c->site->enroll)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "site %s", c->site->name);
     return CS_OK;
 }

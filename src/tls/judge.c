@@ -131,6 +131,7 @@ static cs_status ask(tls_conn *c, const tls_site *site, tls_judge *j, const cs_c
                           .revocation = CS_REVOCATION_GIVEN,
                           .crls = site->crls,
                           .pins = site->pins,
+                          .late = site->enroll,
                           .revset = j->revset};
     if (!tls_revocation_known(j))
         return cs_fail(err, CS_REFUSED, CS_R_REVOCATION_UNKNOWN, "%s",
@@ -179,7 +180,9 @@ static cs_status judge_anew(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     TRY(add_issuers(c->site, &extra, err));
     TRY(ask(c, c->site, c->judge, &extra, &v, err));
     TRY(remember(c, &v, err));
-    c->peer.chain = v.chain; /* ours now */
+    c->peer.late = v.late;
+    if (v.late) c->grant.since = 0; /* no session stands for it, no thread remembers it */
+    c->peer.chain = v.chain;        /* ours now */
     v.chain = (cs_certs){NULL, 0};
     return CS_OK;
 }
@@ -196,7 +199,7 @@ static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     peer = with_key(c->peer.leaf);
     if (peer == NULL) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "the key of the peer's certificate");
     bool put = put_peer(store, peer);
-    if (c->judge->memory != NULL) tls_memory_keep(c->judge->memory, c, peer);
+    if (c->judge->memory != NULL && !c->peer.late) tls_memory_keep(c->judge->memory, c, peer);
     X509_free(peer);
     return put ? CS_OK : CS_NOMEM_ERR(err);
 }
@@ -226,6 +229,11 @@ cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {
     return tls_decode(leaf, &c->peer.leaf, err);
 }
 
+cs_reason tls_conn_lacks(const tls_conn *c, tls_client client) {
+    if (c->peer.leaf == NULL) return client == TLS_CLIENT_REQUIRE ? CS_R_CERTIFICATE_REQUIRED : CS_R_NONE;
+    return c->peer.late ? CS_R_CERTIFICATE_EXPIRED : CS_R_NONE;
+}
+
 bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {
     return tls_grant_revoked(&c->grant, set);
 }
@@ -239,7 +247,7 @@ cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err)
     if (c->site != NULL && memcmp(c->site->policy, site->policy, sizeof site->policy) == 0) return CS_OK;
     if (site->client == TLS_CLIENT_OFF) return CS_OK;
     if (c->peer.leaf == NULL)
-        return site->client == TLS_CLIENT_OPTIONAL
+        return site->client == TLS_CLIENT_OPTIONAL || site->enroll
                    ? CS_OK
                    : cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the site asks for one now");
     if (site->anchors == NULL) return cs_fail(err, CS_REFUSED, CS_R_NO_TRUST_ANCHOR, "%s", site->name);
@@ -249,5 +257,7 @@ cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err)
     for (size_t i = 0; extra.n == 0 && i < TLS_INTERN_COUNT; i++)
         if (j->known[i] != NULL) TRY(cs_certs_add(&others, cs_cert_ref(j->known[i]), err));
     if (extra.n == 0) TRY(add_issuers(site, &others, err));
-    return ask(c, site, j, extra.n > 0 ? &extra : &others, &v, err);
+    TRY(ask(c, site, j, extra.n > 0 ? &extra : &others, &v, err));
+    c->peer.late = v.late;
+    return CS_OK;
 }

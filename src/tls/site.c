@@ -204,6 +204,7 @@ static cs_status digest_policy(const tls_site_plan *plan, uint8_t out[32], cs_er
     (void)cs_buf_add_vec16(&b, cs_view_str(plan->name));
     (void)cs_buf_add_byte(&b, (uint8_t)plan->client);
     (void)cs_buf_add_byte(&b, plan->only_13);
+    (void)cs_buf_add_byte(&b, plan->enroll);
     (void)cs_buf_add_vec16(&b, cs_view_str(plan->alpn != NULL ? plan->alpn : ""));
     (void)cs_buf_add(&b, plan->trust, sizeof plan->trust);
     TRY(cs_buf_ok(&b, "a site's policy", err));
@@ -281,15 +282,17 @@ cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
     TRY(use_alpn(s, plan->alpn, err));
     TRY(digest_policy(plan, s->policy, err));
     s->client = plan->client;
+    s->enroll = plan->enroll && plan->client != TLS_CLIENT_OFF;
     s->user = plan->user;
     s->anchors = plan->anchors != NULL ? cs_anchors_ref(plan->anchors) : NULL;
     s->pins = plan->pins != NULL ? cs_pins_ref(plan->pins) : NULL;
     s->crls = plan->crls != NULL ? cs_crls_ref(plan->crls) : NULL;
     for (size_t i = 0; plan->issuers != NULL && i < plan->issuers->n; i++)
         TRY(cs_certs_add(&s->issuers, cs_cert_ref(plan->issuers->at[i]), err));
-    int mode = plan->client == TLS_CLIENT_OFF       ? SSL_VERIFY_NONE
-               : plan->client == TLS_CLIENT_REQUIRE ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                                    : SSL_VERIFY_PEER;
+    bool must = plan->client == TLS_CLIENT_REQUIRE && !s->enroll;
+    int mode = plan->client == TLS_CLIENT_OFF ? SSL_VERIFY_NONE
+               : must                         ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                              : SSL_VERIFY_PEER;
     SSL_CTX_set_verify(s->ctx, mode, NULL);
     if (SSL_CTX_set_session_id_context(s->ctx, s->policy, sizeof s->policy) != 1)
         return tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "session id context");

@@ -49,6 +49,9 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
     bool no_ca_names;
     cs_pins *pins; /* NULL: none */
     tls_client client;
+    /* Clients without a certificate, or with one whose only fault is that it has ended, come in too: whoever asks
+     * tls_conn_lacks decides how far. */
+    bool enroll;
     bool only_13;
     const char *alpn;    /* protocols, with commas between: a client that offers others only is refused; NULL: any */
     cs_anchors *anchors; /* NULL with TLS_CLIENT_OFF */
@@ -118,6 +121,7 @@ typedef struct tls_peer {
     cs_reason reason;
     char *detail; /* of the refusal, or NULL */
     bool resumed;
+    bool late;       /* the leaf has ended, and nothing else is wrong with it: the site has enroll */
     bool remembered; /* the verdict is one of before that still holds */
     cs_time took;    /* to reach it, in a full handshake with a certificate; else 0 */
 } tls_peer;
@@ -161,6 +165,9 @@ const char *tls_conn_group(const tls_conn *c);   /* of the key exchange, "x25519
 cs_view tls_conn_alpn(const tls_conn *c);        /* the protocol agreed upon; n == 0: none */
 bool tls_conn_is_13(const tls_conn *c);
 
+/* What it would take to be a client like others: CS_R_NONE; certificate-required; certificate-expired. The site's as
+ * the connection began; `client` is as the site has it now. */
+cs_reason tls_conn_lacks(const tls_conn *c, tls_client client);
 /* Is the client revoked by that set? */
 bool tls_conn_revoked(const tls_conn *c, const cs_revset *set);
 /* Have the certificates by which it was admitted ended? */

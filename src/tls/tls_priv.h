@@ -28,6 +28,7 @@ struct tls_site {
     SSL_CTX *ctx;
     char *name;
     tls_client client;
+    bool enroll;
     cs_anchors *anchors;
     cs_crls *crls;
     cs_pins *pins;

@@ -34,12 +34,17 @@ static bool validity_ok(cs_run *run, const cs_cert *c, int depth, const cs_want 
     if (cs_time_seconds(want->at) < cs_time_seconds(c->not_before))
         return cs_refuse(r, CS_R_NOT_YET_VALID, depth, "notBefore is %s, now is %s", cs_time_text(c->not_before, then),
                          cs_time_text(want->at, now));
-    if (cs_time_seconds(want->at) > cs_time_seconds(c->not_after))
+    bool ended = cs_time_seconds(want->at) > cs_time_seconds(c->not_after);
+    bool late = ended && want->late && depth == 0 && run->nesting == 0;
+    if (ended && !late)
         return cs_refuse(r, CS_R_CERTIFICATE_EXPIRED, depth, "notAfter is %s, now is %s",
                          cs_time_text(c->not_after, then), cs_time_text(want->at, now));
     if (run->nesting == 0) {
         if (c->not_before > run->good_from) run->good_from = c->not_before;
-        if (c->not_after < run->good_until) run->good_until = c->not_after;
+        if (late)
+            run->late = true;
+        else if (c->not_after < run->good_until)
+            run->good_until = c->not_after;
     }
     return true;
 }
@@ -117,6 +122,7 @@ bool cs_path_judge(cs_run *run, const cs_path *path, const cs_want *want, cs_ref
     if (run->nesting == 0) {
         run->good_from = INT64_MIN;
         run->good_until = INT64_MAX;
+        run->late = false;
         run->revocation = CS_REVOCATION_NOT_ASKED;
     }
     for (size_t i = path->n; i-- > 0;) {

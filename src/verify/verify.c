@@ -208,6 +208,7 @@ cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_cer
     ret->signature_checks = run.checks;
     ret->good_from = run.good_from;
     ret->good_until = run.good_until;
+    ret->late = run.late;
     ret->revocation = run.revocation;
     ret->considered.reason = other.why.reason;
     ret->considered.depth = other.why.depth;

@@ -86,6 +86,7 @@ typedef struct cs_want {
     const cs_view *policies; /* OID contents; 0 of them: any-policy */
     size_t policy_count;
     bool explicit_policy, inhibit_mapping, inhibit_any;
+    bool late;    /* a leaf that has ended is no reason to refuse: the verdict says so, and all else must hold */
     bool explain; /* look for the next best path too, also when the first is good */
 } cs_want;
 
@@ -103,6 +104,7 @@ typedef struct cs_verdict {
         cs_certs chain;
     } considered;                  /* the next best path that was tried, and why it is refused */
     cs_time good_from, good_until; /* when accepted: the seconds, inclusive, in which it would be accepted again */
+    bool late;                     /* accepted though the leaf has ended: want.late */
     bool named;                    /* the question asked for a name */
     cs_revocation_state revocation;
     unsigned signature_checks; /* the work that it took */

@@ -80,6 +80,7 @@ typedef struct cs_run {
     unsigned checks; /* signature checks made */
     int nesting;     /* CRL signers' paths under way */
     const cs_cert *signers[CS_CRL_NESTING + 1];
+    bool late;                      /* likewise: its leaf has ended, which was allowed */
     cs_time good_from, good_until;  /* of the path judged last */
     cs_revocation_state revocation; /* likewise */
     bool spent;

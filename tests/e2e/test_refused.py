@@ -26,16 +26,24 @@ def refused(up, reason, do):
     return alert, line
 
 
+def kept_out(up, reason, do):
+    """Runs do(), which comes as far as the doors of enrollment and asks for something else."""
+    at = len(up.log())
+    before = up.metric("requests_refused_total", reason=reason)
+    assert do() == ("ok", 401)
+    wait_for(lambda: reason in up.log()[at:], say=f"no log line says {reason}")
+    wait_for(lambda: up.metric("requests_refused_total", reason=reason) == before + 1, say=f"the metric does not count {reason}")
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_no_certificate_with_openssl(up, version):
     out = s_client(up, version, cert=False)
-    assert status_of(out) == 0
-    assert "alert" in out, out[-1000:]
+    assert status_of(out) == 401, out[-1000:]
+    assert "certificate-required" in out
 
 
 def test_no_certificate(up):
-    alert, _ = refused(up, "certificate-required", lambda: attempt(up, crt=False))
-    assert "CERTIFICATE_REQUIRED" in alert or "HANDSHAKE_FAILURE" in alert or alert == "closed"
+    kept_out(up, "certificate-required", lambda: attempt(up, crt=False))
 
 
 def test_a_certificate_of_another_authority(up, work):
@@ -74,8 +82,7 @@ def test_an_expired_certificate(up, work, version):
     import ssl
     crt, key = mint.leaf(work, mint.ours(up.state), "bygone", begins=-3 * DAY, ends=-DAY)
     tls = ssl.TLSVersion.TLSv1_2 if version else None
-    alert, _ = refused(up, "certificate-expired", lambda: attempt(up, crt, key, tls))
-    assert "CERTIFICATE_EXPIRED" in alert
+    kept_out(up, "certificate-expired", lambda: attempt(up, crt, key, tls))
 
 
 def test_a_certificate_of_the_future(up, work):
@@ -141,8 +148,7 @@ def test_expired_by_faketime(system):
     context.check_hostname = False
     context.verify_mode = 0
     s.context = lambda *a, **k: context
-    verdict, alert = attempt(s)
-    assert (verdict, "CERTIFICATE_EXPIRED" in alert) == ("refused", True), (alert, s.log()[-2000:])
+    assert attempt(s) == ("ok", 401), s.log()[-2000:]
     wait_for(lambda: "certificate-expired" in s.log()[at:])
 
 
