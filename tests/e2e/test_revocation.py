@@ -174,4 +174,4 @@ def test_a_session_of_a_revoked_certificate_does_not_resume(up, work, version):
     assert status_of(after) == 0, after[-1500:]
     # nor with the session alone, without the key at hand
     bare = s_client(up, version, "-sess_in", session, cert=False)
-    assert status_of(bare) == 0, bare[-1500:]
+    assert status_of(bare) == 401 and "Reused, " not in bare, bare[-1500:]
