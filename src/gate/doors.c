@@ -54,6 +54,7 @@ cs_status doors_tls(const conn *c, const http_head *h, bool *ret, cs_err *err) {
     if (open) return fetching(h, who, err);
     if (*ret && !c->known) lacks = CS_R_CERTIFICATE_REQUIRED; /* also where others do without */
     if (lacks != CS_R_NONE)
-        return cs_fail(err, CS_REFUSED, lacks, "%s", "without a certificate that is good, only enrollment is served here");
+        return cs_fail(err, CS_REFUSED, lacks, "%s",
+                       "without a certificate that is good, only enrollment is served here");
     return CS_OK;
 }
