@@ -15,18 +15,6 @@ cs_time authority_now(const authority *a) {
 cs_time authority_started(const authority *a) {
     return a->started;
 }
-const cs_cert *authority_issuing(const authority *a) {
-    return a->issuing;
-}
-const cs_cert *authority_root(const authority *a) {
-    return a->root;
-}
-
-cs_view authority_der(const authority *a, authority_file which) {
-    if (which == AUTHORITY_ROOT) return a->root->der;
-    if (which == AUTHORITY_ISSUING) return a->issuing->der;
-    return cs_buf_view(&a->root_crl);
-}
 
 cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs_err *err) {
     (void)pthread_mutex_lock(&a->read_lock);
@@ -34,40 +22,6 @@ cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs
     store_settle(a->reader);
     (void)pthread_mutex_unlock(&a->read_lock);
     return status;
-}
-
-static cs_status read_cert(const conf *c, const char *below, cs_cert **ret, cs_err *err) {
-    char path[CONF_PATH_MAX];
-    CS_SCOPED(cs_buf) b = cs_buf_of(CS_CERT_MAX);
-    cs_certs bag = {0};
-    TRY(conf_path(c, below, path, err));
-    TRY(files_read(path, CS_CERT_MAX, &b, err));
-    cs_status status = cs_certs_read(cs_buf_view(&b), path, &bag, err);
-    if (status == CS_OK) *ret = cs_cert_ref(bag.at[0]);
-    cs_certs_free(&bag);
-    return status;
-}
-
-/* The root's own CRL was signed once and for all when the CA was made; PEM or DER, or missing. */
-static cs_status read_root_crl(authority *a, cs_err *err) {
-    char path[CONF_PATH_MAX];
-    a->root_crl = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(conf_path(a->conf, "ca/root.crl", path, err));
-    if (!files_exists(path)) return CS_OK;
-    CS_SCOPED(cs_buf) b = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(files_read(path, CS_PEM_FILE_MAX, &b, err));
-    return cs_pem_to_der(cs_buf_view(&b), CS_PEM_CRL, path, &a->root_crl, err);
-}
-
-static cs_status read_ca(authority *a, cs_err *err) {
-    char path[CONF_PATH_MAX];
-    TRY(conf_path(a->conf, "ca/issuing.crt", path, err));
-    if (!files_exists(path)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", a->conf->state);
-    TRY(read_cert(a->conf, "ca/root.crt", &a->root, err));
-    TRY(read_cert(a->conf, "ca/issuing.crt", &a->issuing, err));
-    (void)snprintf(a->crl_url, sizeof a->crl_url, "%s/crl/issuing.crl", a->conf->public_url);
-    (void)snprintf(a->ca_url, sizeof a->ca_url, "%s/ca/issuing.crt", a->conf->public_url);
-    return read_root_crl(a, err);
 }
 
 static cs_status open_store(authority *a, cs_err *err) {
@@ -107,9 +61,10 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     a->lock_fd = a->signer.fd = -1;
     init_locks(a);
     a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    TRY(read_ca(a, err));
+    TRY(cas_load(a, err));
     a->signer.path = setup->signer_path;
-    a->signer.ca = a->issuing;
+    a->signer.cas = a->cas;
+    a->signer.ca_count = a->ca_count;
     a->signer.clock = setup->clock;
     signer_link_close(&a->signer);
     TRY(open_store(a, err));
@@ -130,10 +85,7 @@ void authority_free(authority *a) {
     store_free(a->store);
     store_free(a->reader);
     store_free(a->feed);
-    authority_blob_free(a->crl);
-    cs_cert_free(a->root);
-    cs_cert_free(a->issuing);
-    cs_buf_free(&a->root_crl);
+    cas_unload(a);
     if (a->lock_fd >= 0) (void)close(a->lock_fd);
     if (a->feed_event >= 0) (void)close(a->feed_event);
     free(a);

@@ -46,6 +46,7 @@ typedef struct issue_ask {
     size_t name_count;
     cs_time lifetime; /* 0: the profile's */
     cs_view idempotency_key;
+    cs_view issuer; /* a CA's name; empty: the current one */
     const authority_who *asked_by;
 } issue_ask;
 /* *ret_leaf: a reference of the caller's. csr-*, name-*, key-*, profile-violated, idempotency-conflict,
@@ -68,6 +69,7 @@ typedef enum revoke_by { REVOKE_BY_NAME, REVOKE_BY_SERIAL } revoke_by;
 typedef struct revoke_row {
     char serial[STORE_SERIAL_TEXT], name[CS_IDENTITY_NAME_MAX + 1];
     cs_kind kind;
+    uint8_t issuer[32]; /* store_cert.issuer */
 } revoke_row;
 typedef struct revoke_answer {
     revoke_row *at;
@@ -96,15 +98,38 @@ typedef struct authority_blob {
 } authority_blob;
 void authority_blob_free(authority_blob *b);
 CS_AUTO_DEFINE(authority_blob)
-/* The newest CRL of the issuing CA; a reference. state-missing before the first. */
-CS_MUST_USE cs_status authority_crl(authority *a, authority_blob **ret, cs_err *err);
-/* Makes and publishes one now. */
-CS_MUST_USE cs_status authority_crl_publish(authority *a, const authority_who *asked_by, cs_err *err);
-typedef enum authority_file { AUTHORITY_ROOT, AUTHORITY_ISSUING, AUTHORITY_ROOT_CRL } authority_file;
-/* DER; static for the authority's life. n == 0: there is none. */
-cs_view authority_der(const authority *a, authority_file which);
-const cs_cert *authority_issuing(const authority *a);
+/* A CA that issues and revokes here; lives as long as the authority. Others know it by its name or by the SHA-256 of
+ * its SPKI (store_cert.issuer, cs_cert.spki_sha256). */
+typedef struct authority_ca {
+    const char *name; /* of its files: ca/NAME.crt */
+    const cs_cert *cert;
+    char crl_url[512], ca_url[512]; /* what its certificates name */
+} authority_ca;
+/* By number from 0 on; NULL: there are no more. */
+const authority_ca *authority_ca_at(const authority *a, size_t i);
+/* NULL when there is none. */
+const authority_ca *authority_ca_named(const authority *a, cs_view name);
+const authority_ca *authority_ca_of(const authority *a, const uint8_t spki_sha256[32]);
+/* The one that issues when nobody names another. */
+const authority_ca *authority_ca_current(const authority *a);
+
+/* The newest CRL of that CA; a reference. state-missing before the first. */
+CS_MUST_USE cs_status authority_crl(authority *a, const authority_ca *ca, authority_blob **ret, cs_err *err);
+/* Makes and publishes one now; ca NULL: of each CA. */
+CS_MUST_USE cs_status authority_crl_publish(authority *a, const authority_ca *ca, const authority_who *asked_by,
+                                            cs_err *err);
+
+const cs_cert *authority_issuing(const authority *a); /* the current CA's certificate */
 const cs_cert *authority_root(const authority *a);
+enum { AUTHORITY_CHAIN_MAX = 6 };
+/* The leaf and all above it that a relying party may need, the root not among them; borrowed. How many comes back. */
+size_t authority_chain(const authority *a, const cs_cert *leaf, const cs_cert *ret[AUTHORITY_CHAIN_MAX]);
+/* Certificates of ca/: roots (root first) and all the others, by the names of their files; NULL when i is past the end.
+ */
+const cs_cert *authority_root_at(const authority *a, size_t i);
+const cs_cert *authority_cert_named(const authority *a, cs_view name);
+/* DER; n == 0: there is none. */
+cs_view authority_root_crl(const authority *a, cs_view name);
 
 /* ---- looking ---- */
 /* A reading connection for the time of the call; other readers wait. */

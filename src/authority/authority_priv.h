@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "authority/authority.h"
+#include "io/cas.h"
 #include "ipc/signing.h"
 #include "x509/profile.h"
 
@@ -16,13 +17,25 @@ enum {
 #define SIGNER_UP_WAIT (5 * CS_SEC) /* how long a request waits for a signer that is being restarted */
 #define HEALTH_FRESH CS_SEC         /* how long an answer about the signer is given again */
 
+/* A CA, and what the writer knows of its CRLs. */
+typedef struct ca_here {
+    authority_ca ca;       /* first: an authority_ca of ours is one of these */
+    authority_blob *crl;   /* under crl_lock */
+    uint64_t signed_crl;   /* the highest number that the signer has signed */
+    bool greeted;          /* the signer has its key */
+    bool crl_due;          /* something was revoked since the last one */
+    cs_time crl_due_since; /* monotonic */
+    cs_time crl_again;     /* monotonic: not before, after a failure, or a big one that took long */
+    cs_time crl_said;      /* monotonic: when a failure was last logged; 0: it went well */
+} ca_here;
+
 /* The connection to the signer: the writer's alone. */
 typedef struct signer_link {
     const char *path;
-    const cs_cert *ca; /* whom it must speak for */
+    ca_here *cas; /* whom it must speak for */
+    size_t ca_count;
     const cs_clock *clock;
-    int fd; /* -1: none */
-    uint64_t crl_number;
+    int fd;        /* -1: none */
     bool greeted;  /* it can be asked */
     bool answered; /* in begins with an answer that was given out */
     cs_buf in, out;
@@ -32,8 +45,8 @@ void signer_link_close(signer_link *l);
  * another CA's. */
 CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 /* Appends a request; signer_link_send sends all of them. */
-void signer_link_ask_cert(signer_link *l, cs_kind kind, cs_view tbs);
-void signer_link_ask_crl(signer_link *l, cs_view tbs);
+void signer_link_ask_cert(signer_link *l, const authority_ca *by, cs_kind kind, cs_view tbs);
+void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs);
 CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
 /* The next answer: *ret_der looks into the link until signer_link_next is called again. CS_REFUSED with the signer's
  * reason; CS_FAILED/signer-unreachable closes the link. */
@@ -48,6 +61,7 @@ typedef struct job {
     cs_err err;       /* status CS_OK: it is durable */
     cs_time deadline; /* monotonic: until then it waits for the signer */
     const authority_who *asked_by;
+    const authority_ca *ca; /* JOB_ISSUE: by whom; JOB_CRL: whose, NULL: all */
     /* JOB_ISSUE */
     store_cert row;
     cs_buf tbs;
@@ -68,9 +82,12 @@ struct authority {
     const cs_rng *rng;
     cs_time started; /* monotonic */
     int lock_fd;
-    cs_cert *root, *issuing;
-    cs_buf root_crl;
-    char crl_url[512], ca_url[512];
+    cas_list root_names, cert_names;
+    cs_cert *roots[CAS_MAX], *certs[CAS_MAX]; /* by those names */
+    cs_buf root_crls[CAS_MAX];
+    ca_here cas[CS_CAS_MAX];
+    size_t ca_count;
+    const authority_ca *current;
 
     pthread_mutex_t queue_lock; /* guards what follows, down to stopping */
     pthread_cond_t queue_grew, job_done;
@@ -80,8 +97,7 @@ struct authority {
     pthread_mutex_t read_lock;
     store *reader; /* under read_lock */
 
-    pthread_mutex_t crl_lock;
-    authority_blob *crl; /* under crl_lock */
+    pthread_mutex_t crl_lock; /* guards each CA's crl */
 
     pthread_mutex_t health_lock; /* held while one caller asks: the others then have its answer */
     cs_err health;
@@ -95,11 +111,7 @@ struct authority {
     bool writer_runs;
     store *store;
     signer_link signer;
-    bool begun_left;       /* intents that are neither issued nor abandoned: the store failed half way */
-    bool crl_due;          /* something was revoked since the last one */
-    cs_time crl_due_since; /* monotonic */
-    cs_time crl_again;     /* monotonic: not before, after a failure, or a big one that took long */
-    cs_time crl_said;      /* monotonic: when a failure was last logged; 0: it went well */
+    bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
 };
 
 /* Runs a job through the writer and waits: its err is the answer. */
@@ -114,12 +126,16 @@ cs_status issue_abandon(authority *a, const char *why, cs_err *err);
 void issue_batch(authority *a, job *jobs[], size_t n);
 void revoke_job(authority *a, job *j);
 void change_batch(authority *a, job *jobs[], size_t n);
-void crl_make(authority *a, const authority_who *asked_by, cs_err *err);
+void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);
-/* The feed has grown: gateways are told now, a CRL follows. */
-void revoke_tell(authority *a);
-/* Monotonic time at which the next CRL is due; in the past: since then. */
-cs_time crl_next(authority *a);
+/* The feed has grown: gateways are told now, a CRL of that CA (NULL: of each) follows. */
+void revoke_tell(authority *a, const uint8_t issuer[32]);
+void crl_want(authority *a, const uint8_t issuer[32]);
+/* Monotonic time at which the next CRL is due, and whose; in the past: since then. */
+cs_time crl_next(authority *a, ca_here **ret);
+/* Certificates and CRLs of ca/. */
+cs_status cas_load(authority *a, cs_err *err);
+void cas_unload(authority *a);
 
 /* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */
 cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,

@@ -13,6 +13,7 @@
 typedef struct wanted {
     cs_identity who;
     cs_csr *csr;
+    const authority_ca *by;
     cs_san sans[ISSUE_NAMES_MAX];
     uint8_t values[ISSUE_NAMES_MAX][CS_IDENTITY_NAME_MAX + 1];
     size_t san_count;
@@ -56,13 +57,24 @@ static cs_status check_request_names(const wanted *w, const conf *c, cs_err *err
     return CS_OK;
 }
 
+static cs_status refuse_ca_keys(const authority *a, cs_view spki, cs_err *err) {
+    bool found = false;
+    for (size_t i = 0; i < a->root_names.n; i++) found = found || cs_view_eq(spki, a->roots[i]->spki);
+    for (size_t i = 0; i < a->cert_names.n; i++) found = found || cs_view_eq(spki, a->certs[i]->spki);
+    if (!found) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for a CA's own key");
+}
+
 static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_err *err) {
     if (ask->kind == CS_KIND_OTHER) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind");
     TRY(cs_identity_make(ask->kind, ask->name, &w->who, err));
     TRY(cs_csr_read(ask->csr, "csr", &w->csr, err));
     TRY(cs_csr_refuse_ca(w->csr, err));
-    if (cs_view_eq(w->csr->spki, a->issuing->spki) || cs_view_eq(w->csr->spki, a->root->spki))
-        return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for the CA's own key");
+    TRY(refuse_ca_keys(a, w->csr->spki, err));
+    w->by = ask->issuer.n > 0 ? authority_ca_named(a, ask->issuer) : authority_ca_current(a);
+    if (w->by == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no CA %.*s issues here",
+                       (int)(ask->issuer.n < CAS_NAME_MAX ? ask->issuer.n : CAS_NAME_MAX), (const char *)ask->issuer.p);
     for (; w->san_count < ask->name_count; w->san_count++)
         TRY(cs_san_make(ask->names[w->san_count].type, ask->names[w->san_count].text, w->values[w->san_count],
                         &w->sans[w->san_count], err));
@@ -76,6 +88,7 @@ static cs_status hash_request(const issue_ask *ask, const wanted *w, uint8_t ret
     cs_buf_add_vec16(&b, cs_view_str(w->who.name));
     cs_buf_add_vec16(&b, w->csr->spki);
     cs_buf_add_u64(&b, (uint64_t)ask->lifetime);
+    cs_buf_add_vec16(&b, ask->issuer);
     for (size_t i = 0; i < w->san_count; i++) {
         cs_buf_add_byte(&b, (uint8_t)w->sans[i].type);
         cs_buf_add_vec16(&b, w->sans[i].value);
@@ -97,23 +110,24 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     row->created = now;
     (void)snprintf(row->name, sizeof row->name, "%s", w->who.name);
     (void)cs_hex(cs_view_of(serial, sizeof serial), row->serial);
-    memcpy(row->issuer, a->issuing->spki_sha256, sizeof row->issuer);
+    j->ca = w->by;
+    memcpy(row->issuer, w->by->cert->spki_sha256, sizeof row->issuer);
     memcpy(row->spki_sha256, w->csr->spki_sha256, sizeof row->spki_sha256);
     TRY(hash_request(ask, w, row->request_sha256, err));
     if (ask->idempotency_key.n > STORE_KEY_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "idempotency_key: at most %d characters", STORE_KEY_MAX);
     if (ask->idempotency_key.n > 0) memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
-    TRY(cs_profile_validity(ask->kind, lifetime, limit, now, a->issuing, &row->not_before, &row->not_after, err));
+    TRY(cs_profile_validity(ask->kind, lifetime, limit, now, w->by->cert, &row->not_before, &row->not_after, err));
     const cs_profile_ask want = {.who = &w->who,
                                  .sans = w->sans,
                                  .san_count = w->san_count,
                                  .spki = w->csr->spki,
-                                 .issuer = a->issuing,
+                                 .issuer = w->by->cert,
                                  .serial = cs_view_of(serial, sizeof serial),
                                  .not_before = row->not_before,
                                  .not_after = row->not_after,
-                                 .crl_url = a->crl_url,
-                                 .ca_url = a->ca_url,
+                                 .crl_url = w->by->crl_url,
+                                 .ca_url = w->by->ca_url,
                                  .trust_domain = a->conf->trust_domain};
     TRY(cs_profile_build(&want, &j->tbs, err));
     return cs_sha256(cs_buf_view(&j->tbs), row->tbs_sha256, err);
@@ -234,8 +248,8 @@ static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err
 
 /* What the signer returned must be what it was asked for, under the CA's key, before anybody relies on it. What is not
  * was signed all the same: CS_FAILED, for its row to be abandoned. */
-static cs_status check_signed(authority *a, job *j, cs_view der, cs_err *err) {
-    cs_status status = cs_signed_check(der, cs_buf_view(&j->tbs), a->issuing, err);
+static cs_status check_signed(job *j, cs_view der, cs_err *err) {
+    cs_status status = cs_signed_check(der, cs_buf_view(&j->tbs), j->ca->cert, err);
     if (status == CS_OK) status = cs_cert_decode(der, &j->leaf, err);
     if (status != CS_OK) err->status = CS_FAILED;
     return status;
@@ -245,7 +259,8 @@ static cs_status check_signed(authority *a, job *j, cs_view der, cs_err *err) {
 static void sign_all(authority *a, job *jobs[], size_t n) {
     cs_err err;
     for (size_t i = 0; i < n; i++)
-        if (alive(jobs[i])) signer_link_ask_cert(&a->signer, jobs[i]->row.kind, cs_buf_view(&jobs[i]->tbs));
+        if (alive(jobs[i]))
+            signer_link_ask_cert(&a->signer, jobs[i]->ca, jobs[i]->row.kind, cs_buf_view(&jobs[i]->tbs));
     if (signer_link_send(&a->signer, &err) != CS_OK) {
         fail_all(jobs, n, &err);
         return;
@@ -254,7 +269,7 @@ static void sign_all(authority *a, job *jobs[], size_t n) {
         cs_view der;
         if (!alive(jobs[i])) continue;
         cs_status status = signer_link_next(&a->signer, &der, &err);
-        if (status == CS_OK) status = check_signed(a, jobs[i], der, &err);
+        if (status == CS_OK) status = check_signed(jobs[i], der, &err);
         if (status != CS_OK) jobs[i]->err = err;
     }
 }
@@ -306,7 +321,7 @@ cs_status issue_abandon(authority *a, const char *why, cs_err *err) {
     log_int(&e, "count", (int64_t)n);
     log_str(&e, "by", why);
     log_end(&e);
-    revoke_tell(a);
+    revoke_tell(a, NULL);
     return CS_OK;
 }
 
@@ -334,7 +349,7 @@ static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
         a->begun_left = false;
     else
         (void)issue_abandon(a, status == CS_AGAIN ? "signer-failed" : "store-failed", &ignored);
-    if (a->begun_left) revoke_tell(a); /* it is tried again with the CRL, and before the next is issued */
+    if (a->begun_left) revoke_tell(a, NULL); /* it is tried again with the CRL, and before the next is issued */
     return status == CS_AGAIN ? CS_OK : status;
 }
 

@@ -27,6 +27,7 @@ static cs_status keep(void *cls, const store_cert *c, cs_err *err) {
     (void)snprintf(row->serial, sizeof row->serial, "%s", c->serial);
     (void)snprintf(row->name, sizeof row->name, "%s", c->name);
     row->kind = c->kind;
+    memcpy(row->issuer, c->issuer, sizeof row->issuer);
     return CS_OK;
 }
 
@@ -135,17 +136,23 @@ static cs_status run(authority *a, job *j, cs_err *err) {
     return CS_OK;
 }
 
-void revoke_tell(authority *a) {
+void revoke_tell(authority *a, const uint8_t issuer[32]) {
     const uint64_t one = 1;
     (void)!write(a->feed_event, &one, sizeof one);
-    if (!a->crl_due) a->crl_due_since = cs_mono(a->clock);
-    a->crl_due = true;
+    crl_want(a, issuer);
+}
+
+static void tell_of(authority *a, const revoke_answer *answer) {
+    for (size_t i = 0; i < answer->n; i++) {
+        bool said = i > 0 && memcmp(answer->at[i].issuer, answer->at[i - 1].issuer, 32) == 0;
+        if (!said) revoke_tell(a, answer->at[i].issuer);
+    }
 }
 
 void revoke_job(authority *a, job *j) {
     cs_err err;
     if (run(a, j, &err) == CS_OK)
-        revoke_tell(a);
+        tell_of(a, j->answer);
     else
         j->err = err;
 }

@@ -7,6 +7,7 @@ void signer_link_close(signer_link *l) {
     if (l->fd >= 0) (void)close(l->fd);
     l->fd = -1;
     l->greeted = l->answered = false;
+    for (size_t i = 0; i < l->ca_count; i++) l->cas[i].greeted = false;
     cs_buf_free(&l->in);
     cs_buf_free(&l->out);
     l->in = cs_buf_of(CS_CRL_MAX + 1024);
@@ -41,17 +42,35 @@ static cs_status say_hello(signer_link *l, cs_err *err) {
     return status;
 }
 
-static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) {
+/* It may hold keys of CAs that were added since we started: those are of no use to us. */
+static bool read_greeting(signer_link *l, const ipc_frame *f) {
     cs_rd r = cs_rd_of(f->payload);
-    cs_view ca = cs_rd_vec32(&r);
-    l->crl_number = cs_rd_u64(&r);
-    if (f->type == SIGNING_ISSUER && cs_rd_ended(&r) && cs_view_eq(ca, l->ca->der)) {
+    if (f->type != SIGNING_ISSUER) return false;
+    for (size_t n = 0; n < CS_CAS_MAX && !cs_rd_ended(&r); n++) {
+        cs_view der = cs_rd_vec32(&r);
+        uint64_t number = cs_rd_u64(&r);
+        for (size_t i = 0; i < l->ca_count; i++) {
+            if (!cs_view_eq(der, l->cas[i].ca.cert->der)) continue;
+            l->cas[i].greeted = true;
+            l->cas[i].signed_crl = number;
+        }
+    }
+    return cs_rd_ended(&r);
+}
+
+static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) {
+    const char *missing = NULL;
+    bool understood = read_greeting(l, f);
+    for (size_t i = 0; i < l->ca_count && missing == NULL; i++)
+        if (!l->cas[i].greeted) missing = l->cas[i].ca.name;
+    if (understood && missing == NULL) {
         consume_frame(l);
         l->greeted = true;
         return CS_OK;
     }
     signer_link_close(l);
-    return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "the signer speaks for another CA than ca/issuing.crt");
+    if (!understood) return cs_fail(err, CS_REFUSED, CS_R_WALL_VIOLATED, "the signer's greeting is malformed");
+    return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "the signer does not speak for the CA of ca/%s.crt", missing);
 }
 
 /* The other side's greeting, if it comes in wait_ms; CS_FAILED keeps the connection when it may still come: a signer
@@ -87,15 +106,17 @@ cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err) {
     return status;
 }
 
-void signer_link_ask_cert(signer_link *l, cs_kind kind, cs_view tbs) {
+void signer_link_ask_cert(signer_link *l, const authority_ca *by, cs_kind kind, cs_view tbs) {
     size_t mark = ipc_open(&l->out, SIGNING_CERT);
+    cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
     cs_buf_add_byte(&l->out, (uint8_t)kind);
     cs_buf_add_vec32(&l->out, tbs);
     ipc_close(&l->out, mark);
 }
 
-void signer_link_ask_crl(signer_link *l, cs_view tbs) {
+void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs) {
     size_t mark = ipc_open(&l->out, SIGNING_CRL);
+    cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
     cs_buf_add_vec32(&l->out, tbs);
     ipc_close(&l->out, mark);
 }

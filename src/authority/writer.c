@@ -76,6 +76,16 @@ static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
     return n;
 }
 
+/* The first failure is the answer; the other CAs' are made all the same. */
+static void make_asked_crls(authority *a, job *j) {
+    for (size_t i = 0; i < a->ca_count; i++) {
+        cs_err err;
+        if (j->ca != NULL && j->ca != &a->cas[i].ca) continue;
+        crl_make(a, &a->cas[i], j->asked_by, &err);
+        if (err.status != CS_OK && j->err.status == CS_OK) j->err = err;
+    }
+}
+
 static void work(authority *a, job *jobs[], size_t n) {
     job *j = jobs[0];
     if (j->err.status != CS_OK) return; /* all of them: no signer */
@@ -84,7 +94,7 @@ static void work(authority *a, job *jobs[], size_t n) {
     case JOB_REVOKE:
     case JOB_RELEASE: revoke_job(a, j); break;
     case JOB_CHANGE: change_batch(a, jobs, n); break;
-    case JOB_CRL: crl_make(a, j->asked_by, &j->err); break;
+    case JOB_CRL: make_asked_crls(a, j); break;
     case JOB_PING:
         if (signer_link_up(&a->signer, SIGNER_GREET_MS, &j->err) == CS_OK) j->err = authority_no_error();
         break;
@@ -93,7 +103,8 @@ static void work(authority *a, job *jobs[], size_t n) {
 
 /* Waits for work or the time of the next CRL. */
 static void rest(authority *a) {
-    cs_time until = crl_next(a) - cs_mono(a->clock);
+    ca_here *whose = NULL;
+    cs_time until = crl_next(a, &whose) - cs_mono(a->clock);
     if (until < 0) until = 0;
     if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
     cs_time at = cs_mono(cs_clock_system()) + until; /* the condition's clock is the machine's, whatever ours is */
@@ -103,20 +114,23 @@ static void rest(authority *a) {
 
 static void make_due_crl(authority *a) {
     cs_err err;
+    ca_here *h = NULL;
     cs_time now = cs_mono(a->clock);
+    (void)crl_next(a, &h);
     if (a->begun_left) (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
-    crl_make(a, AUTHORITY_SELF("schedule"), &err);
+    crl_make(a, h, AUTHORITY_SELF("schedule"), &err);
     if (err.status == CS_OK) {
-        a->crl_said = 0;
-    } else if (a->crl_said == 0 || now - a->crl_said > SAY_AGAIN) {
+        h->crl_said = 0;
+    } else if (h->crl_said == 0 || now - h->crl_said > SAY_AGAIN) {
         log_failure(LOG_ERROR, "crl-failed", &err);
-        a->crl_said = now;
+        h->crl_said = now;
     }
 }
 
 /* Is it time for a CRL, with or without requests waiting? */
 static bool crl_comes_first(authority *a, bool busy) {
-    return crl_next(a) + (busy ? CRL_PATIENCE : 0) <= cs_mono(a->clock);
+    ca_here *whose = NULL;
+    return crl_next(a, &whose) + (busy ? CRL_PATIENCE : 0) <= cs_mono(a->clock);
 }
 
 void *authority_writer(void *arg) {
@@ -147,8 +161,8 @@ void *authority_writer(void *arg) {
     return NULL;
 }
 
-cs_status authority_crl_publish(authority *a, const authority_who *asked_by, cs_err *err) {
-    job j = {.type = JOB_CRL, .asked_by = asked_by};
+cs_status authority_crl_publish(authority *a, const authority_ca *ca, const authority_who *asked_by, cs_err *err) {
+    job j = {.type = JOB_CRL, .ca = ca, .asked_by = asked_by};
     return authority_submit(a, &j, err);
 }
 

@@ -34,6 +34,7 @@ enum {
 
     /* between processes */
     CS_IPC_FRAME_MAX = 128 * 1024, /* one message over a wall */
+    CS_CAS_MAX = 16,               /* issuing CAs of one authority: sites, customers, roll-overs */
     CS_API_BODY_MAX = 256 * 1024,  /* a request body of the REST door */
 };
 

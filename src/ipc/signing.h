@@ -7,12 +7,15 @@
 
 enum {
     SIGNING_HELLO = 1,   /* nothing -> ISSUER */
-    SIGNING_ISSUER = 2,  /* vec32 DER of the CA certificate, u64 highest CRL number signed */
-    SIGNING_CERT = 3,    /* u8 kind, vec32 TBSCertificate -> SIGNED or REFUSED */
-    SIGNING_CRL = 4,     /* vec32 TBSCertList -> SIGNED or REFUSED */
+    SIGNING_ISSUER = 2,  /* for each CA whose key it holds: vec32 DER of its certificate, u64 highest CRL number */
+    SIGNING_CERT = 3,    /* 32 octets issuer, u8 kind, vec32 TBSCertificate -> SIGNED or REFUSED */
+    SIGNING_CRL = 4,     /* 32 octets issuer, vec32 TBSCertList -> SIGNED or REFUSED */
     SIGNING_SIGNED = 5,  /* vec32 DER */
     SIGNING_REFUSED = 6, /* vec16 reason's name, vec16 detail */
 };
+
+/* An issuer is named by the SHA-256 of its SubjectPublicKeyInfo. */
+enum { SIGNING_ISSUER_LEN = 32 };
 
 extern const ipc_rule signing_from_authority[], signing_from_signer[];
 

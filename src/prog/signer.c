@@ -1,4 +1,4 @@
-/* countersign-signer: the process that holds the issuing CA's key. No network, no database; one unix socket, one
+/* countersign-signer: the process that holds the issuing CAs' keys. No network, no database; one unix socket, one
  * journal. */
 #include <errno.h>
 #include <getopt.h>
@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "io/cas.h"
 #include "io/files.h"
 #include "io/sandbox.h"
 #include "report/log.h"
@@ -113,27 +114,55 @@ static int serve(signer *s, const options *o) {
     return 0;
 }
 
-static cs_status read_key(const options *o, cs_key **ret, cs_err *err) {
+/* What is read at start of each CA: its certificate and its key. */
+typedef struct ca_files {
+    cas_list names;
+    cs_buf pem[CS_CAS_MAX];
+    char path[CS_CAS_MAX][FILES_PATH_MAX]; /* of the certificates */
+} ca_files;
+
+static void ca_files_free(ca_files *f) {
+    for (size_t i = 0; i < f->names.n; i++) cs_buf_free(&f->pem[i]);
+}
+
+static cs_status read_key(const options *o, const char *name, cs_key **ret, cs_err *err) {
     char path[FILES_PATH_MAX];
     CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
-    TRY(files_join(o->ca, "issuing.key", path, err));
+    TRY(cas_path(o->ca, name, "key", path, err));
     TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
     return cs_key_read_pem(cs_buf_view(&pem), NULL, path, ret, err);
 }
 
+static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs_err *err) {
+    TRY(cas_list_keys(o->ca, &f->names, err));
+    if (f->names.n > CS_CAS_MAX) {
+        f->names.n = 0;
+        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s: keys of over %d CAs", o->ca, CS_CAS_MAX);
+    }
+    for (size_t i = 0; i < f->names.n; i++) f->pem[i] = cs_buf_of(CS_CERT_MAX);
+    for (size_t i = 0; i < f->names.n; i++) {
+        TRY(cas_path(o->ca, f->names.at[i], "crt", f->path[i], err));
+        TRY(files_read(f->path[i], CS_CERT_MAX, &f->pem[i], err));
+        TRY(read_key(o, f->names.at[i], &setup->ca[i].take_key, err));
+        setup->ca[i].pem = cs_buf_view(&f->pem[i]);
+        setup->ca[i].name = f->path[i];
+        setup->ca_count = i + 1;
+    }
+    return CS_OK;
+}
+
 static cs_status open_signer(const options *o, signer **ret, cs_err *err) {
-    char ca_path[FILES_PATH_MAX], journal_path[FILES_PATH_MAX];
-    CS_SCOPED(cs_buf) pem = cs_buf_of(CS_CERT_MAX);
+    char journal_path[FILES_PATH_MAX];
+    CS_SCOPED(ca_files) files = {.names = {.n = 0}};
     signer_setup setup = {.trust_domain = o->trust_domain, .journal_path = journal_path, .clock = cs_clock_system()};
     memcpy(setup.lifetime_limit, o->lifetime_limit, sizeof setup.lifetime_limit);
-    TRY(files_join(o->ca, "issuing.crt", ca_path, err));
-    TRY(files_read(ca_path, CS_CERT_MAX, &pem, err));
     TRY(files_mkdir_private(o->journal, err));
     TRY(files_join(o->journal, "journal", journal_path, err));
-    TRY(read_key(o, &setup.take_key, err));
-    setup.ca_pem = cs_buf_view(&pem);
+    cs_status status = read_cas(o, &files, &setup, err);
+    for (size_t i = 0; status != CS_OK && i < setup.ca_count; i++) cs_key_free(setup.ca[i].take_key);
+    TRY(status);
     TRY(signer_new(&setup, ret, err));
-    /* The key is in memory and the journal is open: from here on the process needs no file at all. */
+    /* The keys are in memory and the journal is open: from here on the process needs no file at all. */
     static const sandbox_path none[] = {{NULL, 0}};
     return sandbox_enter(&(sandbox_plan){.paths = none, .holds_key = true}, err);
 }

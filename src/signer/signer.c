@@ -10,33 +10,39 @@
 #include "x509/digest.h"
 #include "x509/profile.h"
 
-/* One record of the journal, 96 bytes: u8 type (SIGNING_CERT, SIGNING_CRL), u8 kind, 6 zero, u64 time, 16 bytes serial
- * (or 8 zero and u64 CRL number), 32 bytes SHA-256 of the TBS, 32 bytes SHA-256 of the record before and this one, so
- * that none can be changed or taken out unseen. */
-enum { RECORD_LEN = 96, RECORD_BODY = 64 };
+/* One record of the journal, 96 bytes: u8 type (SIGNING_CERT, SIGNING_CRL), u8 kind, 6 bytes issuer (the first of its
+ * SPKI's SHA-256; zero in records from the time of one CA), u64 time, 16 bytes serial (or 8 zero and u64 CRL number),
+ * 32 bytes SHA-256 of the TBS, 32 bytes SHA-256 of the record before and this one, so that none can be changed or taken
+ * out unseen. */
+enum { RECORD_LEN = 96, RECORD_BODY = 64, RECORD_ISSUER = 6 };
 
-struct signer {
+/* A CA whose key is here. */
+typedef struct issuer {
     cs_key *key;
     cs_cert *ca;
+    uint64_t crl_number; /* highest signed */
+    uint64_t synced;     /* as of the last sync: where a batch that fails goes back to */
+} issuer;
+
+struct signer {
+    issuer issuers[CS_CAS_MAX];
+    size_t issuer_count;
     char *trust_domain;
     cs_time lifetime_limit[CS_KIND_COUNT];
     const cs_clock *clock;
     journal *log;
     serials used;
-    uint64_t crl_number; /* highest signed */
-    cs_time last;        /* of the newest record */
-    uint8_t chain[CS_SHA256_LEN];
-    struct { /* as of the last sync: where a batch that fails goes back to */
-        uint64_t crl_number;
-        uint8_t chain[CS_SHA256_LEN];
-    } synced;
+    cs_time last; /* of the newest record */
+    uint8_t chain[CS_SHA256_LEN], synced_chain[CS_SHA256_LEN];
     cs_buf batch; /* records that wait for the sync */
 };
 
 void signer_free(signer *s) {
     if (s == NULL) return;
-    cs_key_free(s->key);
-    cs_cert_free(s->ca);
+    for (size_t i = 0; i < s->issuer_count; i++) {
+        cs_key_free(s->issuers[i].key);
+        cs_cert_free(s->issuers[i].ca);
+    }
     journal_free(s->log);
     serials_free(&s->used);
     cs_buf_free(&s->batch);
@@ -48,11 +54,23 @@ bool signer_broken(const signer *s) {
     return journal_broken(s->log);
 }
 
+/* A record without an issuer counts for all: a number that is higher than need be is no harm. */
+static void note_crl_number(signer *s, cs_view tag, uint64_t number) {
+    static const uint8_t nobody[RECORD_ISSUER] = {0};
+    bool all = memcmp(tag.p, nobody, sizeof nobody) == 0;
+    for (size_t i = 0; i < s->issuer_count; i++) {
+        issuer *of = &s->issuers[i];
+        if ((all || memcmp(tag.p, of->ca->spki_sha256, RECORD_ISSUER) == 0) && number > of->crl_number)
+            of->crl_number = number;
+    }
+}
+
 static cs_status replay(void *cls, cs_view record, cs_err *err) {
     signer *s = cls;
     cs_rd r = cs_rd_of(record);
     uint8_t type = cs_rd_u8(&r);
-    (void)cs_rd_bytes(&r, 7);
+    (void)cs_rd_u8(&r);
+    cs_view tag = cs_rd_bytes(&r, RECORD_ISSUER);
     s->last = (cs_time)cs_rd_u64(&r);
     cs_view serial = cs_rd_bytes(&r, CS_SERIAL_LEN);
     uint8_t hash[CS_SHA256_LEN];
@@ -62,52 +80,75 @@ static cs_status replay(void *cls, cs_view record, cs_err *err) {
     memcpy(s->chain, hash, sizeof hash);
     if (type == SIGNING_CERT) return serials_add(&s->used, serial.p, err);
     cs_rd number = cs_rd_of(cs_view_of(serial.p + 8, 8));
-    s->crl_number = cs_rd_u64(&number);
+    note_crl_number(s, tag, cs_rd_u64(&number));
     return CS_OK;
 }
 
-static cs_status read_ca(signer *s, cs_view pem, cs_err *err) {
-    cs_certs bag = {0};
-    cs_status status = cs_certs_read(pem, "issuing.crt", &bag, err);
-    if (status == CS_OK && bag.n != 1)
-        status = cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "the CA certificate's file holds %zu", bag.n);
-    if (status == CS_OK) s->ca = cs_cert_ref(bag.at[0]);
-    cs_certs_free(&bag);
-    TRY(status);
-    return cs_key_match(s->key, s->ca->spki, "issuing.crt", err);
+/* The CA that the authority names; NULL: its key is not here. */
+static issuer *issuer_of(signer *s, cs_view spki_sha256) {
+    for (size_t i = 0; i < s->issuer_count; i++)
+        if (cs_view_eq(spki_sha256, cs_view_of(s->issuers[i].ca->spki_sha256, SIGNING_ISSUER_LEN)))
+            return &s->issuers[i];
+    return NULL;
+}
+
+static cs_status read_ca(signer *s, issuer *of, cs_view pem, const char *name, cs_err *err) {
+    CS_SCOPED(cs_certs) bag = {0};
+    TRY(cs_certs_read(pem, name, &bag, err));
+    if (bag.n != 1)
+        return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%s: holds %zu certificates, not one", name, bag.n);
+    TRY(cs_key_match(of->key, bag.at[0]->spki, name, err));
+    if (!bag.at[0]->is_ca) return cs_fail(err, CS_REFUSED, CS_R_NOT_A_CA, "%s", name);
+    for (size_t i = 0; i < s->issuer_count; i++)
+        if (s->issuers[i].ca != NULL && cs_view_eq(s->issuers[i].ca->spki, bag.at[0]->spki))
+            return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "%s: another CA has the same key", name);
+    of->ca = cs_cert_ref(bag.at[0]);
+    return CS_OK;
+}
+
+static cs_status read_cas(signer *s, const signer_setup *setup, cs_err *err) {
+    if (setup->ca_count == 0) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "no CA has a key here");
+    for (size_t i = 0; i < setup->ca_count; i++)
+        TRY(read_ca(s, &s->issuers[i], setup->ca[i].pem, setup->ca[i].name, err));
+    return CS_OK;
+}
+
+static void mark_synced(signer *s) {
+    for (size_t i = 0; i < s->issuer_count; i++) s->issuers[i].synced = s->issuers[i].crl_number;
+    memcpy(s->synced_chain, s->chain, sizeof s->chain);
 }
 
 cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
     CS_AUTO(signer) s = calloc(1, sizeof *s);
     if (s == NULL) {
-        cs_key_free(CS_TAKE(setup->take_key));
+        for (size_t i = 0; i < setup->ca_count; i++) cs_key_free(CS_TAKE(setup->ca[i].take_key));
         return CS_NOMEM_ERR(err);
     }
-    s->key = CS_TAKE(setup->take_key);
+    for (size_t i = 0; i < setup->ca_count; i++) s->issuers[i].key = CS_TAKE(setup->ca[i].take_key);
+    s->issuer_count = setup->ca_count;
     s->clock = setup->clock;
     s->last = INT64_MIN;
     s->batch = cs_buf_of((size_t)RECORD_LEN * SIGNING_PIPELINE);
     memcpy(s->lifetime_limit, setup->lifetime_limit, sizeof s->lifetime_limit);
     s->trust_domain = strdup(setup->trust_domain);
     if (s->trust_domain == NULL) return CS_NOMEM_ERR(err);
-    TRY(read_ca(s, setup->ca_pem, err));
+    TRY(read_cas(s, setup, err));
     TRY(serials_init(&s->used, cs_rng_system(), err));
     TRY(journal_open(setup->journal_path, RECORD_LEN, replay, s, &s->log, err));
-    s->synced.crl_number = s->crl_number;
-    memcpy(s->synced.chain, s->chain, sizeof s->chain);
+    mark_synced(s);
     *ret = CS_TAKE(s);
     return CS_OK;
 }
 
 /* A record, chained to the one before; serial holds 16 bytes. */
-static cs_status note(signer *s, uint16_t type, uint8_t kind, const uint8_t serial[CS_SERIAL_LEN], cs_view tbs,
-                      cs_time now, cs_err *err) {
+static cs_status note(signer *s, const issuer *of, uint16_t type, uint8_t kind, const uint8_t serial[CS_SERIAL_LEN],
+                      cs_view tbs, cs_time now, cs_err *err) {
     uint8_t hash[CS_SHA256_LEN];
     size_t start = s->batch.n;
     TRY(cs_sha256(tbs, hash, err));
     cs_buf_add_byte(&s->batch, (uint8_t)type);
     cs_buf_add_byte(&s->batch, kind);
-    cs_buf_add(&s->batch, (const uint8_t[6]){0}, 6);
+    cs_buf_add(&s->batch, of->ca->spki_sha256, RECORD_ISSUER);
     cs_buf_add_u64(&s->batch, (uint64_t)now);
     cs_buf_add(&s->batch, serial, CS_SERIAL_LEN);
     cs_buf_add(&s->batch, hash, sizeof hash);
@@ -120,13 +161,25 @@ static cs_status note(signer *s, uint16_t type, uint8_t kind, const uint8_t seri
     return CS_OK;
 }
 
+static cs_status choose_issuer(signer *s, cs_view by, signer_job *job, cs_err *err) {
+    char hex[2 * SIGNING_ISSUER_LEN + 1];
+    const issuer *of = issuer_of(s, by);
+    if (of == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no key of the CA with SPKI SHA-256 %s", cs_hex(by, hex));
+    job->issuer = (size_t)(of - s->issuers);
+    return CS_OK;
+}
+
 static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
     cs_rd r = cs_rd_of(payload);
+    cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN);
     uint8_t kind = cs_rd_u8(&r);
     job->tbs = cs_rd_vec32(&r);
     if (!cs_rd_ended(&r) || kind == CS_KIND_OTHER || kind >= CS_KIND_COUNT)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CERT of %zu bytes", payload.n);
-    const cs_profile_rule rule = {s->ca, s->trust_domain, s->lifetime_limit[kind], now};
+    TRY(choose_issuer(s, by, job, err));
+    const issuer *of = &s->issuers[job->issuer];
+    const cs_profile_rule rule = {of->ca, s->trust_domain, s->lifetime_limit[kind], now};
     cs_identity who;
     uint8_t serial[CS_SERIAL_LEN];
     char hex[2 * CS_SERIAL_LEN + 1];
@@ -134,20 +187,23 @@ static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time
     if (serials_has(&s->used, serial))
         return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s",
                        cs_hex(cs_view_of(serial, sizeof serial), hex));
-    TRY(note(s, SIGNING_CERT, kind, serial, job->tbs, now, err));
+    TRY(note(s, of, SIGNING_CERT, kind, serial, job->tbs, now, err));
     return serials_add(&s->used, serial, err);
 }
 
 static cs_status check_crl(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
     cs_rd r = cs_rd_of(payload);
+    cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN);
     job->tbs = cs_rd_vec32(&r);
     if (!cs_rd_ended(&r)) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CRL of %zu bytes", payload.n);
+    TRY(choose_issuer(s, by, job, err));
+    issuer *of = &s->issuers[job->issuer];
     cs_crl_facts facts;
     uint8_t number[CS_SERIAL_LEN] = {0};
-    TRY(cs_crl_tbs_check(job->tbs, s->ca, s->crl_number, &facts, err));
+    TRY(cs_crl_tbs_check(job->tbs, of->ca, of->crl_number, &facts, err));
     for (unsigned i = 0; i < 8; i++) number[8 + i] = (uint8_t)(facts.number >> (56 - 8 * i));
-    TRY(note(s, SIGNING_CRL, 0, number, job->tbs, now, err));
-    s->crl_number = facts.number;
+    TRY(note(s, of, SIGNING_CRL, 0, number, job->tbs, now, err));
+    of->crl_number = facts.number;
     return CS_OK;
 }
 
@@ -175,12 +231,11 @@ cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err) {
     if (s->batch.n > 0) status = journal_append(s->log, cs_buf_view(&s->batch), err);
     cs_buf_clear(&s->batch);
     if (status == CS_OK) {
-        s->synced.crl_number = s->crl_number;
-        memcpy(s->synced.chain, s->chain, sizeof s->chain);
+        mark_synced(s);
         return CS_OK;
     }
-    s->crl_number = s->synced.crl_number;
-    memcpy(s->chain, s->synced.chain, sizeof s->chain);
+    for (size_t i = 0; i < s->issuer_count; i++) s->issuers[i].crl_number = s->issuers[i].synced;
+    memcpy(s->chain, s->synced_chain, sizeof s->chain);
     for (size_t i = 0; i < n; i++)
         if (jobs[i].why.status == CS_OK) jobs[i].why = *err;
     return status;
@@ -190,7 +245,7 @@ static cs_status sign(signer *s, const signer_job *job, cs_buf *out, cs_err *err
     CS_FAULT("signer.sign", err);
     size_t mark = ipc_open(out, SIGNING_SIGNED);
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
-    cs_status status = cs_signed_make(s->key, job->tbs, &der, err);
+    cs_status status = cs_signed_make(s->issuers[job->issuer].key, job->tbs, &der, err);
     if (status == CS_OK) cs_buf_add_vec32(out, cs_buf_view(&der));
     if (status != CS_OK) out->n = mark;
     if (status == CS_OK) ipc_close(out, mark);
@@ -207,8 +262,10 @@ static void refuse(const cs_err *why, cs_buf *out) {
 void signer_answer(signer *s, signer_job *job, cs_buf *out) {
     if (job->why.status == CS_OK && job->type == SIGNING_HELLO) {
         size_t mark = ipc_open(out, SIGNING_ISSUER);
-        cs_buf_add_vec32(out, s->ca->der);
-        cs_buf_add_u64(out, s->crl_number);
+        for (size_t i = 0; i < s->issuer_count; i++) {
+            cs_buf_add_vec32(out, s->issuers[i].ca->der);
+            cs_buf_add_u64(out, s->issuers[i].crl_number);
+        }
         ipc_close(out, mark);
         return;
     }

@@ -1,7 +1,7 @@
-/* signer/signer.h - the engine of the process that holds the CA key: reads what it is asked to sign, checks it against
- * its own profiles, writes it into its own journal, then signs. A compromised authority cannot make it sign a CA
- * certificate, leave a profile, use a serial twice, go back with a CRL number, or hide what was signed.
- * Owner: the signer process, one thread. Sees frames, not sockets. */
+/* signer/signer.h - the engine of the process that holds the CAs' keys: reads what it is asked to sign, checks it
+ * against its own profiles, writes it into its own journal, then signs. A compromised authority cannot make it sign a
+ * CA certificate, leave a profile, use a serial twice, go back with a CRL number, or hide what was signed. Owner: the
+ * signer process, one thread. Sees frames, not sockets. */
 #ifndef CS_SIGNER_SIGNER_H
 #define CS_SIGNER_SIGNER_H
 
@@ -13,8 +13,12 @@
 typedef struct signer signer;
 
 typedef struct signer_setup {
-    cs_key *take_key; /* the CA's; taken even on failure */
-    cs_view ca_pem;   /* its certificate */
+    struct {
+        cs_key *take_key; /* taken even on failure */
+        cs_view pem;      /* its certificate */
+        const char *name; /* for errors: the certificate's file */
+    } ca[CS_CAS_MAX];
+    size_t ca_count; /* at least one */
     const char *trust_domain;
     const char *journal_path;
     cs_time lifetime_limit[CS_KIND_COUNT]; /* by cs_kind; 0: the profile's own */
@@ -30,6 +34,7 @@ CS_AUTO_DEFINE(signer)
  * signer_answer each, in the order in which they came. */
 typedef struct signer_job {
     uint16_t type; /* of the request */
+    size_t issuer; /* of the CA that is to sign */
     cs_view tbs;   /* looks into the request's frame */
     cs_err why;    /* status CS_OK: will be signed */
 } signer_job;

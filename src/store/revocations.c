@@ -89,8 +89,8 @@ cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, v
 }
 
 cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err *err) {
-    static const char sql[] = "INSERT INTO crls (number, this_update, next_update, feed_sequence, entries) "
-                              "VALUES (?1, ?2, ?3, ?4, 0)";
+    static const char sql[] = "INSERT INTO crls (number, this_update, next_update, feed_sequence, entries, issuer) "
+                              "VALUES (?1, ?2, ?3, ?4, 0, ?5)";
     uint64_t last = 0;
     sqlite3_stmt *s = NULL;
     TRY(store_number(st, "SELECT MAX(number) FROM crls", &last, err));
@@ -101,12 +101,13 @@ cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err 
     (void)sqlite3_bind_int64(s, 2, crl->this_update);
     (void)sqlite3_bind_int64(s, 3, crl->next_update);
     (void)sqlite3_bind_int64(s, 4, (sqlite3_int64)crl->feed_sequence);
+    store_bind_blob(s, 5, cs_view_of(crl->issuer, sizeof crl->issuer));
     return store_run(st, s, err);
 }
 
 cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err) {
     static const char keep[] = "UPDATE crls SET der = ?2, entries = ?3 WHERE number = ?1";
-    static const char drop[] = "DELETE FROM crls WHERE number < ?1";
+    static const char drop[] = "DELETE FROM crls WHERE number < ?1 AND issuer = ?2";
     sqlite3_stmt *s = NULL;
     TRY(store_prepare(st, keep, &s, err));
     (void)sqlite3_bind_int64(s, 1, (sqlite3_int64)crl->number);
@@ -115,14 +116,16 @@ cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err) {
     TRY(store_run(st, s, err));
     TRY(store_prepare(st, drop, &s, err));
     (void)sqlite3_bind_int64(s, 1, (sqlite3_int64)crl->number);
+    store_bind_blob(s, 2, cs_view_of(crl->issuer, sizeof crl->issuer));
     return store_run(st, s, err);
 }
 
-cs_status store_crl_last(store *st, store_crl *ret, cs_err *err) {
+cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err) {
     static const char sql[] = "SELECT number, this_update, next_update, feed_sequence, entries, der FROM crls "
-                              "WHERE der IS NOT NULL ORDER BY number DESC LIMIT 1";
+                              "WHERE der IS NOT NULL AND issuer = ?1 ORDER BY number DESC LIMIT 1";
     sqlite3_stmt *s = NULL;
     TRY(store_prepare(st, sql, &s, err));
+    store_bind_blob(s, 1, cs_view_of(issuer, 32));
     cs_status status = store_step(st, s, err);
     if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "no CRL was published yet");
     if (status != CS_OK) return status;
@@ -132,5 +135,14 @@ cs_status store_crl_last(store *st, store_crl *ret, cs_err *err) {
                        .feed_sequence = (uint64_t)sqlite3_column_int64(s, 3),
                        .entries = (uint64_t)sqlite3_column_int64(s, 4),
                        .der = store_column_blob(s, 5)};
+    memcpy(ret->issuer, issuer, sizeof ret->issuer);
     return CS_OK;
+}
+
+cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err) {
+    static const char sql[] = "UPDATE crls SET issuer = ?1 WHERE issuer IS NULL";
+    sqlite3_stmt *s = NULL;
+    TRY(store_prepare(st, sql, &s, err));
+    store_bind_blob(s, 1, cs_view_of(issuer, 32));
+    return store_run(st, s, err);
 }

@@ -6,10 +6,10 @@
 #include "schema.h" /* made from sql/schema.sql */
 #include "store/store_priv.h"
 
-enum { SCHEMA_VERSION = 4, BUSY_WAIT_MS = 5000 };
+enum { SCHEMA_VERSION = 5, BUSY_WAIT_MS = 5000 };
 
-#define SET_VERSION "PRAGMA user_version = 4" /* takes no parameter */
-_Static_assert(SCHEMA_VERSION == 4, "SET_VERSION and the head of schema.sql say which");
+#define SET_VERSION "PRAGMA user_version = 5" /* takes no parameter */
+_Static_assert(SCHEMA_VERSION == 5, "SET_VERSION and the head of schema.sql say which");
 
 /* What brings a schema of version i + 1 to the next; schema.sql is the newest whole. */
 static const char *const upgrades[] = {
@@ -20,6 +20,7 @@ static const char *const upgrades[] = {
     "WHERE status >= 2",
     "CREATE TABLE admins (kind TEXT NOT NULL, name TEXT NOT NULL, roles INTEGER NOT NULL, since BIGINT NOT NULL, "
     "given_by TEXT NOT NULL, PRIMARY KEY (kind, name))",
+    "ALTER TABLE crls ADD COLUMN issuer BLOB",
 };
 
 cs_status store_fail(store *st, int code, const char *what, cs_err *err) {

@@ -111,16 +111,19 @@ CS_MUST_USE cs_status store_feed_last(store *st, uint64_t *ret, cs_err *err);
 CS_MUST_USE cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, void *cls, cs_err *err);
 
 typedef struct store_crl {
+    uint8_t issuer[32]; /* SHA-256 of the CA's SPKI */
     uint64_t number;
     cs_time this_update, next_update;
     uint64_t feed_sequence, entries;
     cs_view der; /* valid until the next verb */
 } store_crl;
-/* Draws the next number and records the intent. */
+/* Draws the next number, higher than those of all CAs, and records the intent of a CRL of crl->issuer. */
 CS_MUST_USE cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err *err);
 CS_MUST_USE cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err);
-/* The newest that was signed; state-missing when there is none. */
-CS_MUST_USE cs_status store_crl_last(store *st, store_crl *ret, cs_err *err);
+/* The newest of that CA that was signed; state-missing when there is none. */
+CS_MUST_USE cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err);
+/* CRLs from the time of one CA are of that one. */
+CS_MUST_USE cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err);
 
 /* ---- administrators ---- */
 /* Roles as bits; 0: none. */

@@ -44,6 +44,10 @@ static cs_status take_ask(const json_t *body, issue_ask *ask, cs_err *err) {
     ask->name = cs_view_of(name, json_string_length(json_object_get(body, "name")));
     ask->csr = cs_view_str(csr);
     if (key != NULL) ask->idempotency_key = cs_view_str(key);
+    const json_t *issuer = json_object_get(body, "issuer");
+    if (issuer != NULL && !json_is_string(issuer))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "issuer: the name of a CA is expected");
+    if (issuer != NULL) ask->issuer = cs_view_str(json_string_value(issuer));
     const json_t *lifetime = json_object_get(body, "lifetime_seconds");
     if (lifetime != NULL) {
         json_int_t s = json_integer_value(lifetime);
@@ -58,14 +62,15 @@ static cs_status take_ask(const json_t *body, issue_ask *ask, cs_err *err) {
 }
 
 static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_cert *leaf) {
-    const cs_cert *issuing = authority_issuing(c->a), *root = authority_root(c->a);
+    const cs_cert *chain[AUTHORITY_CHAIN_MAX], *root = authority_root(c->a);
+    size_t n = authority_chain(c->a, leaf, chain);
     char name[CS_NAME_TEXT_MAX + 1];
     cs_json_object(j, NULL);
     cs_json_hex(j, "serial", leaf->serial);
     cs_json_str(j, "kind", cs_kind_name(ask->kind));
     cs_json_view(j, "name", ask->name);
     json_pem(j, "certificate", (const cs_cert *const[]){leaf}, 1);
-    json_pem(j, "chain", (const cs_cert *const[]){leaf, issuing}, 2);
+    json_pem(j, "chain", chain, n);
     json_pem(j, "ca", (const cs_cert *const[]){root}, 1);
     cs_json_time(j, "not_before", leaf->not_before);
     cs_json_time(j, "not_after", leaf->not_after);
@@ -267,7 +272,8 @@ static cs_status run_show(void *cls, store *st, cs_err *err) {
         char key[CS_KEY_TEXT_MAX];
         cs_json_str(&j, "key", cs_key_spki_text(leaf->spki, key));
         json_pem(&j, "certificate", (const cs_cert *const[]){leaf}, 1);
-        json_pem(&j, "chain", (const cs_cert *const[]){leaf, authority_issuing(s->c->a)}, 2);
+        const cs_cert *chain[AUTHORITY_CHAIN_MAX];
+        json_pem(&j, "chain", chain, authority_chain(s->c->a, leaf, chain));
     }
     cs_json_object_end(&j);
     return CS_OK;

@@ -55,7 +55,7 @@ CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *er
 rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
     rest_status;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
-rest_handler rest_root_crt, rest_issuing_crt, rest_ca_pem, rest_issuing_crl, rest_root_crl, rest_health;
+rest_handler rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 
 static inline void json_decref_at(json_t **j) {
     json_decref(*j);

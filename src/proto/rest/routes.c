@@ -21,11 +21,6 @@ const rest_route rest_api_routes[] = {
 };
 
 const rest_route rest_public_routes[] = {
-    {"GET", "/ca/root.crt", rest_root_crt, 0},
-    {"GET", "/ca/issuing.crt", rest_issuing_crt, 0},
-    {"GET", "/ca/ca.pem", rest_ca_pem, 0},
-    {"GET", "/crl/issuing.crl", rest_issuing_crl, 0},
-    {"GET", "/crl/root.crl", rest_root_crl, 0},
-    {"GET", "/healthz", rest_health, 0},
-    {NULL, NULL, NULL, 0},
+    {"GET", "/ca/ca.pem", rest_ca_pem, 0}, {"GET", "/ca/", rest_ca_crt, 0}, {"GET", "/crl/", rest_ca_crl, 0},
+    {"GET", "/healthz", rest_health, 0},   {NULL, NULL, NULL, 0},
 };

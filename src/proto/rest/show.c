@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "proto/rest/rest_priv.h"
+#include "x509/digest.h"
 #include "x509/pem.h"
 
 static void put_crl_facts(cs_json *j, const authority_blob *b) {
@@ -13,7 +14,7 @@ static void put_crl_facts(cs_json *j, const authority_blob *b) {
 
 cs_status rest_crl_show(rest_call *c, cs_err *err) {
     CS_AUTO(authority_blob) b = NULL;
-    TRY(authority_crl(c->a, &b, err));
+    TRY(authority_crl(c->a, authority_ca_current(c->a), &b, err));
     CS_SCOPED(cs_buf) pem = cs_buf_of(c->out.max);
     (void)cs_pem_add(&pem, CS_PEM_CRL, b->crl.der);
     cs_json j = cs_json_to(&c->out);
@@ -25,7 +26,7 @@ cs_status rest_crl_show(rest_call *c, cs_err *err) {
 }
 
 cs_status rest_crl_make(rest_call *c, cs_err *err) {
-    TRY(authority_crl_publish(c->a, &c->who, err));
+    TRY(authority_crl_publish(c->a, NULL, &c->who, err));
     return rest_crl_show(c, err);
 }
 
@@ -74,7 +75,7 @@ cs_status rest_status(rest_call *c, cs_err *err) {
     cs_json_object_end(&j);
     cs_json_object(&j, "crl");
     cs_err none;
-    if (authority_crl(c->a, &crl, &none) == CS_OK) put_crl_facts(&j, crl);
+    if (authority_crl(c->a, authority_ca_current(c->a), &crl, &none) == CS_OK) put_crl_facts(&j, crl);
     cs_json_object_end(&j);
     cs_json_object(&j, "ca");
     cs_json_str(&j, "subject", cs_name_text(authority_issuing(c->a)->subject, name));
@@ -99,39 +100,46 @@ static cs_status put_file(rest_call *c, cs_view bytes, const char *type, const u
     return CS_OK;
 }
 
-static cs_status put_ca(rest_call *c, const cs_cert *ca) {
+/* "NAME.EXT" as a name; empty: it is none. */
+static cs_view name_before(const char *file, const char *ext) {
+    size_t n = strlen(file), k = strlen(ext);
+    if (n <= k || strcmp(file + n - k, ext) != 0) return (cs_view){NULL, 0};
+    return cs_view_of(file, n - k);
+}
+
+cs_status rest_ca_crt(rest_call *c, cs_err *err) {
+    const cs_cert *ca = authority_cert_named(c->a, name_before(c->rest, ".crt"));
+    if (ca == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no CA has a certificate %s", c->rest);
     return put_file(c, ca->der, "application/pkix-cert", ca->sha256, ca->not_before);
 }
 
-cs_status rest_root_crt(rest_call *c, cs_err *err) {
-    (void)err;
-    return put_ca(c, authority_root(c->a));
-}
-
-cs_status rest_issuing_crt(rest_call *c, cs_err *err) {
-    (void)err;
-    return put_ca(c, authority_issuing(c->a));
-}
-
+/* All that are to be trusted: during a roll-over of the root, the old one and the new one. */
 cs_status rest_ca_pem(rest_call *c, cs_err *err) {
+    CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)2 * CS_CERT_MAX * CS_CAS_MAX);
+    uint8_t sha256[32];
     const cs_cert *root = authority_root(c->a);
-    CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)2 * CS_CERT_MAX);
-    (void)cs_pem_add_cert(&pem, root);
+    for (size_t i = 0; authority_root_at(c->a, i) != NULL; i++) {
+        (void)cs_pem_add_cert(&pem, authority_root_at(c->a, i));
+        if (authority_root_at(c->a, i)->not_before > root->not_before) root = authority_root_at(c->a, i);
+    }
     TRY(cs_buf_ok(&pem, "ca.pem", err));
-    return put_file(c, cs_buf_view(&pem), "application/x-pem-file", root->sha256, root->not_before);
+    TRY(cs_sha256(cs_buf_view(&pem), sha256, err));
+    return put_file(c, cs_buf_view(&pem), "application/x-pem-file", sha256, root->not_before);
 }
 
-cs_status rest_issuing_crl(rest_call *c, cs_err *err) {
+cs_status rest_ca_crl(rest_call *c, cs_err *err) {
     CS_AUTO(authority_blob) b = NULL;
-    TRY(authority_crl(c->a, &b, err));
+    cs_view name = name_before(c->rest, ".crl"), der = authority_root_crl(c->a, name);
+    const authority_ca *ca = authority_ca_named(c->a, name);
+    if (der.n > 0) {
+        const cs_cert *root = authority_cert_named(c->a, name);
+        uint8_t sha256[32];
+        TRY(cs_sha256(der, sha256, err));
+        return put_file(c, der, "application/pkix-crl", sha256, root->not_before);
+    }
+    if (ca == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no CA has a CRL %s", c->rest);
+    TRY(authority_crl(c->a, ca, &b, err));
     return put_file(c, b->crl.der, "application/pkix-crl", b->sha256, b->modified);
-}
-
-cs_status rest_root_crl(rest_call *c, cs_err *err) {
-    cs_view der = authority_der(c->a, AUTHORITY_ROOT_CRL);
-    const cs_cert *root = authority_root(c->a);
-    if (der.n == 0) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "the root has no CRL");
-    return put_file(c, der, "application/pkix-crl", root->spki_sha256, root->not_before);
 }
 
 cs_status rest_health(rest_call *c, cs_err *err) {

@@ -1,4 +1,4 @@
--- The store, version 4, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
+-- The store, version 5, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
 -- Times are microseconds since 1970 UTC. Numbers that must rise without gaps in one order are drawn by the one writer.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
@@ -44,7 +44,8 @@ CREATE TABLE crls (
     next_update BIGINT NOT NULL,
     feed_sequence BIGINT NOT NULL,      -- the last entry of the feed that it knows
     entries BIGINT NOT NULL,
-    der BLOB                            -- NULL: intended, never signed; only the newest keeps its bytes
+    der BLOB,                           -- NULL: intended, never signed; only the newest keeps its bytes
+    issuer BLOB                         -- as in certificates; numbers rise over all issuers
 );
 -- Who may use the API, and for what.
 CREATE TABLE admins (

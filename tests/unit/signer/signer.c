@@ -76,8 +76,8 @@ static signer *open_signer(cs_err *err) {
     signer *s = NULL;
     assert_int_equal(cs_key_write_pem(ca_key, &pem, err), CS_OK);
     assert_int_equal(cs_key_read_pem(cs_buf_view(&pem), NULL, "key", &copy, err), CS_OK);
-    signer_setup setup = {.take_key = copy,
-                          .ca_pem = cs_buf_view(&ca_pem),
+    signer_setup setup = {.ca = {{copy, cs_buf_view(&ca_pem), "issuing.crt"}},
+                          .ca_count = 1,
                           .trust_domain = "corp.example",
                           .journal_path = path,
                           .clock = &now.clock};
@@ -106,6 +106,7 @@ static void device_tbs(cs_buf *tbs, const uint8_t serial[CS_SERIAL_LEN]) {
 static uint16_t ask_signer(signer *s, uint16_t type, cs_kind kind, cs_view tbs, cs_buf *out) {
     cs_err err;
     CS_SCOPED(cs_buf) payload = cs_buf_of(CS_CRL_MAX);
+    cs_buf_add(&payload, ca->spki_sha256, SIGNING_ISSUER_LEN);
     if (type == SIGNING_CERT) cs_buf_add_byte(&payload, (uint8_t)kind);
     cs_buf_add_vec32(&payload, tbs);
     const ipc_frame f = {type, cs_buf_view(&payload)};
