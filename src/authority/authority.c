@@ -61,7 +61,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     a->lock_fd = a->signer.fd = -1;
     init_locks(a);
     a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    TRY(cas_load(a, err));
+    TRY(cas_load(a, setup->cas, err));
     a->signer.path = setup->signer_path;
     a->signer.cas = a->cas;
     a->signer.ca_count = a->ca_count;

@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "conf/conf.h"
+#include "io/cas.h"
 #include "store/store.h"
 #include "x509/csr.h"
 
@@ -20,8 +21,17 @@ typedef struct authority_who {
 } authority_who;
 #define AUTHORITY_SELF(what) (&(const authority_who){.by = (what)})
 
+/* Which CAs there are; found before the process loses sight of the folder with their keys. */
+typedef struct authority_cas {
+    cas_list roots, certs, keys; /* root first; all the others; those that issue */
+    char current[CAS_NAME_MAX + 1];
+} authority_cas;
+/* state-missing when there is none. */
+CS_MUST_USE cs_status authority_cas_find(const conf *c, authority_cas *ret, cs_err *err);
+
 typedef struct authority_setup {
     const conf *conf; /* borrowed until authority_free */
+    const authority_cas *cas;
     const char *signer_path;
     const cs_clock *clock;
     const cs_rng *rng;

@@ -5,7 +5,6 @@
 #include <pthread.h>
 
 #include "authority/authority.h"
-#include "io/cas.h"
 #include "ipc/signing.h"
 #include "x509/profile.h"
 
@@ -82,8 +81,8 @@ struct authority {
     const cs_rng *rng;
     cs_time started; /* monotonic */
     int lock_fd;
-    cas_list root_names, cert_names;
-    cs_cert *roots[CAS_MAX], *certs[CAS_MAX]; /* by those names */
+    authority_cas names;
+    cs_cert *roots[CAS_MAX], *certs[CAS_MAX]; /* as in names */
     cs_buf root_crls[CAS_MAX];
     ca_here cas[CS_CAS_MAX];
     size_t ca_count;
@@ -134,7 +133,7 @@ void crl_want(authority *a, const uint8_t issuer[32]);
 /* Monotonic time at which the next CRL is due, and whose; in the past: since then. */
 cs_time crl_next(authority *a, ca_here **ret);
 /* Certificates and CRLs of ca/. */
-cs_status cas_load(authority *a, cs_err *err);
+cs_status cas_load(authority *a, const authority_cas *cas, cs_err *err);
 void cas_unload(authority *a);
 
 /* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */

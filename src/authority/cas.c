@@ -33,20 +33,20 @@ const cs_cert *authority_root(const authority *a) {
 }
 
 const cs_cert *authority_root_at(const authority *a, size_t i) {
-    return i < a->root_names.n ? a->roots[i] : NULL;
+    return i < a->names.roots.n ? a->roots[i] : NULL;
 }
 
 const cs_cert *authority_cert_named(const authority *a, cs_view name) {
-    for (size_t i = 0; i < a->root_names.n; i++)
-        if (cs_view_eq_str(name, a->root_names.at[i])) return a->roots[i];
-    for (size_t i = 0; i < a->cert_names.n; i++)
-        if (cs_view_eq_str(name, a->cert_names.at[i])) return a->certs[i];
+    for (size_t i = 0; i < a->names.roots.n; i++)
+        if (cs_view_eq_str(name, a->names.roots.at[i])) return a->roots[i];
+    for (size_t i = 0; i < a->names.certs.n; i++)
+        if (cs_view_eq_str(name, a->names.certs.at[i])) return a->certs[i];
     return NULL;
 }
 
 cs_view authority_root_crl(const authority *a, cs_view name) {
-    for (size_t i = 0; i < a->root_names.n; i++)
-        if (cs_view_eq_str(name, a->root_names.at[i])) return cs_buf_view(&a->root_crls[i]);
+    for (size_t i = 0; i < a->names.roots.n; i++)
+        if (cs_view_eq_str(name, a->names.roots.at[i])) return cs_buf_view(&a->root_crls[i]);
     return (cs_view){NULL, 0};
 }
 
@@ -71,7 +71,7 @@ size_t authority_chain(const authority *a, const cs_cert *leaf, const cs_cert *r
         const cs_cert *below = next;
         ret[n++] = next;
         next = NULL;
-        for (size_t i = 0; next == NULL && i < a->cert_names.n; i++)
+        for (size_t i = 0; next == NULL && i < a->names.certs.n; i++)
             if (is_above(a->certs[i], below) && !has(ret, n, a->certs[i])) next = a->certs[i];
     }
     return n;
@@ -105,9 +105,9 @@ static cs_status add_ca(authority *a, const char *name, cs_err *err) {
     ca_here *h = &a->cas[a->ca_count];
     size_t i = 0;
     if (a->ca_count == CS_CAS_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "keys of over %d CAs", CS_CAS_MAX);
-    while (i < a->cert_names.n && strcmp(a->cert_names.at[i], name) != 0) i++;
-    if (i == a->cert_names.n) return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "ca/%s.crt has gone", name);
-    h->ca.name = a->cert_names.at[i];
+    while (i < a->names.certs.n && strcmp(a->names.certs.at[i], name) != 0) i++;
+    if (i == a->names.certs.n) return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "ca/%s.crt has gone", name);
+    h->ca.name = a->names.certs.at[i];
     h->ca.cert = a->certs[i];
     (void)snprintf(h->ca.crl_url, sizeof h->ca.crl_url, "%s/crl/%s.crl", a->conf->public_url, name);
     (void)snprintf(h->ca.ca_url, sizeof h->ca.ca_url, "%s/ca/%s.crt", a->conf->public_url, name);
@@ -115,30 +115,30 @@ static cs_status add_ca(authority *a, const char *name, cs_err *err) {
     return CS_OK;
 }
 
-static cs_status choose_current(authority *a, const char *dir, cs_err *err) {
-    char name[CAS_NAME_MAX + 1];
-    TRY(cas_current(dir, name, err));
-    a->current = authority_ca_named(a, cs_view_str(name));
-    if (a->current != NULL) return CS_OK;
-    return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s: the CA that is to issue, %s, has no certificate or no key",
-                   dir, name);
+cs_status authority_cas_find(const conf *c, authority_cas *ret, cs_err *err) {
+    char dir[FILES_PATH_MAX];
+    TRY(conf_path(c, "ca", dir, err));
+    TRY(cas_list_roots(dir, &ret->roots, err));
+    TRY(cas_list_certs(dir, &ret->certs, err));
+    TRY(cas_list_keys(dir, &ret->keys, err));
+    if (ret->roots.n == 0 || ret->keys.n == 0) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
+    return cas_current(dir, ret->current, err);
 }
 
-cs_status cas_load(authority *a, cs_err *err) {
+cs_status cas_load(authority *a, const authority_cas *cas, cs_err *err) {
     char dir[FILES_PATH_MAX];
-    cas_list keys;
+    a->names = *cas;
     TRY(conf_path(a->conf, "ca", dir, err));
-    TRY(cas_list_roots(dir, &a->root_names, err));
-    TRY(cas_list_certs(dir, &a->cert_names, err));
-    TRY(cas_list_keys(dir, &keys, err));
-    if (a->root_names.n == 0 || keys.n == 0) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", a->conf->state);
-    for (size_t i = 0; i < a->root_names.n; i++) {
-        TRY(read_cert(dir, a->root_names.at[i], &a->roots[i], err));
-        TRY(read_root_crl(dir, a->root_names.at[i], &a->root_crls[i], err));
+    for (size_t i = 0; i < cas->roots.n; i++) {
+        TRY(read_cert(dir, cas->roots.at[i], &a->roots[i], err));
+        TRY(read_root_crl(dir, cas->roots.at[i], &a->root_crls[i], err));
     }
-    for (size_t i = 0; i < a->cert_names.n; i++) TRY(read_cert(dir, a->cert_names.at[i], &a->certs[i], err));
-    for (size_t i = 0; i < keys.n; i++) TRY(add_ca(a, keys.at[i], err));
-    return choose_current(a, dir, err);
+    for (size_t i = 0; i < cas->certs.n; i++) TRY(read_cert(dir, cas->certs.at[i], &a->certs[i], err));
+    for (size_t i = 0; i < cas->keys.n; i++) TRY(add_ca(a, cas->keys.at[i], err));
+    a->current = authority_ca_named(a, cs_view_str(cas->current));
+    if (a->current != NULL) return CS_OK;
+    return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s: %s is to issue, but has no certificate or no key", dir,
+                   cas->current);
 }
 
 void cas_unload(authority *a) {

@@ -59,8 +59,8 @@ static cs_status check_request_names(const wanted *w, const conf *c, cs_err *err
 
 static cs_status refuse_ca_keys(const authority *a, cs_view spki, cs_err *err) {
     bool found = false;
-    for (size_t i = 0; i < a->root_names.n; i++) found = found || cs_view_eq(spki, a->roots[i]->spki);
-    for (size_t i = 0; i < a->cert_names.n; i++) found = found || cs_view_eq(spki, a->certs[i]->spki);
+    for (size_t i = 0; i < a->names.roots.n; i++) found = found || cs_view_eq(spki, a->roots[i]->spki);
+    for (size_t i = 0; i < a->names.certs.n; i++) found = found || cs_view_eq(spki, a->certs[i]->spki);
     if (!found) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for a CA's own key");
 }

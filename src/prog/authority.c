@@ -52,15 +52,39 @@ static bool parse_options(int argc, char **argv, options *o) {
     return o->public_fd >= 0 && o->control_fd >= 0 && o->feed_fd >= 0;
 }
 
-static cs_status confine(const conf *c, cs_err *err) {
-    char dir[CONF_PATH_MAX], run[CONF_PATH_MAX], ca[CONF_PATH_MAX];
+/* What is public of ca/, file by file: the keys beside are out of reach. */
+typedef struct allowed {
+    sandbox_path at[2 * CAS_MAX + CAS_MAX + 8];
+    char path[2 * CAS_MAX + CAS_MAX + 8][CONF_PATH_MAX];
+    size_t n;
+} allowed, *allowed_ptr;
+
+static void allowed_ptr_free(allowed_ptr *l) {
+    free(*l);
+}
+
+static cs_status allow(allowed *l, const char *dir, const char *name, const char *ext, unsigned may, cs_err *err) {
+    char *path = l->path[l->n];
+    TRY(ext != NULL ? cas_path(dir, name, ext, path, err) : files_join(dir, name, path, err));
+    l->at[l->n++] = (sandbox_path){path, may};
+    return CS_OK;
+}
+
+static cs_status confine(const conf *c, const authority_cas *cas, cs_err *err) {
+    CS_SCOPED(allowed_ptr) l = calloc(1, sizeof *l);
+    char dir[CONF_PATH_MAX], ca[CONF_PATH_MAX];
+    if (l == NULL) return CS_NOMEM_ERR(err);
     TRY(conf_path(c, "authority", dir, err));
-    TRY(conf_path(c, "run", run, err));
     TRY(conf_path(c, "ca", ca, err));
     TRY(files_mkdir_private(dir, err));
-    const sandbox_path paths[] = {
-        {dir, SANDBOX_READ | SANDBOX_WRITE}, {run, SANDBOX_READ}, {ca, SANDBOX_READ}, {NULL, 0}};
-    return sandbox_enter(&(sandbox_plan){.paths = paths}, err);
+    TRY(allow(l, c->state, "authority", NULL, SANDBOX_READ | SANDBOX_WRITE, err));
+    TRY(allow(l, c->state, "run", NULL, SANDBOX_READ, err));
+    for (size_t i = 0; i < cas->roots.n; i++) {
+        TRY(allow(l, ca, cas->roots.at[i], "crt", SANDBOX_READ, err));
+        TRY(allow(l, ca, cas->roots.at[i], "crl", SANDBOX_READ, err));
+    }
+    for (size_t i = 0; i < cas->certs.n; i++) TRY(allow(l, ca, cas->certs.at[i], "crt", SANDBOX_READ, err));
+    return sandbox_enter(&(sandbox_plan){.paths = l->at}, err);
 }
 
 static void wait_for_end(int notify_fd, const sigset_t *ending) {
@@ -79,11 +103,14 @@ static cs_status serve(const options *o, const conf *c, const sigset_t *ending, 
     rest *r = NULL;
     char signer[CONF_PATH_MAX];
     TRY(conf_path(c, "run/signer.sock", signer, err));
+    authority_cas cas;
+    TRY(authority_cas_find(c, &cas, err));
     const authority_setup setup = {.conf = c,
+                                   .cas = &cas,
                                    .signer_path = o->signer != NULL ? o->signer : signer,
                                    .clock = cs_clock_system(),
                                    .rng = cs_rng_system()};
-    TRY(confine(c, err));
+    TRY(confine(c, &cas, err));
     TRY(authority_open(&setup, &a, err));
     feed_thread feed = {a, o->feed_fd, eventfd(0, EFD_CLOEXEC)};
     pthread_t thread;
