@@ -22,6 +22,8 @@ typedef struct cli_command {
 
 int cli_init(int argc, char **argv);
 int cli_up(int argc, char **argv);
+int cli_gateway(int argc, char **argv);
+int cli_authority(int argc, char **argv);
 int cli_issue(int argc, char **argv);
 int cli_list(int argc, char **argv);
 int cli_show(int argc, char **argv);

@@ -107,6 +107,8 @@ static cs_status start_task(supervisor *s, cs_err *err) {
 }
 
 static cs_status start_front(supervisor *s, cs_err *err) {
+    s->opened = true;
+    if (s->ask->no_gateway) return CS_OK;
     if (!s->of[PROC_PAGE].wanted && s->ask->procs->listener[SOCKET_PAGE] >= 0) TRY(start(s, PROC_PAGE, err));
     if (!s->of[PROC_GATEWAY].wanted) TRY(start(s, PROC_GATEWAY, err));
     return CS_OK;
@@ -129,11 +131,10 @@ static cs_status go_on(supervisor *s, cs_err *err) {
     const procs *p = s->ask->procs;
     const provision_ask ask = provision_of(s);
     if (!p->child[PROC_SIGNER].ready || !p->child[PROC_AUTHORITY].ready || s->task != 0) return CS_OK;
-    bool front = s->of[PROC_GATEWAY].wanted;
-    if (front && mono() < s->check_at) return CS_OK;
+    if (s->opened && mono() < s->check_at) return CS_OK;
     s->check_at = mono() + CHECK_EVERY;
     if (provision_due(&ask, cs_now(cs_clock_system()))) return start_task(s, err);
-    return front ? CS_OK : start_front(s, err);
+    return s->opened ? CS_OK : start_front(s, err);
 }
 
 /* ---- events ---- */
@@ -151,7 +152,7 @@ static cs_status hear(supervisor *s) {
         all = all && c->ready;
     }
     if (news) supervise_write_status(s);
-    if (all && !s->announced && s->of[PROC_GATEWAY].wanted) {
+    if (all && !s->announced && s->opened) {
         s->announced = true;
         s->ask->announce(s->ask->procs->conf, s->ask->to);
     }

@@ -9,6 +9,7 @@ typedef struct supervise_ask {
     procs *procs;               /* initialised and listening; conf may be replaced by a reload */
     const conf_overrides *said; /* for reloads */
     bool examples;
+    bool no_gateway;                           /* signer and authority only */
     void (*announce)(const conf *c, void *to); /* once, when all serve */
     void *to;
 } supervise_ask;

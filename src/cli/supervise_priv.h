@@ -22,6 +22,7 @@ typedef struct supervisor {
     int signals;    /* signalfd */
     pid_t task;     /* provisioning, 0: none */
     bool announced;
+    bool opened;      /* the first certificates are there: the front was, or need not be, started */
     cs_time check_at; /* monotonic: look at the server's certificate then */
     cs_time started;
 } supervisor;

@@ -10,16 +10,12 @@
 #include "cli/ceremony.h"
 #include "cli/cli.h"
 #include "cli/supervise.h"
+#include "cli/up.h"
 #include "io/sandbox.h"
 #include "report/log.h"
 #include "x509/p12.h"
 
 enum { LOCK_WAIT_MS = 5000 };
-
-typedef struct up_said {
-    conf_overrides conf;
-    bool check, no_examples, json, first;
-} up_said;
 
 /* ---- before anything starts ---- */
 
@@ -61,7 +57,8 @@ static cs_status check_port(const char *option, const char *text, cs_err *err) {
                          text);
 }
 
-static cs_status check_ports(const conf *c, cs_err *err) {
+static cs_status check_ports(const up_said *said, const conf *c, cs_err *err) {
+    if (said->no_gateway) return CS_OK;
     TRY(check_port("--https", c->https, err));
     TRY(check_port("--http", c->http, err));
     return check_port("--metrics", c->metrics, err);
@@ -145,13 +142,15 @@ static void announce(const conf *c, void *to) {
         cs_json_object(&j, NULL);
         cs_json_str(&j, "result", "ready");
         cs_json_str(&j, "state", c->state);
-        cs_json_str(&j, "https", c->https);
-        cs_json_str(&j, "http", c->http);
-        cs_json_str(&j, "metrics", c->metrics);
+        if (!said->no_gateway) {
+            cs_json_str(&j, "https", c->https);
+            cs_json_str(&j, "http", c->http);
+            cs_json_str(&j, "metrics", c->metrics);
+        }
         cs_json_bool(&j, "first", said->first);
         cs_json_object_end(&j);
         (void)cs_buf_add_byte(&b, '\n');
-    } else {
+    } else if (!said->no_gateway) {
         add_summary(said, c, &b);
     }
     (void)cli_print(&b);
@@ -160,7 +159,7 @@ static void announce(const conf *c, void *to) {
 
 /* ---- the whole ---- */
 
-static bool page_needed(const conf *c) {
+bool up_page_needed(const conf *c) {
     char page[FILES_PATH_MAX + 8];
     (void)snprintf(page, sizeof page, "unix:%s/run/page.sock", c->state);
     for (unsigned i = 0; i < c->site_count; i++) {
@@ -174,23 +173,27 @@ static bool page_needed(const conf *c) {
 
 static cs_status run_locked(up_said *said, const conf *c, procs *p, cs_err *err) {
     TRY(files_dir_writable(c->state, err));
-    TRY(check_ports(c, err));
+    TRY(check_ports(said, c, err));
     cs_status there = ceremony_check(c->state, err);
     said->first = there != CS_OK && err->reason == CS_R_STATE_MISSING;
     if (there != CS_OK && !said->first) return there;
     if (said->first) TRY(first_ceremony(c, err));
     TRY(procs_listen(p, true, err));
-    if (!page_needed(c) && p->listener[SOCKET_PAGE] >= 0) {
+    if ((said->no_gateway || !up_page_needed(c)) && p->listener[SOCKET_PAGE] >= 0) {
         (void)close(p->listener[SOCKET_PAGE]);
         (void)unlink(p->path[SOCKET_PAGE]);
         p->listener[SOCKET_PAGE] = -1;
     }
-    supervise_ask ask = {
-        .procs = p, .said = &said->conf, .examples = !said->no_examples, .announce = announce, .to = said};
+    supervise_ask ask = {.procs = p,
+                         .said = &said->conf,
+                         .examples = !said->no_examples,
+                         .no_gateway = said->no_gateway,
+                         .announce = announce,
+                         .to = said};
     return supervise_run(&ask, err);
 }
 
-static cs_status run(up_said *said, cs_err *err) {
+cs_status up_run(up_said *said, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     procs p;
     log_format format = LOG_AS_JSON;
@@ -239,7 +242,7 @@ int cli_up(int argc, char **argv) {
     cs_err err;
     int code = 0;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
-    if (run(&said, &err) != CS_OK) return cli_fail("up", &err, said.json);
+    if (up_run(&said, &err) != CS_OK) return cli_fail("up", &err, said.json);
     if (said.check) (void)fputs("The configuration is valid\n", stdout);
     return CLI_DONE;
 }

@@ -153,6 +153,7 @@ static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf
     conf_ca ca = {NULL, NULL};
     TRY(conf_ca_read(c, &ca, err));
     c->https = first(said->https, f->https, "127.0.0.1:8443");
+    c->http_said = said->http != NULL || f->http != NULL;
     c->http = off_is_empty(first(said->http, f->http, "127.0.0.1:8880"));
     c->metrics = off_is_empty(first(said->metrics, f->metrics, "127.0.0.1:9443"));
     c->trust_domain = first(said->trust_domain, f->trust_domain, ca.trust_domain);

@@ -96,6 +96,7 @@ typedef struct conf {
     const char *file;       /* the YAML file; NULL: none */
     const char *https;      /* ADDR:PORT of the gateway */
     const char *http;       /* plain listener for CRLs; "" = none */
+    bool http_said;         /* it is not the default */
     const char *metrics;    /* "" = none */
     const char *public_url; /* http://HOST:PORT that certificates name for CRL and CA; default from http */
     const char *trust_domain;

@@ -61,8 +61,18 @@ static cs_status make_workers(gate *g, cs_err *err) {
         w->slab = metrics_slab_of(g->metrics, i);
     }
     TRY(open_doors(g, err));
-    TRY(open_listener(g, c->http, METRIC_LISTENER_HTTP, NULL, err));
+    /* it has an authority's files; where there is none, only who asks for it gets it */
+    if (g->policy->feed || c->http_said) TRY(open_listener(g, c->http, METRIC_LISTENER_HTTP, NULL, err));
     return open_listener(g, c->metrics, METRIC_LISTENER_METRICS, NULL, err);
+}
+
+cs_status gate_check(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, cs_err *err) {
+    CS_AUTO(tls_tickets) tickets = NULL;
+    CS_AUTO(policy) p = NULL;
+    TRY(tls_tickets_new(rng, 0, &tickets, err));
+    cs_status s = policy_load(said, tickets, clock, &p, err);
+    policy_free(CS_TAKE(p)); /* before its tickets */
+    return s;
 }
 
 cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret, cs_err *err) {
@@ -118,7 +128,7 @@ static cs_status start(gate *g, cs_err *err) {
         if (strcmp(g->listens[i], c->https) != 0)
             (void)cs_buf_addf(&others, "%s%s", others.n > 0 ? " " : "", g->listens[i]);
     if (others.n > 0) log_str(&e, "sites", cs_buf_cstr(&others));
-    if (c->http[0] != '\0') log_str(&e, "http", c->http);
+    if (c->http[0] != '\0' && (g->policy->feed || c->http_said)) log_str(&e, "http", c->http);
     if (c->metrics[0] != '\0') log_str(&e, "metrics", c->metrics);
     log_int(&e, "threads", g->worker_count);
     log_end(&e);

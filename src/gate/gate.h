@@ -12,6 +12,8 @@ typedef struct gate gate;
 /* Reads and validates everything and opens the listeners; serves nobody yet. said is borrowed for the gate's life. */
 CS_MUST_USE cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret,
                                cs_err *err);
+/* Reads and validates everything as gate_new does, and opens nothing. */
+CS_MUST_USE cs_status gate_check(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, cs_err *err);
 void gate_free(gate *g);
 CS_AUTO_DEFINE(gate)
 /* The configuration at the start, for the program's own set-up. */

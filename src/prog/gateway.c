@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/secret.h"
 #include "gate/gate.h"
@@ -12,7 +13,7 @@
 
 static int fail(const cs_err *err) {
     log_failure(LOG_ERROR, "failed", err);
-    return err->reason == CS_R_USAGE ? 2 : 1;
+    return err->reason == CS_R_USAGE || err->reason == CS_R_CONFIG_INVALID ? 2 : 1;
 }
 
 static void folder_of(const char *path, char out[CONF_PATH_MAX]) {
@@ -76,12 +77,24 @@ static cs_status enter_sandbox(const conf *c, cs_err *err) {
     return s;
 }
 
-static cs_status read_options(int argc, char **argv, conf_overrides *said, int *notify, cs_err *err) {
+/* How it was started, beside the configuration. */
+typedef struct started {
+    int notify; /* -1: none */
+    bool alone; /* by a person or a service manager: it says ready on stderr */
+    bool check; /* it only checks */
+} started;
+
+static cs_status read_options(int argc, char **argv, conf_overrides *said, started *how, cs_err *err) {
     for (int at = 1; at < argc;) {
         int used = conf_take(said, argc, argv, at);
         if (used == 0 && strcmp(argv[at], "--notify") == 0 && at + 1 < argc) {
-            *notify = (int)strtol(argv[at + 1], NULL, 10);
+            how->notify = (int)strtol(argv[at + 1], NULL, 10);
             used = 2;
+        }
+        if (used == 0 && (strcmp(argv[at], "--alone") == 0 || strcmp(argv[at], "--check") == 0)) {
+            how->alone = how->alone || argv[at][2] == 'a';
+            how->check = how->check || argv[at][2] == 'c';
+            used = 1;
         }
         if (used <= 0) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "countersign-gateway: %s", argv[at]);
         at += used;
@@ -92,17 +105,22 @@ static cs_status read_options(int argc, char **argv, conf_overrides *said, int *
 int main(int argc, char **argv) {
     static conf_overrides said;
     cs_err err;
-    int notify = -1;
+    started how = {.notify = -1};
     CS_AUTO(gate) g = NULL;
     cs_process_guard();
     (void)signal(SIGPIPE, SIG_IGN);
     log_setup("gateway", LOG_AS_TEXT, LOG_INFO, cs_clock_system(), 2);
-    if (read_options(argc, argv, &said, &notify, &err) != CS_OK) return fail(&err);
+    if (read_options(argc, argv, &said, &how, &err) != CS_OK) return fail(&err);
+    if (how.check) {
+        if (gate_check(&said, cs_clock_system(), cs_rng_system(), &err) != CS_OK) return fail(&err);
+        return puts("The configuration is valid") < 0 ? 1 : 0;
+    }
     if (gate_new(&said, cs_clock_system(), cs_rng_system(), &g, &err) != CS_OK) return fail(&err);
     log_format format = LOG_AS_TEXT;
     (void)log_format_parse(gate_conf(g)->log_format, &format);
     log_setup("gateway", format, LOG_INFO, cs_clock_system(), 2);
     if (enter_sandbox(gate_conf(g), &err) != CS_OK) return fail(&err);
-    if (gate_run(g, notify, &err) != CS_OK) return fail(&err);
+    if (how.alone) how.notify = dup(STDERR_FILENO);
+    if (gate_run(g, how.notify, &err) != CS_OK) return fail(&err);
     return 0;
 }
