@@ -32,6 +32,7 @@ int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_admin(int argc, char **argv);
 int cli_crl(int argc, char **argv);
+int cli_notify(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_reload(int argc, char **argv);

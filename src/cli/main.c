@@ -27,6 +27,7 @@ static const cli_command commands[] = {
     {"release", cli_release, "take a hold back"},
     {"admin", cli_admin, "who may use the API, and for what"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
+    {"notify", cli_notify, "tell of certificates that end soon"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},

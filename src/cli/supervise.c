@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/notify.h"
 #include "cli/provision.h"
+#include "cli/session.h"
 #include "cli/supervise_priv.h"
 #include "report/log.h"
 
@@ -17,6 +19,7 @@
 #define LONGEST_DELAY (30 * CS_SEC)
 #define STEADY (30 * CS_SEC) /* having run that long, an end is a first one again */
 #define CHECK_EVERY (60 * CS_SEC)
+#define NOTICES_EVERY CS_HOUR
 #define START_LIMIT (30 * CS_SEC) /* a process that is not ready by then is ended */
 
 static cs_time mono(void) {
@@ -79,7 +82,15 @@ static void restart_due(supervisor *s) {
     }
 }
 
-/* ---- provisioning, in a child of its own ---- */
+/* ---- tasks, each in a child of its own ---- */
+
+/* In the child: dies with us, hears signals. */
+static void be_child(pid_t parent) {
+    sigset_t none;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(3);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
 
 static provision_ask provision_of(const supervisor *s) {
     return (provision_ask){
@@ -87,12 +98,9 @@ static provision_ask provision_of(const supervisor *s) {
 }
 
 __attribute__((noreturn)) static void be_task(const supervisor *s, pid_t parent) {
-    sigset_t none;
     cs_err err;
     const provision_ask ask = provision_of(s);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(3);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    be_child(parent);
     if (provision_run(&ask, &err) == CS_OK) _exit(0);
     log_failure(LOG_ERROR, "provisioning-failed", &err);
     _exit(1);
@@ -124,6 +132,37 @@ static cs_status task_ended(supervisor *s, int status, cs_err *err) {
     if (s->announced || !WIFEXITED(status)) return CS_OK; /* tried again at the next check */
     return cs_fail(err, CS_FAILED, CS_R_PROCESS_FAILED,
                    "the first certificates could not be issued; the line above says why");
+}
+
+static cs_status ask_control(void *to, const char *path, json_t **ret, cs_err *err) {
+    const supervisor *s = to;
+    return session_call_at(s->ask->procs->path[SOCKET_CONTROL], "GET", path, NULL, ret, err);
+}
+
+__attribute__((noreturn)) static void tell_notices(supervisor *s, pid_t parent) {
+    notify_made made = {.all = NULL};
+    cs_err err;
+    be_child(parent);
+    if (notify_run(s->ask->procs->conf, ask_control, s, cs_now(cs_clock_system()), false, &made, &err) != CS_OK) {
+        log_failure(LOG_ERROR, "notices-failed", &err);
+        _exit(1);
+    }
+    if (made.due > 0) {
+        log_event e = log_begin(LOG_INFO, "notices-told");
+        log_int(&e, "certificates", (int64_t)made.due);
+        log_end(&e);
+    }
+    _exit(0);
+}
+
+/* A failure is that child's to say; the next hour tries again. */
+static void notices_due(supervisor *s) {
+    if (!s->announced || s->notices != 0 || s->ask->procs->conf->notices.before_count == 0) return;
+    if (s->notices_at != 0 && mono() < s->notices_at) return;
+    s->notices_at = mono() + NOTICES_EVERY;
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) tell_notices(s, parent);
+    if (pid > 0) s->notices = pid;
 }
 
 /* When signer and authority serve: what is due is issued, then the front door opens. */
@@ -162,6 +201,7 @@ static cs_status hear(supervisor *s) {
 static cs_status reap(supervisor *s, cs_err *err) {
     int status = 0;
     if (s->task > 0 && waitpid(s->task, &status, WNOHANG) == s->task) TRY(task_ended(s, status, err));
+    if (s->notices > 0 && waitpid(s->notices, &status, WNOHANG) == s->notices) s->notices = 0;
     for (proc_id id = 0; id < PROC_COUNT; id++) {
         pid_t pid = s->ask->procs->child[id].pid;
         if (pid <= 0 || waitpid(pid, &status, WNOHANG) != pid) continue;
@@ -180,6 +220,7 @@ static void reload(supervisor *s) {
         return;
     }
     s->ask->procs->conf = fresh;
+    s->notices_at = 0;
     conf_free(s->reloaded);
     s->reloaded = fresh;
     log_note(LOG_INFO, "reloaded");
@@ -224,6 +265,7 @@ static cs_status loop(supervisor *s, cs_err *err) {
         TRY(reap(s, err));
         restart_due(s);
         TRY(go_on(s, err));
+        notices_due(s);
     }
 }
 
@@ -241,6 +283,7 @@ cs_status supervise_run(supervise_ask *ask, cs_err *err) {
     if (s.signals < 0) return cs_fail_errno(err, errno, CS_R_PROCESS_FAILED, "signalfd");
     cs_status got = loop(&s, err);
     if (s.task > 0) (void)kill(s.task, SIGKILL);
+    if (s.notices > 0) (void)kill(s.notices, SIGKILL);
     const conf *c = ask->procs->conf;
     procs_free(ask->procs, (int)(c->limits.drain / 1000) + 5000);
     cs_err ignored;

@@ -18,9 +18,11 @@ typedef struct watched {
 typedef struct supervisor {
     supervise_ask *ask;
     watched of[PROC_COUNT];
-    conf *reloaded; /* owned, when a reload replaced the first one */
-    int signals;    /* signalfd */
-    pid_t task;     /* provisioning, 0: none */
+    conf *reloaded;     /* owned, when a reload replaced the first one */
+    int signals;        /* signalfd */
+    pid_t task;         /* provisioning, 0: none */
+    pid_t notices;      /* telling of certificates that end soon, 0: none */
+    cs_time notices_at; /* monotonic: again then */
     bool announced;
     bool opened;      /* the first certificates are there: the front was, or need not be, started */
     cs_time check_at; /* monotonic: look at the server's certificate then */

@@ -214,6 +214,7 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;
+    TRY(conf_notices_fill(c, f, folder, err));
     return conf_sites_fill(c, f, folder, said->upstream, err);
 }
 

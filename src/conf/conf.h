@@ -91,6 +91,18 @@ typedef struct conf_profile {
     cs_time backdate; /* read, not applied yet: issuing backdates by CS_BACKDATE (x509/profile.h) */
 } conf_profile;
 
+/* Who is told of certificates that end soon. */
+enum { CONF_NOTICES_MAX = 8 };
+typedef struct conf_notices {
+    cs_time before[CONF_NOTICES_MAX]; /* how long, longest first */
+    unsigned before_count;            /* 0: nobody is told */
+    conf_texts mail_to;
+    const char *mail_from, *sendmail;                      /* sendmail: a program */
+    const char *smtp;                                      /* smtp:// or smtps://; NULL: sendmail */
+    const char *smtp_user, *smtp_password, *webhook_token; /* the latter two: private files */
+    const char *webhook;                                   /* https://, or http:// of this machine */
+} conf_notices;
+
 typedef struct conf {
     const char *state;      /* the folder, absolute, without trailing slash */
     const char *file;       /* the YAML file; NULL: none */
@@ -119,6 +131,7 @@ typedef struct conf {
     cs_time revocation_grace; /* how long the gateway admits with a feed that has gone silent */
     const char *log_format;   /* "json" or "text" */
     bool access_log;
+    conf_notices notices;
     void *memory; /* what conf_free frees */
 } conf;
 

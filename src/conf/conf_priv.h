@@ -34,6 +34,11 @@ CS_MUST_USE cs_status conf_ca_read(conf *c, conf_ca *ret, cs_err *err);
 /* The state folder: said, else the file's, else $COUNTERSIGN_STATE, $STATE_DIRECTORY, the XDG state folder. */
 CS_MUST_USE cs_status conf_state_find(conf *c, const char *said, const char *in_file, const char *folder, cs_err *err);
 
+/* NAME below folder, unless it is absolute or NULL. */
+const char *conf_file_path(conf *c, const char *folder, const char *name);
+CS_MUST_USE cs_status conf_texts_fill(conf *c, char *const *from, unsigned count, conf_texts *to, cs_err *err);
+CS_MUST_USE cs_status conf_notices_fill(conf *c, const file_conf *f, const char *folder, cs_err *err);
+
 /* Sites, routes and upstreams from the file; one default site when it names none. */
 CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *folder, const char *upstream_said,
                                       cs_err *err);

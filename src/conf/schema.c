@@ -1,5 +1,7 @@
 #include "conf/schema.h"
 
+#include "conf/conf.h"
+
 /* libcyaml's tables hold pointers to const as plain ones and flags as enums. */
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -101,6 +103,7 @@ static const cyaml_schema_field_t profiles_fields[] = {PROFILE(server), PROFILE(
 typedef __typeof__(((file_conf *)0)->crl) file_crl;
 typedef __typeof__(((file_conf *)0)->limits) file_limits;
 typedef __typeof__(((file_conf *)0)->log) file_log;
+typedef __typeof__(((file_conf *)0)->notices) file_notices;
 
 static const cyaml_schema_field_t crl_fields[] = {
     TEXT(file_crl, lifetime),
@@ -122,6 +125,19 @@ static const cyaml_schema_field_t log_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t notices_fields[] = {
+    LIST(file_notices, before, text_entry, CONF_NOTICES_MAX),
+    LIST(file_notices, mail_to, text_entry, 32),
+    TEXT(file_notices, mail_from),
+    TEXT(file_notices, sendmail),
+    TEXT(file_notices, smtp),
+    TEXT(file_notices, smtp_user),
+    TEXT(file_notices, smtp_password),
+    TEXT(file_notices, webhook),
+    TEXT(file_notices, webhook_token),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t conf_fields[] = {
     TEXT(file_conf, state),
     TEXT(file_conf, https),
@@ -139,6 +155,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     SECTION(file_conf, limits, limits_fields),
     TEXT(file_conf, revocation_grace),
     SECTION(file_conf, log, log_fields),
+    SECTION(file_conf, notices, notices_fields),
     CYAML_FIELD_END,
 };
 

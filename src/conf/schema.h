@@ -72,6 +72,11 @@ typedef struct file_conf {
         char *format;
         bool *access;
     } log;
+    struct {
+        char **before, **mail_to;
+        unsigned before_count, mail_to_count;
+        char *mail_from, *sendmail, *smtp, *smtp_user, *smtp_password, *webhook, *webhook_token;
+    } notices;
 } file_conf;
 
 extern const cyaml_schema_value_t conf_schema;

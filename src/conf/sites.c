@@ -3,7 +3,7 @@
 #include "conf/conf_priv.h"
 #include "conf/value.h"
 
-static const char *file_path(conf *c, const char *folder, const char *name) {
+const char *conf_file_path(conf *c, const char *folder, const char *name) {
     if (name == NULL || name[0] == '/') return name;
     return conf_textf(c, "%s/%s", folder, name);
 }
@@ -16,7 +16,7 @@ static const char *upstream_text(conf *c, const char *said) {
     return conf_textf(c, "%.*s", (int)(n - (cut ? 1 : 0)), said);
 }
 
-static cs_status fill_texts(conf *c, char *const *from, unsigned count, conf_texts *to, cs_err *err) {
+cs_status conf_texts_fill(conf *c, char *const *from, unsigned count, conf_texts *to, cs_err *err) {
     if (count == 0) return CS_OK;
     to->at = conf_alloc(c, count * sizeof *to->at);
     if (to->at == NULL) return CS_NOMEM_ERR(err);
@@ -43,7 +43,7 @@ static cs_status fill_allow(conf *c, const file_allow *from, unsigned count, con
                              .o = f->o,
                              .ou = f->ou,
                              .fingerprint = f->fingerprint,
-                             .fingerprints = file_path(c, folder, f->fingerprints)};
+                             .fingerprints = conf_file_path(c, folder, f->fingerprints)};
     }
     *ret = to;
     *ret_count = count;
@@ -72,7 +72,7 @@ static cs_status fill_routes(conf *c, conf_site *site, const file_site *f, const
         to->path = from->path;
         to->host = from->host;
         to->upstream = upstream_text(c, from->upstream);
-        TRY(fill_texts(c, from->methods, from->methods_count, &to->methods, err));
+        TRY(conf_texts_fill(c, from->methods, from->methods_count, &to->methods, err));
         TRY(fill_allow(c, from->allow, from->allow_count, folder, &to->allow, &to->allow_count, err));
     }
     site->route_count = f->routes_count;
@@ -144,8 +144,8 @@ static cs_status fill_pairs(conf *c, conf_site *site, const file_site *f, const 
     site->more = conf_alloc(c, f->certificates_count * sizeof *site->more);
     if (site->more == NULL) return CS_NOMEM_ERR(err);
     for (unsigned i = 0; i < f->certificates_count; i++)
-        site->more[i] = (conf_pair){file_path(c, folder, f->certificates[i].certificate),
-                                    file_path(c, folder, f->certificates[i].key)};
+        site->more[i] = (conf_pair){conf_file_path(c, folder, f->certificates[i].certificate),
+                                    conf_file_path(c, folder, f->certificates[i].key)};
     site->more_count = f->certificates_count;
     return CS_OK;
 }
@@ -171,14 +171,14 @@ static cs_status fill_upstream(conf *c, conf_upstream *u, const file_upstream *f
                        "%s: upstream %s: certificate and key belong together, %s is missing", c->file, f->name,
                        f->key == NULL ? "key" : "certificate");
     *u = (conf_upstream){.name = f->name,
-                         .ca = file_path(c, folder, f->ca),
-                         .certificate = file_path(c, folder, f->certificate),
-                         .key = file_path(c, folder, f->key),
+                         .ca = conf_file_path(c, folder, f->ca),
+                         .certificate = conf_file_path(c, folder, f->certificate),
+                         .key = conf_file_path(c, folder, f->key),
                          .server_name = f->server_name,
                          .health = f->health};
     if (f->interval != NULL) (void)cs_duration_parse(cs_view_str(f->interval), &u->interval);
     if (f->interval == NULL && (f->health != NULL || f->servers_count > 1)) u->interval = 5 * CS_SEC;
-    TRY(fill_texts(c, f->servers, f->servers_count, &u->servers, err));
+    TRY(conf_texts_fill(c, f->servers, f->servers_count, &u->servers, err));
     for (unsigned i = 0; i < u->servers.n; i++)
         if ((u->servers.at[i] = upstream_text(c, u->servers.at[i])) == NULL) return CS_NOMEM_ERR(err);
     return CS_OK;
@@ -205,10 +205,10 @@ static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const c
                        f->key == NULL ? "key" : "certificate");
     *site = (conf_site){
         .name = f->name,
-        .certificate = file_path(c, folder, f->certificate),
-        .key = file_path(c, folder, f->key),
-        .client_ca = file_path(c, folder, f->client_ca),
-        .client_crl = file_path(c, folder, f->client_crl),
+        .certificate = conf_file_path(c, folder, f->certificate),
+        .key = conf_file_path(c, folder, f->key),
+        .client_ca = conf_file_path(c, folder, f->client_ca),
+        .client_crl = conf_file_path(c, folder, f->client_crl),
         .client = client_of(f->client),
         .min_tls = f->min_tls != NULL && strcmp(f->min_tls, "1.3") == 0 ? CONF_TLS_1_3 : CONF_TLS_1_2,
         .upstream = upstream_text(c, f->upstream),
@@ -217,15 +217,15 @@ static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const c
         .proxy_protocol = f->proxy_protocol != NULL && *f->proxy_protocol,
         .listen = f->listen,
         .alpn = f->alpn,
-        .ocsp = file_path(c, folder, f->ocsp),
+        .ocsp = conf_file_path(c, folder, f->ocsp),
         .groups = f->groups,
         .ca_names = f->ca_names,
     };
     bool named_cas = f->ca_names != NULL && strcmp(f->ca_names, "all") != 0 && strcmp(f->ca_names, "none") != 0;
-    if (named_cas) site->ca_names = file_path(c, folder, f->ca_names);
+    if (named_cas) site->ca_names = conf_file_path(c, folder, f->ca_names);
     if (f->certificates_count > 0 && f->certificate == NULL)
         return bad_site(c, site, "certificates are further ones beside certificate, which is missing", err);
-    TRY(fill_texts(c, f->pins, f->pins_count, &site->pins, err));
+    TRY(conf_texts_fill(c, f->pins, f->pins_count, &site->pins, err));
     TRY(fill_pairs(c, site, f, folder, err));
     site->authority = f->authority != NULL ? *f->authority : is_default && site->protocol == CONF_HTTP;
     site->enroll = f->enroll == NULL ? CONF_NOT_SAID : *f->enroll ? CONF_YES : CONF_NO;

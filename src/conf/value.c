@@ -67,6 +67,14 @@ static const struct {
     {"limits.upstream", CONF_DURATION},
     {"limits.drain", CONF_DURATION},
     {"log.format", CONF_LOG_FORMAT},
+    {"notices.before[]", CONF_DURATION},
+    {"notices.mail_to[]", CONF_MAIL},
+    {"notices.mail_from", CONF_MAIL},
+    {"notices.sendmail", CONF_FILE},
+    {"notices.smtp", CONF_SMTP},
+    {"notices.smtp_password", CONF_FILE},
+    {"notices.webhook", CONF_WEBHOOK},
+    {"notices.webhook_token", CONF_FILE},
 };
 
 conf_type conf_type_of(const char *path) {
@@ -183,6 +191,29 @@ static bool route_path_ok(const char *text) {
     return strstr(text, "//") == NULL && strstr(text, "/./") == NULL && strstr(text, "/../") == NULL;
 }
 
+/* What goes into a message's head and an SMTP command as it stands: nothing there may end either. */
+static bool mail_ok(const char *text) {
+    const char *at = strchr(text, '@');
+    size_t local = at != NULL ? (size_t)(at - text) : 0;
+    return local > 0 && local <= 64 && strspn(text, ALNUM ".!#$%&'*+-/=?^_`{|}~") == local && text[0] != '-' &&
+           host_name_ok(at + 1, strlen(at + 1));
+}
+
+static bool webhook_ok(const char *text) {
+    char origin[512];
+    const char *path = strstr(text, "://");
+    size_t n = path != NULL ? (size_t)(path - text) + 3 + strcspn(path + 3, "/?#") : 0;
+    if (n == 0 || n >= sizeof origin) return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p <= 0x20 || *p > 0x7e) return false;
+    memcpy(origin, text, n);
+    origin[n] = '\0';
+    if (origin_ok(origin, "https://", true)) return true;
+    return origin_ok(origin, "http://", true) &&
+           (strncmp(origin, "http://127.", 11) == 0 || strncmp(origin, "http://localhost", 16) == 0 ||
+            strncmp(origin, "http://[::1]", 12) == 0);
+}
+
 static bool one_of(const char *text, const char *const words[]) {
     for (size_t i = 0; words[i] != NULL; i++)
         if (strcmp(text, words[i]) == 0) return true;
@@ -223,6 +254,9 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_PROTOCOL: return one_of(text, protocols);
     case CONF_STARTTLS: return one_of(text, starttls);
     case CONF_ALPN: return alpn_ok(text);
+    case CONF_MAIL: return mail_ok(text);
+    case CONF_SMTP: return origin_ok(text, "smtp://", true) || origin_ok(text, "smtps://", true);
+    case CONF_WEBHOOK: return webhook_ok(text);
     }
     return false;
 }
@@ -257,6 +291,9 @@ const char *conf_value_expected(conf_type type) {
     case CONF_PROTOCOL: return "http or tcp";
     case CONF_STARTTLS: return "postgres";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
+    case CONF_MAIL: return "an address, such as ops@corp.example";
+    case CONF_SMTP: return "smtp://HOST[:PORT] or smtps://HOST[:PORT]";
+    case CONF_WEBHOOK: return "https://HOST[:PORT]/..., or http:// of this machine";
     }
     return "something else";
 }

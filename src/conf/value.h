@@ -29,6 +29,9 @@ typedef enum conf_type {
     CONF_PROTOCOL,     /* http, tcp */
     CONF_STARTTLS,     /* postgres */
     CONF_ALPN,         /* names, with commas between */
+    CONF_MAIL,         /* ops@corp.example */
+    CONF_SMTP,         /* smtp://HOST[:PORT], smtps://HOST[:PORT] */
+    CONF_WEBHOOK,      /* https://HOST[:PORT]/..., http:// of this machine */
 } conf_type;
 
 /* The type of the key at `path`, as "limits.idle" or "sites[].routes[].path". */

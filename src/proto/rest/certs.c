@@ -222,7 +222,7 @@ static cs_status take_filter(rest_call *c, store_filter *f, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "expires_within=%s: a duration, such as 30d", within);
     if (within != NULL) f->ends_before = authority_now(c->a) + t;
     f->name = rest_query(c, "name");
-    if (f->name != NULL && (strchr(f->name, '*') != NULL || within != NULL)) {
+    if (f->name != NULL && rest_query(c, "exact") == NULL && (strchr(f->name, '*') != NULL || within != NULL)) {
         f->pattern = f->name;
         f->name = NULL;
     }
