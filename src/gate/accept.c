@@ -96,7 +96,6 @@ void conn_accept(const listener *l, int fd, const net_addr *peer) {
     c->policy = policy_ref(w->policy);
     c->began = cs_mono(worker_clock(w));
     c->lines = cs_buf_of(64 * 1024);
-    c->x.over = true;
     c->timer = (loop_timer){.cb = conn_deadline, .data = c};
     c->next = w->conns;
     if (w->conns != NULL) w->conns->prev = c;

@@ -173,17 +173,17 @@ static bool listed(const gate_allow *a, const cs_cert *leaf) {
     return bsearch(leaf->sha256, a->prints, a->print_count, 32, by_digest) != NULL;
 }
 
-static bool named(const gate_allow *a, const cs_identity *who) {
+static bool named(const gate_allow *a, cs_kind kind, const char *who) {
     const conf_allow *c = a->conf;
-    if (c->kind != NULL && strcmp(c->kind, cs_kind_name(who->kind)) != 0) return false;
-    return c->name == NULL || fits(c->name, cs_view_str(who->name), false);
+    if (c->kind != NULL && strcmp(c->kind, cs_kind_name(kind)) != 0) return false;
+    return c->name == NULL || fits(c->name, cs_view_str(who), false);
 }
 
 /* All that the entry says must hold. */
-static bool holds(const gate_allow *a, const cs_identity *who, const cs_cert *leaf) {
+static bool holds(const gate_allow *a, cs_kind kind, const char *who, const cs_cert *leaf) {
     char issuer[CS_NAME_TEXT_MAX + 1];
     const conf_allow *c = a->conf;
-    if (!named(a, who)) return false;
+    if (!named(a, kind, who)) return false;
     if (c->dns != NULL && !any_san(leaf, CS_SAN_DNS, c->dns, NULL)) return false;
     if (c->email != NULL && !any_san(leaf, CS_SAN_EMAIL, c->email, NULL)) return false;
     if (c->uri != NULL && !any_san(leaf, CS_SAN_URI, c->uri, NULL)) return false;
@@ -196,9 +196,9 @@ static bool holds(const gate_allow *a, const cs_identity *who, const cs_cert *le
     return c->fingerprints == NULL || listed(a, leaf);
 }
 
-bool policy_allows(const gate_route *route, const cs_identity *who, const cs_cert *leaf) {
+bool policy_allows(const gate_route *route, cs_kind kind, const char *who, const cs_cert *leaf) {
     if (route->allow_count == 0) return true;
     for (unsigned i = 0; who != NULL && leaf != NULL && i < route->allow_count; i++)
-        if (holds(&route->allow[i], who, leaf)) return true;
+        if (holds(&route->allow[i], kind, who, leaf)) return true;
     return false;
 }

@@ -17,7 +17,7 @@ static void reap(void *data) {
     wire_free(&c->wire);
     policy_free(c->policy);
     cs_buf_free(&c->lines);
-    cs_buf_free(&c->x.head);
+    free(c->who);
     free(c);
 }
 
@@ -25,7 +25,7 @@ void conn_close(conn *c) {
     worker *w = c->w;
     if (c->state == CONN_DEAD) return;
     c->state = CONN_DEAD;
-    exchange_over(&c->x);
+    exchange_over(c->x);
     while (c->exchanges != NULL) exchange_over(c->exchanges);
     loop_timer_clear(w->loop, &c->timer);
     loop_watch_close(c->watch);
@@ -88,8 +88,15 @@ static bool handshake(conn *c) {
         return true;
     }
     if (peer->leaf != NULL) {
-        cs_identity_of_cert(peer->leaf, &c->who);
-        c->known = true;
+        cs_identity who;
+        cs_identity_of_cert(peer->leaf, &who);
+        c->kind = who.kind;
+        c->who = strdup(who.name);
+        if (c->who == NULL) {
+            (void)CS_NOMEM_ERR(&err);
+            refuse_handshake(c, &err);
+            return true;
+        }
     }
     unsigned kind = (tls_conn_is_13(c->wire.tls) ? METRIC_TLS13_FULL : METRIC_TLS12_FULL) + (peer->resumed ? 1U : 0U);
     metrics_count(w->slab, METRIC_HANDSHAKES, kind);
@@ -105,7 +112,7 @@ static bool handshake(conn *c) {
 
 void conn_finish(conn *c) {
     if (c->state == CONN_DEAD) return;
-    exchange_over(&c->x);
+    exchange_over(c->x);
     while (c->exchanges != NULL) exchange_over(c->exchanges);
     c->state = CONN_LINGER;
     wire_end(&c->wire);
@@ -138,7 +145,7 @@ static bool step(conn *c) {
             return moved;
         }
         return request_begin(c) == CS_OK;
-    case CONN_RELAY: return relay_pump(&c->x) || moved;
+    case CONN_RELAY: return relay_pump(c->x) || moved;
     case CONN_H2: return conn_h2_step(c) || moved;
     case CONN_TUNNEL: return stream_pump(c) || moved;
     default: return false;
@@ -160,7 +167,7 @@ static void set_deadline(conn *c) {
         }
         break;
     case CONN_RELAY:
-        if (c->x.body.done && wire_pending(&c->wire) == 0) after = limits->limits.upstream;
+        if (c->x->body.done && wire_pending(&c->wire) == 0) after = limits->limits.upstream;
         break;
     case CONN_TUNNEL: after = limits->limits.stream; break;
     case CONN_H2:
@@ -182,7 +189,8 @@ static void set_interest(conn *c) {
     if (!c->wire.shut && !full) events |= LOOP_READ;
     if (wire_pending(&c->wire) > 0) events |= LOOP_WRITE;
     loop_watch_set(c->watch, events);
-    if (c->x.up != NULL) upstream_interest(c->x.up, flow_size(&c->x.up->wire.in) < c->x.up->wire.high);
+    upconn *u = c->x != NULL ? c->x->up : NULL;
+    if (u != NULL) upstream_interest(u, flow_size(&u->wire.in) < u->wire.high);
     for (exchange *x = c->exchanges; x != NULL; x = x->next)
         if (x->up != NULL) upstream_interest(x->up, flow_size(&x->up->wire.in) < x->up->wire.high);
 }
@@ -242,7 +250,6 @@ static void on_idle(conn *c) {
     if (!c->slim && idle > SLIM_AFTER) {
         c->slim = true;
         wire_idle(&c->wire);
-        cs_buf_free(&c->x.head);
         cs_buf_free(&c->lines); /* made anew by the next request */
         c->lines = cs_buf_of(64 * 1024);
         loop_timer_set(c->w->loop, &c->timer, idle - SLIM_AFTER);
@@ -269,8 +276,7 @@ void conn_deadline(void *data) {
         }
         c->close_after = true;
         (void)cs_fail(&err, CS_REFUSED, CS_R_REQUEST_TIMEOUT, "%s", "the head was not complete in time");
-        exchange_begin(&c->x, c);
-        request_refuse(&c->x, &err);
+        if (exchange_new(c) != NULL) request_refuse(c->x, &err);
         conn_turn(c);
         return;
     case CONN_H2:
@@ -278,14 +284,14 @@ void conn_deadline(void *data) {
         on_idle(c);
         return;
     case CONN_RELAY:
-        if (c->x.replied || wire_pending(&c->wire) > 0) break;
-        if (c->x.body.done)
-            (void)cs_fail(&err, CS_FAILED, CS_R_UPSTREAM_TIMEOUT, "%s", c->x.group->name);
+        if (c->x->replied || wire_pending(&c->wire) > 0) break;
+        if (c->x->body.done)
+            (void)cs_fail(&err, CS_FAILED, CS_R_UPSTREAM_TIMEOUT, "%s", c->x->group->name);
         else
             (void)cs_fail(&err, CS_REFUSED, CS_R_REQUEST_TIMEOUT, "%s", "the body was not complete in time");
         c->close_after = true;
-        up_drop(&c->x, false);
-        request_refuse(&c->x, &err);
+        up_drop(c->x, false);
+        request_refuse(c->x, &err);
         conn_turn(c);
         return;
     default: break;
@@ -317,14 +323,14 @@ void conn_cut(conn *c, const cs_err *err) {
 
 void conn_revset(conn *c, const cs_revset *set) {
     cs_err err;
-    if (c->wire.tls == NULL || c->state <= CONN_TLS || !c->known || !tls_conn_revoked(c->wire.tls, set)) return;
+    if (c->wire.tls == NULL || c->state <= CONN_TLS || c->who == NULL || !tls_conn_revoked(c->wire.tls, set)) return;
     (void)cs_fail(&err, CS_REFUSED, CS_R_REVOKED, "%s", "while the connection was open");
     conn_cut(c, &err);
 }
 
 void conn_expire(conn *c, cs_time now) {
     cs_err err;
-    if (!c->known || c->state <= CONN_TLS || !tls_conn_expired(c->wire.tls, now)) return;
+    if (c->who == NULL || c->state <= CONN_TLS || !tls_conn_expired(c->wire.tls, now)) return;
     (void)cs_fail(&err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "%s", "while the connection was open");
     conn_cut(c, &err);
 }
@@ -337,7 +343,7 @@ void conn_policy(conn *c, policy *p) {
         cs_status s = site == NULL ? cs_fail(&err, CS_REFUSED, CS_R_SNI_UNKNOWN, "%s", "the site was removed")
                                    : tls_conn_again(c->wire.tls, site, &c->w->judge, &err);
         const gate_site *now = s == CS_OK ? tls_site_user(site) : NULL;
-        if (s == CS_OK && c->state == CONN_TUNNEL && c->x.stream && !stream_allowed(now, c))
+        if (s == CS_OK && c->state == CONN_TUNNEL && c->x->stream && !stream_allowed(now, c))
             s = cs_fail(&err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "site %s", now->conf->name);
         if (s != CS_OK) {
             conn_cut(c, &err);

@@ -4,13 +4,13 @@
 
 #include "gate/gate_priv.h"
 
-enum { HEAD_KEPT = 8 * 1024 };
+enum { HEAD_KEPT = 8 * 1024, SPARES = 64 };
 
 void exchange_begin(exchange *x, conn *c) {
     exchange *prev = x->prev, *next = x->next;
     int32_t id = x->id;
-    cs_buf head = x->head; /* an HTTP/1 connection uses it again */
-    *x = (exchange){.c = c, .prev = prev, .next = next, .id = id, .began = loop_now(c->w->loop)};
+    cs_buf head = x->head; /* a spare's */
+    *x = (exchange){.c = c, .w = c->w, .prev = prev, .next = next, .id = id, .began = loop_now(c->w->loop)};
     x->policy = policy_ref(c->policy);
     x->asked.b = cs_buf_of(GATE_FLOW_MAX);
     x->heads.b = cs_buf_of(GATE_FLOW_MAX);
@@ -20,6 +20,34 @@ void exchange_begin(exchange *x, conn *c) {
     x->head = head;
     x->head.max = CS_HTTP_HEADERS_MAX + 128 * 1024;
     x->head.failed = false;
+}
+
+exchange *exchange_new(conn *c) {
+    worker *w = c->w;
+    exchange *x = w->spare;
+    if (x != NULL) {
+        w->spare = x->next;
+        w->spare_count--;
+        x->next = NULL;
+    } else {
+        x = calloc(1, sizeof *x);
+    }
+    if (x == NULL) {
+        c->wire.broken = true;
+        return NULL;
+    }
+    c->x = x;
+    exchange_begin(x, c);
+    return x;
+}
+
+void exchange_spares_free(worker *w) {
+    for (exchange *x = w->spare, *next; x != NULL; x = next) {
+        next = x->next;
+        cs_buf_free(&x->head);
+        free(x);
+    }
+    w->spare = NULL;
 }
 
 void exchange_done(exchange *x) {
@@ -34,8 +62,18 @@ void exchange_done(exchange *x) {
     if (worker_conf(w)->access_log) say_request(x);
 }
 
+/* An idle connection holds none of it: a few serve thousands. */
 static void reap(void *data) {
-    free(data);
+    exchange *x = data;
+    worker *w = x->w;
+    if (x->id == 0 && w->spare_count < SPARES) {
+        x->next = w->spare;
+        w->spare = x;
+        w->spare_count++;
+        return;
+    }
+    cs_buf_free(&x->head);
+    free(x);
 }
 
 /* Off the list of those that can go on. */
@@ -51,8 +89,8 @@ static void unready(exchange *x) {
 }
 
 void exchange_over(exchange *x) {
+    if (x == NULL || x->over) return;
     conn *c = x->c;
-    if (x->over || c == NULL) return;
     up_drop(x, false);
     x->over = true;
     flow_free(&x->asked);
@@ -66,7 +104,12 @@ void exchange_over(exchange *x) {
     cs_buf_free(&x->reply_trailers);
     policy_free(x->policy);
     x->policy = NULL;
-    if (x->id == 0) return;
+    x->reap = (loop_task){.cb = reap, .data = x};
+    if (x->id == 0) {
+        c->x = NULL;
+        loop_later(c->w->loop, &x->reap);
+        return;
+    }
     unready(x);
     loop_timer_clear(c->w->loop, &x->timer);
     if (x->prev != NULL)
@@ -75,6 +118,5 @@ void exchange_over(exchange *x) {
         c->exchanges = x->next;
     if (x->next != NULL) x->next->prev = x->prev;
     c->exchange_count--;
-    x->reap = (loop_task){.cb = reap, .data = x};
     loop_later(c->w->loop, &x->reap);
 }

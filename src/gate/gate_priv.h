@@ -109,6 +109,7 @@ struct exchange {
     exchange *prev, *next;        /* of an HTTP/2 connection */
     exchange *ready;              /* next in the connection's list of those that can go on */
     exchange *rider, *rider_prev; /* next on the upstream's HTTP/2 connection */
+    worker *w;
     loop_task reap;
     loop_timer timer; /* HTTP/2 */
     policy *policy;   /* counted; NULL: none yet */
@@ -171,10 +172,10 @@ struct conn {
     net_addr peer;
     uint16_t slot; /* of its address in gate->addresses */
     cs_time began;
-    cs_identity who;
-    bool known;   /* who is set */
-    cs_buf lines; /* what tells the upstream; made at the first request */
-    exchange x;   /* HTTP/1, streams */
+    cs_kind kind; /* of who */
+    char *who;    /* NULL: not known, or nobody */
+    cs_buf lines; /* what tells the upstream, when it was asked for twice */
+    exchange *x;  /* HTTP/1, streams; NULL: between requests */
     http2 *h2;
     exchange *exchanges, *ready, **ready_end;
     unsigned exchange_count;
@@ -235,7 +236,9 @@ struct worker {
     bool draining;
     loop_timer drain_timer, sweep_timer;
     http_head head; /* scratch */
-    cs_buf scratch;
+    cs_buf scratch, lines;
+    exchange *spare; /* their buffers kept, for the next request of any HTTP/1 connection */
+    unsigned spare_count;
     cs_time said_second; /* of refused connections, so many lines a second are enough */
     unsigned said;
     top_slow slow[TOP_SLOW];
@@ -316,7 +319,9 @@ void conn_ready(exchange *x); /* likewise, which is soon */
 
 /* exchange.c */
 void exchange_begin(exchange *x, conn *c); /* zeroed but for its place */
-void exchange_over(exchange *x);           /* what it holds is given back; one of HTTP/2 is freed later in this turn */
+exchange *exchange_new(conn *c);           /* HTTP/1, streams: c->x, begun; NULL: no memory, the wire is broken */
+void exchange_over(exchange *x); /* what it holds is given back; it is freed later in this turn. NULL is fine */
+void exchange_spares_free(worker *w);
 /* Counted and logged. */
 void exchange_done(exchange *x);
 

@@ -17,12 +17,12 @@ void own_metrics(conn *c, const http_head *h) {
     } else {
         c->close_after = true;
         (void)cs_fail(&err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "/metrics and /healthz are here");
-        request_refuse(&c->x, &err);
+        request_refuse(c->x, &err);
         return;
     }
     r.body = cs_buf_view(&body);
     if (body.failed || !http_reply_add(&out, &r) || !wire_write(&c->wire, cs_buf_view(&out))) c->wire.broken = true;
-    exchange_over(&c->x);
+    exchange_over(c->x);
     c->head_timer = false;
     if (r.close) conn_finish(c);
 }

@@ -97,7 +97,7 @@ const gate_door *policy_door(const policy *p, const char *listen);
  */
 const gate_route *policy_route(const gate_site *site, cs_view host, cs_view method, cs_view path);
 /* May that identity (NULL: none) with that certificate use the route? A stream's is the first. */
-bool policy_allows(const gate_route *route, const cs_identity *who, const cs_cert *leaf);
+bool policy_allows(const gate_route *route, cs_kind kind, const char *who, const cs_cert *leaf);
 
 /* allow.c. *ret is the caller's also on failure. */
 CS_MUST_USE cs_status gate_allows_load(const conf_allow *from, unsigned count, gate_allow **ret, cs_err *err);

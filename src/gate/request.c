@@ -4,6 +4,8 @@
 
 #include "gate/gate_priv.h"
 
+enum { LINES_MAX = 64 * 1024 };
+
 void request_refuse(exchange *x, const cs_err *err) {
     conn *c = x->c;
     bool whole = c->state == CONN_RELAY && x->body.done;
@@ -54,10 +56,10 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");
     const gate_route *route = policy_route(c->site, h->host, h->method, h->path);
     if (route == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s", "no route for this path");
-    if (route->allow_count > 0 && !c->known)
+    if (route->allow_count > 0 && c->who == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);
-    if (!policy_allows(route, c->known ? &c->who : NULL, leaf_of(c)))
+    if (!policy_allows(route, c->kind, c->who, leaf_of(c)))
         return cs_fail(err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);
     x->route = route;
@@ -65,18 +67,26 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     return CS_OK;
 }
 
-/* Once a connection: what the upstream is told about the client. */
-static cs_status tell(conn *c, cs_err *err) {
+/* What the upstream is told about the client. Many connections ask once and then wait for long: only from the second
+ * request on is it kept. */
+static cs_status tell(conn *c, cs_buf **ret, cs_err *err) {
     char text[NET_TEXT_MAX], subject[CS_NAME_TEXT_MAX + 1];
     cs_view chain[CS_PATH_MAX];
     size_t count = 0;
+    *ret = &c->lines;
     if (c->lines.n > 0) return CS_OK;
+    if (c->requests == 0) {
+        *ret = &c->w->lines;
+        c->w->lines.max = LINES_MAX;
+        c->w->lines.failed = false;
+        cs_buf_clear(&c->w->lines);
+    }
     const tls_peer *peer = c->wire.tls != NULL ? tls_conn_peer(c->wire.tls) : NULL;
-    TRY(http_forwarded_render(net_addr_text(&c->peer, false, text), c->wire.tls != NULL, &c->lines, err));
-    if (peer == NULL || peer->leaf == NULL) return http_identity_render_none(HTTP_TELL_ALL, &c->lines, err);
+    TRY(http_forwarded_render(net_addr_text(&c->peer, false, text), c->wire.tls != NULL, *ret, err));
+    if (peer == NULL || peer->leaf == NULL) return http_identity_render_none(HTTP_TELL_ALL, *ret, err);
     for (size_t i = 1; i + 1 < peer->chain.n && count < CS_PATH_MAX; i++) chain[count++] = peer->chain.at[i]->der;
-    const http_identity id = {.kind = cs_kind_name(c->who.kind),
-                              .name = c->who.name,
+    const http_identity id = {.kind = cs_kind_name(c->kind),
+                              .name = c->who,
                               .subject = cs_name_text(peer->leaf->subject, subject),
                               .serial = peer->leaf->serial,
                               .sha256 = cs_view_of(peer->leaf->sha256, 32),
@@ -86,7 +96,7 @@ static cs_status tell(conn *c, cs_err *err) {
                               .sans = peer->leaf->sans,
                               .san_count = peer->leaf->san_count,
                               .verified = peer->late ? cs_reason_of(CS_R_CERTIFICATE_EXPIRED)->name : "success"};
-    return http_identity_render(&id, HTTP_TELL_ALL, &c->lines, err);
+    return http_identity_render(&id, HTTP_TELL_ALL, *ret, err);
 }
 
 static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
@@ -95,8 +105,9 @@ static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
     if (most > 0 && h->framing == HTTP_BODY_LENGTH && h->length > most)
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "limits.body is %llu", (unsigned long long)most);
     TRY(choose(x, h, err));
-    TRY(tell(c, err));
-    if (!http_request_rebuild(h, cs_buf_view(&c->lines), !x->authority, &x->head))
+    cs_buf *lines = NULL;
+    TRY(tell(c, &lines, err));
+    if (!http_request_rebuild(h, cs_buf_view(lines), !x->authority, &x->head))
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_HEADER_TOO_LARGE, "%s", "with what the upstream is told");
     return CS_OK;
 }
@@ -119,13 +130,13 @@ static void note(exchange *x, const http_head *h) {
 cs_status request_begin(conn *c) {
     cs_err err;
     http_head *h = &c->w->head;
-    exchange *x = &c->x;
     cs_status s = http_request_parse(flow_view(&c->wire.in), &c->scanned, h, &err);
     if (s == CS_AGAIN) {
         if (c->wire.eof) conn_finish(c);
         return CS_AGAIN;
     }
-    exchange_begin(x, c);
+    exchange *x = exchange_new(c);
+    if (x == NULL) return CS_AGAIN;
     if (s != CS_OK) { /* where the next message begins is unknown */
         c->close_after = true;
         request_refuse(x, &err);

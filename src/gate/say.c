@@ -76,7 +76,7 @@ static void request_fields(log_event *e, const exchange *x) {
     const conn *c = x->c;
     if (x->what[0] != '\0') log_str(e, "request", x->what);
     if (x->what[0] != '\0') log_str(e, "http", x->id != 0 ? "2" : x->http10 ? "1.0" : "1.1");
-    if (c->known) log_str(e, "identity", c->who.name);
+    if (c->who != NULL) log_str(e, "identity", c->who);
     if (c->site != NULL) log_str(e, "site", c->site->conf->name);
     if (x->route != NULL) log_str(e, "route", x->route->conf != NULL ? x->route->conf->path : "/");
     peer_fields(e, c);

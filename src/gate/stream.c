@@ -4,7 +4,7 @@
 
 bool stream_allowed(const gate_site *site, const conn *c) {
     const cs_cert *leaf = tls_conn_peer(c->wire.tls)->leaf;
-    return site->conf->protocol == CONF_TCP && policy_allows(&site->routes[0], c->known ? &c->who : NULL, leaf);
+    return site->conf->protocol == CONF_TCP && policy_allows(&site->routes[0], c->kind, c->who, leaf);
 }
 
 void stream_failed(conn *c, const cs_err *err) {
@@ -15,8 +15,8 @@ void stream_failed(conn *c, const cs_err *err) {
 
 void stream_start(conn *c) {
     cs_err err;
-    exchange *x = &c->x;
-    exchange_begin(x, c);
+    exchange *x = exchange_new(c);
+    if (x == NULL) return;
     x->stream = x->keep_alive = true;
     x->group = c->site->group;
     if (!stream_allowed(c->site, c)) {
@@ -48,7 +48,7 @@ void stream_connect(exchange *x) {
 
 static void done(conn *c) {
     worker *w = c->w;
-    exchange *x = &c->x;
+    exchange *x = c->x;
     if (x->stream) {
         metrics_count(w->slab, METRIC_STREAMS, 0);
         metrics_add(w->slab, METRIC_BYTES, METRIC_IN, (int64_t)x->octets_in);
@@ -64,9 +64,9 @@ static bool to_upstream(conn *c, upconn *u) {
     flow *in = &c->wire.in;
     cs_view v = flow_view(in);
     if (u->failed) flow_eat(in, v.n);
-    if (v.n == 0 || u->failed || !up_room(&c->x)) return false;
+    if (v.n == 0 || u->failed || !up_room(c->x)) return false;
     (void)wire_write(&u->wire, v);
-    c->x.octets_in += v.n;
+    c->x->octets_in += v.n;
     flow_eat(in, v.n);
     upstream_flush(u);
     return true;
@@ -77,7 +77,7 @@ static bool to_client(conn *c, upconn *u) {
     cs_view v = flow_view(&u->wire.in);
     if (v.n == 0 || wire_pending(&c->wire) >= GATE_FLOW_HIGH) return false;
     (void)wire_write(&c->wire, v);
-    c->x.octets_out += v.n;
+    c->x->octets_out += v.n;
     flow_eat(&u->wire.in, v.n);
     return true;
 }
@@ -113,7 +113,7 @@ static bool pass_ends(conn *c, upconn *u) {
 }
 
 bool stream_pump(conn *c) {
-    upconn *u = c->x.up;
+    upconn *u = c->x->up;
     bool moved = to_upstream(c, u);
     moved = to_client(c, u) || moved;
     if (c->wire.broken) return moved;

@@ -19,14 +19,14 @@ void top_note(exchange *x) {
     if (took <= least->took) return;
     *least = (top_slow){.took = took, .at = now, .status = x->status};
     memcpy(least->what, x->what, sizeof least->what);
-    (void)snprintf(least->who, sizeof least->who, "%.99s", x->c->known ? x->c->who.name : "");
+    (void)snprintf(least->who, sizeof least->who, "%.99s", x->c->who != NULL ? x->c->who : "");
 }
 
 static void picture_of(const conn *c, top_conn *t) {
     char text[NET_TEXT_MAX];
     *t = (top_conn){.since = c->began, .requests = c->requests, .streams = c->exchange_count};
-    (void)snprintf(t->who, sizeof t->who, "%.99s", c->known ? c->who.name : "");
-    (void)snprintf(t->kind, sizeof t->kind, "%s", c->known ? cs_kind_name(c->who.kind) : "");
+    (void)snprintf(t->who, sizeof t->who, "%.99s", c->who != NULL ? c->who : "");
+    (void)snprintf(t->kind, sizeof t->kind, "%s", c->who != NULL ? cs_kind_name(c->kind) : "");
     (void)snprintf(t->peer, sizeof t->peer, "%.63s", net_addr_text(&c->peer, true, text));
     (void)snprintf(t->site, sizeof t->site, "%.63s", c->site != NULL ? c->site->conf->name : "");
     t->protocol = c->h2 != NULL ? "h2" : c->state == CONN_TUNNEL ? "stream" : c->state <= CONN_TLS ? "tls" : "http/1.1";

@@ -175,5 +175,7 @@ void worker_free(worker *w) {
     tls_judge_clear(&w->judge);
     tls_memory_free(w->judge.memory);
     policy_free(w->policy);
+    exchange_spares_free(w);
     cs_buf_free(&w->scratch);
+    cs_buf_free(&w->lines);
 }

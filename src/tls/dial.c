@@ -35,8 +35,8 @@ static cs_status judge_server(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     uint8_t ip[16];
-    bool is_ip = inet_pton(AF_INET, c->sni, ip) == 1 || inet_pton(AF_INET6, c->sni, ip) == 1;
-    const cs_name_want name = {.type = is_ip ? CS_SAN_IP : CS_SAN_DNS, .value = c->sni};
+    bool is_ip = inet_pton(AF_INET, c->name, ip) == 1 || inet_pton(AF_INET6, c->name, ip) == 1;
+    const cs_name_want name = {.type = is_ip ? CS_SAN_IP : CS_SAN_DNS, .value = c->name};
     const cs_want want = {.purpose = CS_PURPOSE_SERVER,
                           .at = cs_now(c->dialer->clock),
                           .names = &name,
@@ -100,7 +100,8 @@ cs_status tls_conn_dial(tls_dialer *d, const char *name, tls_conn **ret, cs_err 
     if (strlen(name) > TLS_SNI_MAX) return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%.100s...: too long", name);
     TRY(tls_conn_make(d->ctx, &c, err));
     c->dialer = tls_dialer_ref(d);
-    memcpy(c->sni, name, strlen(name) + 1);
+    c->name = strdup(name);
+    if (c->name == NULL) return CS_NOMEM_ERR(err);
     bool is_ip = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
     if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return CS_NOMEM_ERR(err);
     SSL_set_connect_state(c->ssl);

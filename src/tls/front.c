@@ -88,7 +88,13 @@ int tls_on_hello(SSL *ssl, int *alert, void *arg) {
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
-    if (sent) (void)tls_host_canonical(sni, c->sni);
+    char name[TLS_SNI_MAX + 1];
+    free(c->name); /* a second hello, after a retry, says the same */
+    c->name = NULL;
+    if (sent && tls_host_canonical(sni, name) && (c->name = strdup(name)) == NULL) {
+        *alert = SSL_AD_INTERNAL_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
     tls_site *site = tls_front_find(c->front, sni);
     if (site == NULL) {
         c->sni_unknown = true;

@@ -50,10 +50,32 @@ bool tls_revocation_known(const tls_judge *j) {
     return j->fresh_until == NULL || cs_mono(j->clock) <= atomic_load_explicit(j->fresh_until, memory_order_relaxed);
 }
 
+tls_path *tls_path_new(unsigned count) {
+    tls_path *p = calloc(1, sizeof *p + count * sizeof p->at[0]);
+    if (p == NULL) return NULL;
+    atomic_init(&p->refs, 1);
+    p->count = count;
+    return p;
+}
+
+void tls_path_free(tls_path *p) {
+    if (p != NULL && atomic_fetch_sub(&p->refs, 1) == 1) free(p);
+}
+
+void tls_grant_copy(tls_grant *to, const tls_grant *from) {
+    *to = *from;
+    if (to->path != NULL) (void)atomic_fetch_add(&to->path->refs, 1);
+}
+
+void tls_grant_clear(tls_grant *g) {
+    tls_path_free(g->path);
+    *g = (tls_grant){.since = 0};
+}
+
 bool tls_grant_revoked(const tls_grant *g, const cs_revset *set) {
-    for (unsigned i = 0; set != NULL && i < g->link_count; i++)
-        if (cs_revset_has(set, g->links[i].issuer, cs_view_of(g->links[i].serial, g->links[i].serial_n), NULL))
-            return true;
+    const tls_path *p = g->path;
+    for (unsigned i = 0; set != NULL && p != NULL && i < p->count; i++)
+        if (cs_revset_has(set, p->at[i].issuer, cs_view_of(p->at[i].serial, p->at[i].serial_n), NULL)) return true;
     return false;
 }
 
@@ -107,14 +129,20 @@ static cs_status gather(tls_conn *c, X509_STORE_CTX *store, cs_certs *extra, cs_
 /* By this the connection is found when one of its certificates is revoked, so that a path that does not fit is none. */
 static cs_status remember(tls_conn *c, const cs_verdict *v, cs_err *err) {
     tls_grant *g = &c->grant;
-    *g = (tls_grant){.good_until = v->good_until};
+    size_t count = v->chain.n > 0 ? v->chain.n - 1 : 0;
+    if (count > TLS_PATH_MAX)
+        return cs_fail(err, CS_REFUSED, CS_R_CHAIN_TOO_BIG, "a path of %zu certificates, at most %d", count,
+                       (int)TLS_PATH_MAX);
+    tls_grant_clear(g);
+    g->path = count > 0 ? tls_path_new((unsigned)count) : NULL;
+    if (count > 0 && g->path == NULL) return CS_NOMEM_ERR(err);
+    g->good_until = v->good_until;
     memcpy(g->policy, c->site->policy, sizeof g->policy);
-    for (size_t i = 0; i + 1 < v->chain.n; i++) {
+    for (size_t i = 0; i < count; i++) {
         const cs_cert *cert = v->chain.at[i];
-        if (g->link_count == TLS_PATH_MAX || cert->serial.n > sizeof g->links[0].serial)
-            return cs_fail(err, CS_REFUSED, CS_R_CHAIN_TOO_BIG, "a path of %zu certificates, at most %d",
-                           v->chain.n - 1, (int)TLS_PATH_MAX);
-        tls_link *l = &g->links[g->link_count++];
+        tls_link *l = &g->path->at[i];
+        if (cert->serial.n > sizeof l->serial)
+            return cs_fail(err, CS_REFUSED, CS_R_CHAIN_TOO_BIG, "a serial number of %zu octets", cert->serial.n);
         memcpy(l->issuer, v->chain.at[i + 1]->spki_sha256, 32);
         memcpy(l->serial, cert->serial.p, cert->serial.n);
         l->serial_n = (uint8_t)cert->serial.n;
@@ -210,7 +238,7 @@ int tls_on_certificate(X509_STORE_CTX *store, void *arg) {
     cs_err err = {.status = CS_OK};
     (void)arg;
     tls_peer_clear(&c->peer);
-    c->grant = (tls_grant){.since = 0};
+    tls_grant_clear(&c->grant);
     cs_time began = cs_mono(c->judge->clock);
     cs_status s = judge_client(c, store, &err);
     c->peer.took = cs_mono(c->judge->clock) - began + 1;
@@ -239,7 +267,7 @@ bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {
 }
 
 bool tls_conn_expired(const tls_conn *c, cs_time now) {
-    return c->grant.link_count > 0 && now > c->grant.good_until;
+    return c->grant.path != NULL && now > c->grant.good_until;
 }
 
 cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err) {

@@ -27,6 +27,7 @@ cs_status tls_memory_new(tls_memory **ret, cs_err *err) {
 static void forget(entry *e) {
     cs_certs_free(&e->chain);
     X509_free(e->peer);
+    tls_grant_clear(&e->grant);
     *e = (entry){.grant = {.since = 0}};
 }
 
@@ -66,7 +67,8 @@ bool tls_memory_find(tls_memory *m, const uint8_t leaf[32], tls_conn *c, X509 **
             return false;
         }
         c->peer.leaf = cs_cert_ref(e->chain.at[0]);
-        c->grant = e->grant;
+        tls_grant_clear(&c->grant);
+        tls_grant_copy(&c->grant, &e->grant);
         c->grant.since = now; /* a session's life begins with its own handshake */
         *ret_peer = e->peer;
         return true;
@@ -86,7 +88,7 @@ void tls_memory_keep(tls_memory *m, const tls_conn *c, X509 *peer) {
         forget(at);
         return;
     }
-    at->grant = c->grant;
+    tls_grant_copy(&at->grant, &c->grant);
     (void)X509_up_ref(peer);
     at->peer = peer;
 }

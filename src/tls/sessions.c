@@ -45,6 +45,7 @@ cs_status tls_sessions_new(size_t capacity, tls_sessions **ret, cs_err *err) {
 static void forget(entry *e) {
     if (e == NULL) return;
     cs_cert_free(e->leaf);
+    tls_path_free(e->grant.path);
     cs_wipe(e, sizeof *e + e->der_n);
     free(e);
 }
@@ -119,10 +120,11 @@ static entry **place_for(set s, const uint8_t *id, cs_time now) {
 void tls_sessions_adopt(tls_conn *c) {
     if (c->named.grant.since == 0 || SSL_session_reused(c->ssl) != 1) return;
     tls_peer_clear(&c->peer);
+    tls_grant_clear(&c->grant);
     c->peer.leaf = c->named.leaf;
     c->grant = c->named.grant;
     c->named.leaf = NULL;
-    c->named.grant.since = 0;
+    c->named.grant = (tls_grant){.since = 0};
 }
 
 static int on_new(SSL *ssl, SSL_SESSION *session) {
@@ -142,7 +144,8 @@ static int on_new(SSL *ssl, SSL_SESSION *session) {
     if (small_n == 0) return 0;
     entry *e = malloc(sizeof *e + small_n);
     if (e == NULL) return 0;
-    *e = (entry){.until = c->grant.since + TLS_SESSION_MAX, .grant = c->grant, .der_n = (uint16_t)small_n};
+    *e = (entry){.until = c->grant.since + TLS_SESSION_MAX, .der_n = (uint16_t)small_n};
+    tls_grant_copy(&e->grant, &c->grant);
     memcpy(e->id, id, sizeof e->id);
     memcpy(e->der, small, small_n);
     e->leaf = c->peer.leaf != NULL ? cs_cert_ref(c->peer.leaf) : NULL;
@@ -156,8 +159,8 @@ static int on_new(SSL *ssl, SSL_SESSION *session) {
     return 0; /* libssl's reference stays its own */
 }
 
-/* A copy of the entry, with a reference to its leaf. In TLS 1.3 each resumption leaves the client another, so that one
- * that was used lives on only as long as connections that were begun beside it need it. */
+/* A copy of the entry, with references to its leaf and path. In TLS 1.3 each resumption leaves the client another, so
+ * that one that was used lives on only as long as connections that were begun beside it need it. */
 static bool take(tls_sessions *t, const uint8_t *id, bool once, cs_time now, entry *head, uint8_t der[DER_MAX]) {
     size_t which = set_of(t, id);
     bool found = false;
@@ -169,6 +172,7 @@ static bool take(tls_sessions *t, const uint8_t *id, bool once, cs_time now, ent
         *head = *e;
         memcpy(der, e->der, e->der_n);
         if (head->leaf != NULL) head->leaf = cs_cert_ref(head->leaf);
+        tls_grant_copy(&head->grant, &e->grant);
         if (once && e->until > now + USED_LINGER) e->until = now + USED_LINGER;
     }
     (void)pthread_mutex_unlock(&t->lock[which % LOCKS]);
@@ -187,11 +191,14 @@ static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int id_n, int *cop
     SSL_SESSION *s = tls_grant_holds(c, &e.grant, e.leaf != NULL) ? d2i_SSL_SESSION(NULL, &p, e.der_n) : NULL;
     if (s != NULL) {
         cs_cert_free(c->named.leaf);
+        tls_grant_clear(&c->named.grant);
         c->named.leaf = e.leaf;
         c->named.grant = e.grant;
         e.leaf = NULL;
+        e.grant.path = NULL;
     }
     cs_cert_free(e.leaf);
+    tls_path_free(e.grant.path);
     cs_wipe(der, sizeof der);
     return s;
 }

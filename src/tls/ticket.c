@@ -97,29 +97,34 @@ static void grant_write(const tls_grant *g, cs_buf *b) {
     (void)cs_buf_add(b, g->policy, sizeof g->policy);
     (void)cs_buf_add_u64(b, (uint64_t)g->since);
     (void)cs_buf_add_u64(b, (uint64_t)g->good_until);
-    (void)cs_buf_add_byte(b, (uint8_t)g->link_count);
-    for (unsigned i = 0; i < g->link_count; i++) {
-        (void)cs_buf_add(b, g->links[i].issuer, 32);
-        (void)cs_buf_add_vec16(b, cs_view_of(g->links[i].serial, g->links[i].serial_n));
+    unsigned count = g->path != NULL ? g->path->count : 0;
+    (void)cs_buf_add_byte(b, (uint8_t)count);
+    for (unsigned i = 0; i < count; i++) {
+        (void)cs_buf_add(b, g->path->at[i].issuer, 32);
+        (void)cs_buf_add_vec16(b, cs_view_of(g->path->at[i].serial, g->path->at[i].serial_n));
     }
 }
 
+/* *g: to be cleared, also on failure. */
 static bool grant_read(cs_view data, tls_grant *g) {
     cs_rd r = cs_rd_of(data);
-    *g = (tls_grant){.link_count = 0};
+    *g = (tls_grant){.since = 0};
     if (cs_rd_u8(&r) != GRANT_VERSION) return false;
     cs_view policy = cs_rd_bytes(&r, 32);
     if (policy.n == 32) memcpy(g->policy, policy.p, 32);
     g->since = (cs_time)cs_rd_u64(&r);
     g->good_until = (cs_time)cs_rd_u64(&r);
-    g->link_count = cs_rd_u8(&r);
-    if (g->link_count > TLS_PATH_MAX) return false;
-    for (unsigned i = 0; i < g->link_count; i++) {
+    unsigned count = cs_rd_u8(&r);
+    if (count > TLS_PATH_MAX) return false;
+    g->path = count > 0 ? tls_path_new(count) : NULL;
+    if (count > 0 && g->path == NULL) return false;
+    for (unsigned i = 0; i < count; i++) {
+        tls_link *l = &g->path->at[i];
         cs_view issuer = cs_rd_bytes(&r, 32), serial = cs_rd_vec16(&r);
-        if (issuer.n != 32 || serial.n > sizeof g->links[i].serial) return false;
-        memcpy(g->links[i].issuer, issuer.p, 32);
-        memcpy(g->links[i].serial, serial.p, serial.n);
-        g->links[i].serial_n = (uint8_t)serial.n;
+        if (issuer.n != 32 || serial.n > sizeof l->serial) return false;
+        memcpy(l->issuer, issuer.p, 32);
+        memcpy(l->serial, serial.p, serial.n);
+        l->serial_n = (uint8_t)serial.n;
     }
     return cs_rd_ended(&r);
 }
@@ -149,7 +154,7 @@ bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate) {
     if (c->site == NULL || memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return false;
     cs_time now = cs_now(c->judge->clock);
     if (now < g->since || now - g->since > TLS_SESSION_MAX) return false;
-    if (g->link_count == 0) return !certificate;
+    if (g->path == NULL) return !certificate;
     return certificate && now <= g->good_until && tls_revocation_known(c->judge) &&
            !tls_grant_revoked(g, c->judge->revset);
 }
@@ -157,6 +162,7 @@ bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate) {
 static bool may_resume(const tls_conn *c, SSL_SESSION *s, tls_grant *g) {
     void *p = NULL;
     size_t n = 0;
+    *g = (tls_grant){.since = 0};
     if (SSL_SESSION_get0_ticket_appdata(s, &p, &n) != 1 || n == 0 || !grant_read(cs_view_of(p, n), g)) return false;
     return tls_grant_holds(c, g, SSL_SESSION_get0_peer(s) != NULL);
 }
@@ -167,7 +173,11 @@ static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *s, const unsigned char *
     tls_grant g;
     (void)name, (void)name_n, (void)arg;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!may_resume(c, s, &g)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!may_resume(c, s, &g)) {
+        tls_grant_clear(&g);
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    tls_grant_clear(&c->grant);
     c->grant = g;
     /* TLS 1.3 clients use a ticket once (RFC 8446 C.4), so each resumption must leave them the next; its grant stays
      * the first one's, with the first one's beginning. */

@@ -14,13 +14,19 @@ typedef struct tls_link {
     uint8_t serial_n, serial[CS_SERIAL_MAX + 1];
 } tls_link;
 
+/* A client's path, without the anchor. Counted and immutable: connections, sessions and verdicts share it. */
+typedef struct tls_path {
+    atomic_uint refs;
+    unsigned count;
+    tls_link at[];
+} tls_path;
+
 /* What a session remembers, beside the leaf; sealed into the ticket. */
 typedef struct tls_grant {
     uint8_t policy[32]; /* of the site */
     cs_time since;      /* of the full handshake */
     cs_time good_until;
-    unsigned link_count; /* 0: without a certificate */
-    tls_link links[TLS_PATH_MAX];
+    tls_path *path; /* NULL: without a certificate */
 } tls_grant;
 
 struct tls_site {
@@ -70,7 +76,7 @@ struct tls_conn {
         cs_cert *leaf;
         tls_grant grant;
     } named;
-    char sni[TLS_SNI_MAX + 1];
+    char *name; /* the client's SNI; of the server that we dial; NULL: none */
 };
 
 /* bio.c */
@@ -81,6 +87,10 @@ bool tls_host_canonical(cs_view host, char out[TLS_SNI_MAX + 1]);
 /* judge.c */
 int tls_on_certificate(X509_STORE_CTX *store, void *arg);
 void tls_peer_clear(tls_peer *p);
+tls_path *tls_path_new(unsigned count); /* zeroed; NULL: no memory */
+void tls_path_free(tls_path *p);
+void tls_grant_copy(tls_grant *to, const tls_grant *from); /* `to` holds nothing */
+void tls_grant_clear(tls_grant *g);
 bool tls_grant_revoked(const tls_grant *g, const cs_revset *set);
 bool tls_revocation_known(const tls_judge *j);
 /* After a resumption: the leaf of the session becomes the peer. */
