@@ -52,7 +52,7 @@ cs_status doors_tls(const conn *c, const http_head *h, bool *ret, cs_err *err) {
     bool open = ((who & PUBLIC) != 0 && site->conf->authority) || ((who & KNOCK) != 0 && site->enroll);
     *ret = open || ((who & MEMBERS) != 0 && (site->conf->authority || site->enroll));
     if (open) return fetching(h, who, err);
-    if (*ret && !c->known) lacks = CS_R_CERTIFICATE_REQUIRED; /* also where others do without */
+    if (*ret && c->who == NULL) lacks = CS_R_CERTIFICATE_REQUIRED; /* also where others do without */
     if (lacks != CS_R_NONE)
         return cs_fail(err, CS_REFUSED, lacks, "%s",
                        "without a certificate that is good, only enrollment is served here");
