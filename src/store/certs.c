@@ -6,38 +6,38 @@
     "serial, kind, name, status, issuer, spki_sha256, tbs_sha256, request_sha256, sha256, idempotency_key, created, "  \
     "not_before, not_after, subject, der, revoked_at, revocation_reason"
 
-static void copy_text(sqlite3_stmt *s, int i, char *out, size_t size) {
-    const unsigned char *text = sqlite3_column_text(s, i);
-    (void)snprintf(out, size, "%s", text != NULL ? (const char *)text : "");
-}
-
-static void copy_hash(sqlite3_stmt *s, int i, uint8_t out[32]) {
-    cs_view v = store_column_blob(s, i);
-    memset(out, 0, 32);
-    if (v.n == 32) memcpy(out, v.p, 32);
-}
-
-static void read_row(sqlite3_stmt *s, store_cert *c) {
-    char kind[16];
+static void read_row(store_stmt *s, store_cert *c) {
     memset(c, 0, sizeof *c);
-    copy_text(s, 0, c->serial, sizeof c->serial);
-    copy_text(s, 1, kind, sizeof kind);
-    (void)cs_kind_parse(cs_view_str(kind), &c->kind);
-    copy_text(s, 2, c->name, sizeof c->name);
-    c->status = (store_status)sqlite3_column_int(s, 3);
-    copy_hash(s, 4, c->issuer);
-    copy_hash(s, 5, c->spki_sha256);
-    copy_hash(s, 6, c->tbs_sha256);
-    copy_hash(s, 7, c->request_sha256);
-    copy_hash(s, 8, c->sha256);
-    copy_text(s, 9, c->idempotency_key, sizeof c->idempotency_key);
-    c->created = sqlite3_column_int64(s, 10);
-    c->not_before = sqlite3_column_int64(s, 11);
-    c->not_after = sqlite3_column_int64(s, 12);
-    copy_text(s, 13, c->subject, sizeof c->subject);
-    c->der = store_column_blob(s, 14);
-    c->revoked_at = sqlite3_column_int64(s, 15);
-    c->revocation_reason = sqlite3_column_int(s, 16);
+    store_col_copy(s, 0, c->serial, sizeof c->serial);
+    (void)cs_kind_parse(store_col_text(s, 1), &c->kind);
+    store_col_copy(s, 2, c->name, sizeof c->name);
+    c->status = (store_status)store_col_i64(s, 3);
+    store_col_hash(s, 4, c->issuer);
+    store_col_hash(s, 5, c->spki_sha256);
+    store_col_hash(s, 6, c->tbs_sha256);
+    store_col_hash(s, 7, c->request_sha256);
+    store_col_hash(s, 8, c->sha256);
+    store_col_copy(s, 9, c->idempotency_key, sizeof c->idempotency_key);
+    c->created = store_col_i64(s, 10);
+    c->not_before = store_col_i64(s, 11);
+    c->not_after = store_col_i64(s, 12);
+    store_col_copy(s, 13, c->subject, sizeof c->subject);
+    c->der = store_col_blob(s, 14);
+    c->revoked_at = store_col_i64(s, 15);
+    c->revocation_reason = (int)store_col_i64(s, 16);
+}
+
+/* Which of the two was there already. */
+static cs_status taken(store *st, const store_cert *c, cs_err *err) {
+    static const char sql[] = "SELECT 1 FROM certificates WHERE serial = ?1";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, c->serial);
+    cs_status status = store_stmt_step(s, err);
+    if (status != CS_OK && status != CS_AGAIN) return status;
+    store_stmt_done(s);
+    if (status == CS_OK) return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s", c->serial);
+    return cs_fail(err, CS_REFUSED, CS_R_IDEMPOTENCY_CONFLICT, "key %s", c->idempotency_key);
 }
 
 cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
@@ -45,33 +45,28 @@ cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
         "INSERT INTO certificates (serial, sequence, kind, name, status, issuer, spki_sha256, tbs_sha256, "
         "request_sha256, idempotency_key, created, not_before, not_after) "
         "VALUES (?1, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM certificates), ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, "
-        "?10, ?11)";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_text(s, 1, c->serial);
-    store_bind_text(s, 2, cs_kind_name(c->kind));
-    store_bind_text(s, 3, c->name);
-    store_bind_blob(s, 4, cs_view_of(c->issuer, 32));
-    store_bind_blob(s, 5, cs_view_of(c->spki_sha256, 32));
-    store_bind_blob(s, 6, cs_view_of(c->tbs_sha256, 32));
-    store_bind_blob(s, 7, cs_view_of(c->request_sha256, 32));
-    store_bind_text(s, 8, c->idempotency_key[0] != '\0' ? c->idempotency_key : NULL);
-    (void)sqlite3_bind_int64(s, 9, c->created);
-    (void)sqlite3_bind_int64(s, 10, c->not_before);
-    (void)sqlite3_bind_int64(s, 11, c->not_after);
-    cs_status status = store_run(st, s, err);
-    int code = sqlite3_extended_errcode(st->db);
-    if (status != CS_OK && code == SQLITE_CONSTRAINT_PRIMARYKEY)
-        return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s", c->serial);
-    if (status != CS_OK && code == SQLITE_CONSTRAINT_UNIQUE)
-        return cs_fail(err, CS_REFUSED, CS_R_IDEMPOTENCY_CONFLICT, "key %s", c->idempotency_key);
-    return status;
+        "?10, ?11) ON CONFLICT DO NOTHING";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, c->serial);
+    store_stmt_text(s, 2, cs_kind_name(c->kind));
+    store_stmt_text(s, 3, c->name);
+    store_stmt_blob(s, 4, cs_view_of(c->issuer, 32));
+    store_stmt_blob(s, 5, cs_view_of(c->spki_sha256, 32));
+    store_stmt_blob(s, 6, cs_view_of(c->tbs_sha256, 32));
+    store_stmt_blob(s, 7, cs_view_of(c->request_sha256, 32));
+    store_stmt_text(s, 8, c->idempotency_key[0] != '\0' ? c->idempotency_key : NULL);
+    store_stmt_i64(s, 9, c->created);
+    store_stmt_i64(s, 10, c->not_before);
+    store_stmt_i64(s, 11, c->not_after);
+    TRY(store_stmt_run(s, err));
+    return store_stmt_changed(s) == 1 ? CS_OK : taken(st, c, err);
 }
 
 /* Exactly one row must have changed. */
-static cs_status run_one(store *st, sqlite3_stmt *s, const char *serial, cs_err *err) {
-    TRY(store_run(st, s, err));
-    if (sqlite3_changes(st->db) == 1) return CS_OK;
+static cs_status run_one(store *st, store_stmt *s, const char *serial, cs_err *err) {
+    TRY(store_stmt_run(s, err));
+    if (store_stmt_changed(s) == 1) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "serial %s", serial);
 }
 
@@ -79,33 +74,33 @@ cs_status store_issued_set(store *st, const char *serial, const char *subject, c
                            cs_err *err) {
     static const char sql[] =
         "UPDATE certificates SET status = 1, subject = ?2, sha256 = ?3, der = ?4 WHERE serial = ?1 AND status = 0";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_text(s, 1, serial);
-    store_bind_text(s, 2, subject);
-    store_bind_blob(s, 3, cs_view_of(sha256, 32));
-    store_bind_blob(s, 4, der);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, serial);
+    store_stmt_text(s, 2, subject);
+    store_stmt_blob(s, 3, cs_view_of(sha256, 32));
+    store_stmt_blob(s, 4, der);
     return run_one(st, s, serial, err);
 }
 
 cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err) {
     static const char sql[] = "SELECT serial FROM certificates WHERE spki_sha256 = ?1 AND status = 2 AND "
                               "revocation_reason = 1 LIMIT 1";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_blob(s, 1, cs_view_of(spki_sha256, 32));
-    cs_status status = store_step(st, s, err);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_blob(s, 1, cs_view_of(spki_sha256, 32));
+    cs_status status = store_stmt_step(s, err);
     if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
-    status = cs_fail(err, CS_REFUSED, CS_R_KEY_COMPROMISED, "it was that of serial %s", sqlite3_column_text(s, 0));
-    store_done(s);
+    status = cs_fail(err, CS_REFUSED, CS_R_KEY_COMPROMISED, "it was that of serial %s", store_col_cstr(s, 0));
+    store_stmt_done(s);
     return status;
 }
 
 cs_status store_intent_drop(store *st, const char *serial, cs_err *err) {
     static const char sql[] = "DELETE FROM certificates WHERE serial = ?1 AND status = 0";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_text(s, 1, serial);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, serial);
     return run_one(st, s, serial, err);
 }
 
@@ -116,20 +111,20 @@ cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *e
         "FROM certificates WHERE status = 0";
     static const char mark[] = "UPDATE certificates SET status = 3, revoked_at = ?1, revocation_reason = 5, "
                                "idempotency_key = NULL WHERE status = 0";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, feed, &s, err));
-    (void)sqlite3_bind_int64(s, 1, now);
-    TRY(store_run(st, s, err));
-    TRY(store_prepare(st, mark, &s, err));
-    (void)sqlite3_bind_int64(s, 1, now);
-    TRY(store_run(st, s, err));
-    *ret_n = (size_t)sqlite3_changes(st->db);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, feed, &s, err));
+    store_stmt_i64(s, 1, now);
+    TRY(store_stmt_run(s, err));
+    TRY(store_stmt_open(st, mark, &s, err));
+    store_stmt_i64(s, 1, now);
+    TRY(store_stmt_run(s, err));
+    *ret_n = (size_t)store_stmt_changed(s);
     return CS_OK;
 }
 
 /* The first row of a bound statement; the row stays open, so that der may be read. */
-static cs_status one(store *st, sqlite3_stmt *s, store_cert *ret, const char *what, cs_err *err) {
-    cs_status status = store_step(st, s, err);
+static cs_status one(store *st, store_stmt *s, store_cert *ret, const char *what, cs_err *err) {
+    cs_status status = store_stmt_step(s, err);
     if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s", what);
     if (status == CS_OK) read_row(s, ret);
     return status;
@@ -137,26 +132,26 @@ static cs_status one(store *st, sqlite3_stmt *s, store_cert *ret, const char *wh
 
 cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, cs_err *err) {
     static const char sql[] = "SELECT " COLUMNS " FROM certificates WHERE serial = ?1";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_text(s, 1, serial);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, serial);
     return one(st, s, ret, serial, err);
 }
 
 cs_status store_cert_by_key(store *st, const char *key, store_cert *ret, cs_err *err) {
     static const char sql[] = "SELECT " COLUMNS " FROM certificates WHERE idempotency_key = ?1";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    store_bind_text(s, 1, key);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, key);
     return one(st, s, ret, key, err);
 }
 
 cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *err) {
     static const char sql[] =
         "SELECT " COLUMNS " FROM certificates WHERE status = 1 AND not_after >= ?1 ORDER BY not_after LIMIT 1";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    (void)sqlite3_bind_int64(s, 1, now);
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_i64(s, 1, now);
     return one(st, s, ret, "no certificate is valid", err);
 }
 
@@ -197,46 +192,46 @@ cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_c
                           cs_err *err) {
     char like[2 * CS_IDENTITY_NAME_MAX + 3] = "";
     const char *name = f->name;
-    sqlite3_stmt *s = NULL;
+    store_stmt *s = NULL;
     if (f->pattern != NULL) {
         like_of(f->pattern, like);
         name = like;
     }
-    TRY(store_prepare(st, list_sql(f), &s, err));
-    store_bind_text(s, 1, f->kind != CS_KIND_OTHER ? cs_kind_name(f->kind) : NULL);
-    store_bind_text(s, 2, name);
-    store_bind_text(s, 3, f->after);
-    (void)sqlite3_bind_int(s, 4, (int)f->state);
-    (void)sqlite3_bind_int64(s, 5, now);
-    (void)sqlite3_bind_int64(s, 6, f->limit);
-    if (f->ends_before != 0) (void)sqlite3_bind_int64(s, 7, f->ends_before);
-    cs_status status = store_step(st, s, err);
-    for (; status == CS_OK; status = status == CS_OK ? store_step(st, s, err) : status) {
+    TRY(store_stmt_open(st, list_sql(f), &s, err));
+    store_stmt_text(s, 1, f->kind != CS_KIND_OTHER ? cs_kind_name(f->kind) : NULL);
+    store_stmt_text(s, 2, name);
+    store_stmt_text(s, 3, f->after);
+    store_stmt_i64(s, 4, (int)f->state);
+    store_stmt_i64(s, 5, now);
+    store_stmt_i64(s, 6, f->limit);
+    if (f->ends_before != 0) store_stmt_i64(s, 7, f->ends_before);
+    cs_status status = store_stmt_step(s, err);
+    for (; status == CS_OK; status = status == CS_OK ? store_stmt_step(s, err) : status) {
         store_cert c;
         read_row(s, &c);
         status = seen(cls, &c, err);
-        if (status != CS_OK) store_done(s);
+        if (status != CS_OK) store_stmt_done(s);
     }
     return status == CS_AGAIN ? CS_OK : status;
 }
 
 cs_status store_count(store *st, cs_time now, store_counts *ret, cs_err *err) {
     static const char sql[] =
-        "SELECT kind, COUNT(*), COALESCE(SUM(status = 1 AND not_after >= ?1), 0), COALESCE(SUM(status = 2), 0), "
-        "COALESCE(SUM(status = 1 AND not_after < ?1), 0) FROM certificates WHERE status IN (1, 2) GROUP BY kind";
-    sqlite3_stmt *s = NULL;
-    TRY(store_prepare(st, sql, &s, err));
-    (void)sqlite3_bind_int64(s, 1, now);
+        "SELECT kind, COUNT(*), COUNT(*) FILTER (WHERE status = 1 AND not_after >= ?1), "
+        "COUNT(*) FILTER (WHERE status = 2), COUNT(*) FILTER (WHERE status = 1 AND not_after < ?1) "
+        "FROM certificates WHERE status IN (1, 2) GROUP BY kind";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_i64(s, 1, now);
     *ret = (store_counts){0};
     cs_status status = CS_OK;
-    while ((status = store_step(st, s, err)) == CS_OK) {
+    while ((status = store_stmt_step(s, err)) == CS_OK) {
         cs_kind kind = CS_KIND_OTHER;
-        const unsigned char *text = sqlite3_column_text(s, 0);
-        if (text != NULL) (void)cs_kind_parse(cs_view_str((const char *)text), &kind);
-        ret->issued[kind] += sqlite3_column_int64(s, 1);
-        ret->valid += sqlite3_column_int64(s, 2);
-        ret->revoked += sqlite3_column_int64(s, 3);
-        ret->expired += sqlite3_column_int64(s, 4);
+        (void)cs_kind_parse(store_col_text(s, 0), &kind);
+        ret->issued[kind] += store_col_i64(s, 1);
+        ret->valid += store_col_i64(s, 2);
+        ret->revoked += store_col_i64(s, 3);
+        ret->expired += store_col_i64(s, 4);
     }
     return status == CS_AGAIN ? CS_OK : status;
 }

@@ -1,36 +1,101 @@
-/* store_priv.h - statements: prepared once, bound by position, stepped, reset. Only inside this room. */
+/* store_priv.h - statements, over whichever database it is. Only inside this room.
+ *
+ * A verb is written once, for SQLite and PostgreSQL alike:
+ *   store_stmt_open(st, sql, &s, err)    sql: a static text (kept by its address); placeholders ?1 ?2 ...
+ *   store_stmt_i64(s, 1, v) _text _blob  every placeholder, each time, with the same type; NULL text and blob bind
+ * NULL; what is bound must outlive the steps store_stmt_run(s, err)               to the end; then
+ * store_stmt_changed(s) says how many rows store_stmt_step(s, err)              a row: CS_OK; no more: CS_AGAIN.
+ * Columns from 0: store_col_i64, _blob, ... store_stmt_done(s)                   when it is left before CS_AGAIN What
+ * must be unique: INSERT ... ON CONFLICT DO NOTHING and look at store_stmt_changed: a statement that fails ends the
+ * transaction in PostgreSQL. Both read: COALESCE, CASE, COUNT(*) FILTER (WHERE ...), window functions, RETURNING,
+ * LIMIT. Not: SUM of a condition, OR REPLACE, rowid, AUTOINCREMENT, typeless columns, "x'..'". A change of the schema:
+ * a new file sql/NNN_what.sql with the next number, and its line in meson.build; it runs once, in a transaction of its
+ * own, in both databases. Types: TEXT, BIGINT, INTEGER, BLOB. Files that have landed stay as they are. */
 #ifndef CS_STORE_PRIV_H
 #define CS_STORE_PRIV_H
 
-#include <sqlite3.h>
-
 #include "store/store.h"
 
-enum { STORE_STATEMENTS_MAX = 48 };
-
-struct store {
-    sqlite3 *db;
-    struct {
-        const char *sql; /* by address: each statement is one static text */
-        sqlite3_stmt *stmt;
-    } kept[STORE_STATEMENTS_MAX];
-    sqlite3_stmt *open; /* whose row a caller's views look into */
-    char path[];
+enum {
+    STORE_STATEMENTS_MAX = 512, /* of one connection; a power of two */
+    STORE_PARAMS_MAX = 32,
 };
 
-/* The statement for sql, reset and unbound. */
-cs_status store_prepare(store *st, const char *sql, sqlite3_stmt **ret, cs_err *err);
-void store_bind_text(sqlite3_stmt *s, int i, const char *text); /* NULL binds NULL; must outlive the step */
-void store_bind_blob(sqlite3_stmt *s, int i, cs_view bytes);
-/* Runs to the end. */
-cs_status store_run(store *st, sqlite3_stmt *s, cs_err *err);
-/* One row: CS_OK; none: CS_AGAIN. */
-cs_status store_step(store *st, sqlite3_stmt *s, cs_err *err);
-/* Ends the reading of a statement's rows. */
-void store_done(sqlite3_stmt *s);
-cs_status store_fail(store *st, int code, const char *what, cs_err *err);
-cs_view store_column_blob(sqlite3_stmt *s, int i);
-/* SELECT of one number, 0 when it is NULL. */
+typedef enum store_type { STORE_NULL, STORE_I64, STORE_TEXT, STORE_BLOB } store_type;
+typedef struct store_param {
+    store_type type;
+    int64_t i64;
+    const void *p; /* text, blob; NULL: NULL */
+    size_t n;
+} store_param;
+
+typedef struct store_stmt {
+    store *st;
+    const char *sql;
+    bool running;                         /* stepped, not at its end */
+    bool rows_many;                       /* its rows may be too many to be held at once */
+    int count;                            /* the highest placeholder bound */
+    store_param params[STORE_PARAMS_MAX]; /* of ?1 ... */
+    void *impl;                           /* the driver's */
+} store_stmt;
+
+cs_status store_stmt_open(store *st, const char *sql, store_stmt **ret, cs_err *err);
+void store_stmt_i64(store_stmt *s, int i, int64_t v);
+void store_stmt_text(store_stmt *s, int i, const char *text);
+void store_stmt_text_view(store_stmt *s, int i, cs_view text);
+void store_stmt_blob(store_stmt *s, int i, cs_view bytes);
+/* Before the first step: a hundred thousand rows and more may come, to be read one by one. Until its end no other
+ * statement of this store may run. */
+void store_stmt_many(store_stmt *s);
+cs_status store_stmt_step(store_stmt *s, cs_err *err);
+cs_status store_stmt_run(store_stmt *s, cs_err *err);
+int64_t store_stmt_changed(const store_stmt *s);
+void store_stmt_done(store_stmt *s);
+
+/* Of the row; valid until the statement's next step. */
+int64_t store_col_i64(const store_stmt *s, int i); /* NULL: 0 */
+cs_view store_col_blob(const store_stmt *s, int i);
+cs_view store_col_text(const store_stmt *s, int i);
+const char *store_col_cstr(const store_stmt *s, int i); /* text; NULL: "" */
+bool store_col_null(const store_stmt *s, int i);
+void store_col_copy(const store_stmt *s, int i, char *out, size_t size); /* text, cut to size - 1 */
+void store_col_hash(const store_stmt *s, int i, uint8_t out[32]);
+
+/* SELECT of one number, 0 when it is NULL or there is no row. */
 cs_status store_number(store *st, const char *sql, uint64_t *ret, cs_err *err);
+
+/* ---- what a database does ---- */
+typedef struct store_driver {
+    cs_status (*open)(store *st, cs_err *err);                                    /* st->where says which */
+    void (*close)(store *st);                                                     /* its statements are gone */
+    cs_status (*exec)(store *st, const char *sql, const char *what, cs_err *err); /* several statements, no rows */
+    cs_status (*begin)(store *st, cs_err *err);                                   /* as the one writer */
+    cs_status (*commit)(store *st, cs_err *err);
+    void (*rollback)(store *st);                                 /* nothing, outside of a transaction */
+    cs_status (*version)(store *st, uint64_t *ret, cs_err *err); /* of the schema; 0: there is none */
+    cs_status (*version_set)(store *st, uint64_t version, cs_err *err);
+    cs_status (*step)(store_stmt *s, bool first, cs_err *err);
+    void (*reset)(store_stmt *s);
+    void (*drop)(store_stmt *s);
+    int64_t (*changed)(const store_stmt *s);
+    int64_t (*col_i64)(const store_stmt *s, int i);
+    cs_view (*col_bytes)(const store_stmt *s, int i); /* of text: a NUL follows */
+    bool (*col_null)(const store_stmt *s, int i);
+} store_driver;
+extern const store_driver store_sqlite;
+
+struct store {
+    const store_driver *driver;
+    void *impl;                             /* the driver's */
+    store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
+    char *where;                            /* path or URL, for the driver */
+    char name[256];                         /* for messages: without secrets */
+};
+
+typedef struct store_migration {
+    const char *file, *sql;
+} store_migration;
+/* Brings the schema up to date: store-schema-newer. */
+cs_status store_migrate(store *st, cs_err *err);
 
 #endif

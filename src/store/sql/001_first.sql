@@ -1,4 +1,4 @@
--- The store, version 5, in SQL that SQLite and PostgreSQL both read (PostgreSQL: CREATE DOMAIN blob AS bytea first).
+-- Version 1, in SQL that SQLite and PostgreSQL both read (there BLOB is a domain over bytea).
 -- Times are microseconds since 1970 UTC. Numbers that must rise without gaps in one order are drawn by the one writer.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
@@ -26,10 +26,7 @@ CREATE TABLE certificates (
     revocation_reason INTEGER
 );
 CREATE INDEX certificates_by_name ON certificates (name, kind, not_after);
-CREATE INDEX certificates_by_expiry ON certificates (status, not_after, kind);
-CREATE INDEX certificates_revoked ON certificates (not_after, serial, issuer, revoked_at, revocation_reason, status)
-    WHERE status >= 2;                  -- all that a CRL needs
-CREATE INDEX certificates_by_key ON certificates (spki_sha256) WHERE status = 2 AND revocation_reason = 1;
+CREATE INDEX certificates_by_expiry ON certificates (status, not_after);
 -- What gateways follow. Reason 8 takes an entry back (removeFromCRL).
 CREATE TABLE feed (
     sequence BIGINT PRIMARY KEY,
@@ -44,17 +41,7 @@ CREATE TABLE crls (
     next_update BIGINT NOT NULL,
     feed_sequence BIGINT NOT NULL,      -- the last entry of the feed that it knows
     entries BIGINT NOT NULL,
-    der BLOB,                           -- NULL: intended, never signed; only the newest keeps its bytes
-    issuer BLOB                         -- as in certificates; numbers rise over all issuers
-);
--- Who may use the API, and for what.
-CREATE TABLE admins (
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    roles INTEGER NOT NULL,             -- 1 issuer, 2 approver, 4 auditor, 8 operator
-    since BIGINT NOT NULL,
-    given_by TEXT NOT NULL,
-    PRIMARY KEY (kind, name)
+    der BLOB                            -- NULL: intended, never signed; only the newest keeps its bytes
 );
 -- Append-only; each record holds the hash of the one before.
 CREATE TABLE audit (
