@@ -54,7 +54,10 @@ typedef struct issue_ask {
         cs_view text;
     } names[ISSUE_NAMES_MAX]; /* beside the identity's own */
     size_t name_count;
-    cs_time lifetime; /* 0: the profile's */
+    cs_time lifetime;    /* 0: the profile's */
+    const char *profile; /* NULL: the kind's own */
+    const char *door;    /* through which it is asked: "cli", "rest", "est", ...; NULL: not asked */
+    bool approved;       /* somebody who may has said yes */
     cs_view idempotency_key;
     cs_view issuer; /* a CA's name; empty: the current one */
     const authority_who *asked_by;

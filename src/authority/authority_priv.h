@@ -44,7 +44,7 @@ void signer_link_close(signer_link *l);
  * another CA's. */
 CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 /* Appends a request; signer_link_send sends all of them. */
-void signer_link_ask_cert(signer_link *l, const authority_ca *by, cs_kind kind, cs_view tbs);
+void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profile *profile, cs_view tbs);
 void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs);
 CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
 /* The next answer: *ret_der looks into the link until signer_link_next is called again. CS_REFUSED with the signer's
@@ -63,6 +63,7 @@ typedef struct job {
     const authority_ca *ca; /* JOB_ISSUE: by whom; JOB_CRL: whose, NULL: all */
     /* JOB_ISSUE */
     store_cert row;
+    const cs_profile *profile;
     cs_buf tbs;
     cs_cert *leaf; /* made; taken by the asker */
     /* JOB_REVOKE, JOB_RELEASE */

@@ -12,6 +12,7 @@
 /* What the asker's thread makes of the question. */
 typedef struct wanted {
     cs_identity who;
+    const cs_profile *profile;
     cs_csr *csr;
     const authority_ca *by;
     cs_san sans[ISSUE_NAMES_MAX];
@@ -30,29 +31,19 @@ static bool was_asked_for(const wanted *w, const cs_san *san) {
     return false;
 }
 
-/* A request may not carry names beyond those asked for: whoever made it may be another than who asks. */
-static cs_status check_request_names(const wanted *w, const conf *c, cs_err *err) {
+/* A name that the request carries is the identity's own, was asked for, or is one that the profile takes. */
+static cs_status take_request_names(wanted *w, const conf *c, cs_err *err) {
     uint8_t own[CS_IDENTITY_NAME_MAX + 1];
     cs_san self = {0};
-    CS_SCOPED(cs_buf) uri = cs_buf_of(1024);
-    cs_err ignored;
-    if (w->who.kind == CS_KIND_DEVICE) {
-        TRY(cs_device_uri(&uri, c->trust_domain, w->who.name, err));
-        self = (cs_san){CS_SAN_URI, cs_buf_view(&uri)};
-    } else if (w->who.kind == CS_KIND_USER) {
-        TRY(cs_san_make(CS_SAN_EMAIL, cs_view_str(w->who.name), own, &self, err));
-    } else if (cs_san_make(CS_SAN_IP, cs_view_str(w->who.name), own, &self, &ignored) != CS_OK) {
-        TRY(cs_san_make(CS_SAN_DNS, cs_view_str(w->who.name), own, &self, err));
-    }
+    TRY(cs_identity_san(&w->who, c->trust_domain, own, &self, err));
     for (size_t i = 0; i < w->csr->san_count; i++) {
         const cs_san *san = &w->csr->sans[i];
         if (san->type == self.type && cs_view_eq_nocase(san->value, self.value)) continue;
         if (was_asked_for(w, san)) continue;
-        CS_SCOPED(cs_buf) text = cs_buf_of(1024);
-        (void)cs_san_add(&text, san);
-        const char *name = cs_buf_cstr(&text);
-        return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request carries %s, which was not asked for",
-                       name != NULL ? name : "a name");
+        TRY(cs_profile_request_name_check(w->profile, san, err));
+        if (w->san_count == ISSUE_NAMES_MAX)
+            return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "more than %d names", ISSUE_NAMES_MAX);
+        w->sans[w->san_count++] = *san;
     }
     return CS_OK;
 }
@@ -65,8 +56,18 @@ static cs_status refuse_ca_keys(const authority *a, cs_view spki, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for a CA's own key");
 }
 
+/* By which profile, and may it be asked for this way? */
+static cs_status choose_profile(authority *a, const issue_ask *ask, wanted *w, cs_err *err) {
+    TRY(conf_profile_find(a->conf, ask->profile, ask->kind, &w->profile, err));
+    if (ask->door != NULL) TRY(cs_profile_door_check(w->profile, ask->door, err));
+    if (w->profile->approval && !ask->approved)
+        return cs_fail(err, CS_REFUSED, CS_R_APPROVAL_NEEDED, "profile %s (approval)", w->profile->name);
+    return CS_OK;
+}
+
 static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_err *err) {
     if (ask->kind == CS_KIND_OTHER) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind");
+    TRY(choose_profile(a, ask, w, err));
     TRY(cs_identity_make(ask->kind, ask->name, &w->who, err));
     TRY(cs_csr_read(ask->csr, "csr", &w->csr, err));
     TRY(cs_csr_refuse_ca(w->csr, err));
@@ -78,7 +79,7 @@ static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_er
     for (; w->san_count < ask->name_count; w->san_count++)
         TRY(cs_san_make(ask->names[w->san_count].type, ask->names[w->san_count].text, w->values[w->san_count],
                         &w->sans[w->san_count], err));
-    return check_request_names(w, a->conf, err);
+    return take_request_names(w, a->conf, err);
 }
 
 /* What was asked, as a hash, so that a repeated idempotency key with another question is told apart. */
@@ -89,6 +90,7 @@ static cs_status hash_request(const issue_ask *ask, const wanted *w, uint8_t ret
     cs_buf_add_vec16(&b, w->csr->spki);
     cs_buf_add_u64(&b, (uint64_t)ask->lifetime);
     cs_buf_add_vec16(&b, ask->issuer);
+    cs_buf_add_vec16(&b, cs_view_str(w->profile->name));
     for (size_t i = 0; i < w->san_count; i++) {
         cs_buf_add_byte(&b, (uint8_t)w->sans[i].type);
         cs_buf_add_vec16(&b, w->sans[i].value);
@@ -101,12 +103,9 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     store_cert *row = &j->row;
     uint8_t serial[CS_SERIAL_LEN];
     cs_time now = cs_now(a->clock);
-    cs_time lifetime = ask->lifetime > 0 ? ask->lifetime : a->conf->profiles[ask->kind].lifetime;
-    const cs_profile *profile = cs_profile_of(ask->kind);
-    cs_time limit = a->conf->profiles[ask->kind].lifetime;
-    if (limit < profile->lifetime_limit) limit = profile->lifetime_limit;
     TRY(cs_serial_draw(a->rng, serial, err));
     row->kind = ask->kind;
+    j->profile = w->profile;
     row->created = now;
     (void)snprintf(row->name, sizeof row->name, "%s", w->who.name);
     (void)cs_hex(cs_view_of(serial, sizeof serial), row->serial);
@@ -117,8 +116,10 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     if (ask->idempotency_key.n > STORE_KEY_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "idempotency_key: at most %d characters", STORE_KEY_MAX);
     if (ask->idempotency_key.n > 0) memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
-    TRY(cs_profile_validity(ask->kind, lifetime, limit, now, w->by->cert, &row->not_before, &row->not_after, err));
-    const cs_profile_ask want = {.who = &w->who,
+    TRY(cs_profile_validity(w->profile, ask->lifetime, now, w->by->cert, &row->not_before, &row->not_after, err));
+    const cs_profile_ask want = {.profile = w->profile,
+                                 .who = &w->who,
+                                 .subject = w->csr->subject,
                                  .sans = w->sans,
                                  .san_count = w->san_count,
                                  .spki = w->csr->spki,
@@ -259,8 +260,7 @@ static cs_status check_signed(job *j, cs_view der, cs_err *err) {
 static void sign_all(authority *a, job *jobs[], size_t n) {
     cs_err err;
     for (size_t i = 0; i < n; i++)
-        if (alive(jobs[i]))
-            signer_link_ask_cert(&a->signer, jobs[i]->ca, jobs[i]->row.kind, cs_buf_view(&jobs[i]->tbs));
+        if (alive(jobs[i])) signer_link_ask_cert(&a->signer, jobs[i]->ca, jobs[i]->profile, cs_buf_view(&jobs[i]->tbs));
     if (signer_link_send(&a->signer, &err) != CS_OK) {
         fail_all(jobs, n, &err);
         return;

@@ -106,11 +106,13 @@ cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err) {
     return status;
 }
 
-void signer_link_ask_cert(signer_link *l, const authority_ca *by, cs_kind kind, cs_view tbs) {
+void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profile *profile, cs_view tbs) {
     size_t mark = ipc_open(&l->out, SIGNING_CERT);
     cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
-    cs_buf_add_byte(&l->out, (uint8_t)kind);
+    cs_buf_add_byte(&l->out, (uint8_t)profile->kind);
     cs_buf_add_vec32(&l->out, tbs);
+    cs_buf_add_vec16(&l->out, cs_view_str(profile->name));
+    cs_buf_add(&l->out, profile->digest, sizeof profile->digest);
     ipc_close(&l->out, mark);
 }
 

@@ -16,8 +16,9 @@ static const struct {
     const char *name;
     column type;
 } known[] = {
-    {"kind", COLUMN_TEXT},  {"name", COLUMN_TEXT}, {"dns", COLUMN_LIST},      {"ip", COLUMN_LIST},
-    {"email", COLUMN_LIST}, {"csr", COLUMN_TEXT},  {"key_type", COLUMN_TEXT}, {"lifetime", COLUMN_TEXT},
+    {"kind", COLUMN_TEXT},     {"name", COLUMN_TEXT},     {"dns", COLUMN_LIST},
+    {"ip", COLUMN_LIST},       {"email", COLUMN_LIST},    {"csr", COLUMN_TEXT},
+    {"key_type", COLUMN_TEXT}, {"lifetime", COLUMN_TEXT}, {"profile", COLUMN_TEXT},
 };
 enum { KNOWN = sizeof known / sizeof known[0] };
 
@@ -66,7 +67,7 @@ static cs_status unknown_column(const char *name, cs_err *err) {
             return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "there is no \"%s\", did you mean \"%s\"?", name,
                            known[i].name);
     return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED,
-                   "there is no \"%s\"; there are kind, name, dns, ip, email, csr, key_type, lifetime", name);
+                   "there is no \"%s\"; there are kind, name, dns, ip, email, csr, key_type, lifetime, profile", name);
 }
 
 /* ---- records ---- */
@@ -248,7 +249,7 @@ static const char *text_of(const json_t *said, const char *key) {
 
 static cs_status judge(const fleet *f, fleet_row *r, cs_err *err) {
     const char *kind = text_of(r->said, "kind"), *type = text_of(r->said, "key_type");
-    const char *lifetime = text_of(r->said, "lifetime");
+    const char *lifetime = text_of(r->said, "lifetime"), *profile = text_of(r->said, "profile");
     const json_t *name = json_object_get(r->said, "name");
     cs_kind k = f->kind;
     if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &k))
@@ -265,6 +266,7 @@ static cs_status judge(const fleet *f, fleet_row *r, cs_err *err) {
     TRY(check_names(r->said, "dns", CS_SAN_DNS, r->ask, err));
     TRY(check_names(r->said, "ip", CS_SAN_IP, r->ask, err));
     TRY(check_names(r->said, "email", CS_SAN_EMAIL, r->ask, err));
+    if (profile != NULL && json_object_set_new(r->ask, "profile", json_string(profile)) != 0) return CS_NOMEM_ERR(err);
     if (lifetime == NULL) return CS_OK;
     cs_time t = 0;
     if (!cs_duration_parse(cs_view_str(lifetime), &t))

@@ -154,6 +154,7 @@ static cs_status make_body(work *w, char **ret, cs_err *err) {
                              "csr", cs_buf_cstr(&w->csr_pem), "dns", list_of(ask->dns), "ip", list_of(ask->ip), "email",
                              list_of(ask->email), "idempotency_key", cs_hex(cs_view_of(random, sizeof random), key));
     if (body == NULL) return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "a name is not UTF-8 text");
+    if (ask->profile != NULL) (void)json_object_set_new(body, "profile", json_string(ask->profile));
     if (ask->lifetime > 0) (void)json_object_set_new(body, "lifetime_seconds", json_integer(ask->lifetime / CS_SEC));
     *ret = json_dumps(body, JSON_COMPACT);
     json_decref(body);

@@ -15,6 +15,7 @@ typedef struct issue_ask {
     const char *csr;                   /* a request's file; NULL: a new key is made */
     cs_key_spec spec;
     cs_time lifetime;          /* 0: the profile's */
+    const char *profile;       /* NULL: the kind's own */
     const char *out;           /* the folder */
     const char *stem;          /* STEM.crt and STEM.key; NULL: the name */
     bool no_pem, no_ca;        /* leave out STEM.crt and STEM.key; leave out ca.pem */

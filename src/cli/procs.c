@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "x509/profile.h"
-
 static const char *const names[PROC_COUNT] = {"signer", "authority", "page", "gateway"};
 static const char *const sockets[SOCKET_COUNT] = {"signer", "authority", "control", "feed", "page"};
 
@@ -49,7 +47,6 @@ typedef struct line {
     int fds[SPAWN_FDS_MAX];
     size_t fd_count;
     char numbers[SPAWN_FDS_MAX][12];
-    char limits[CS_KIND_COUNT][24];
 } line;
 
 static void add(line *l, const char *option, const char *value) {
@@ -70,17 +67,6 @@ static void add_conf(line *l, const procs *p) {
     for (int i = 0; i < n; i++) l->argv[l->argc++] = argv[i];
 }
 
-/* The signer has limits of its own; the operator's configuration may raise them, in whole days. */
-static void add_limits(line *l, const conf *c) {
-    static const char *const options[CS_KIND_COUNT] = {
-        [CS_KIND_SERVER] = "--limit-server", [CS_KIND_USER] = "--limit-user", [CS_KIND_DEVICE] = "--limit-device"};
-    for (int k = CS_KIND_SERVER; k < CS_KIND_COUNT; k++) {
-        if (c->profiles[k].lifetime <= cs_profile_of((cs_kind)k)->lifetime_limit) continue;
-        (void)snprintf(l->limits[k], sizeof l->limits[k], "%lldd", (long long)(c->profiles[k].lifetime / CS_DAY + 1));
-        add(l, options[k], l->limits[k]);
-    }
-}
-
 cs_status procs_start(procs *p, proc_id id, cs_err *err) {
     char program[FILES_PATH_MAX], name[48], ca[FILES_PATH_MAX], journal[FILES_PATH_MAX];
     line l = {.argc = 0};
@@ -95,7 +81,9 @@ cs_status procs_start(procs *p, proc_id id, cs_err *err) {
         add(&l, "--journal", journal);
         add(&l, "--trust-domain", p->conf->trust_domain);
         add_listener(&l, "--listen", p->listener[SOCKET_SIGNER]);
-        add_limits(&l, p->conf);
+        /* it reads the profiles with its own eyes, before it holds the key */
+        add(&l, "--state", p->conf->state);
+        if (p->conf->file != NULL) add(&l, "--config", p->conf->file);
         break;
     case PROC_AUTHORITY:
         add_conf(&l, p);

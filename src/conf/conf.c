@@ -169,20 +169,6 @@ static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf
 }
 
 static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
-    const struct {
-        cs_kind kind;
-        const file_profile *from;
-        cs_time lifetime;
-    } profiles[] = {
-        {CS_KIND_SERVER, &f->profiles.server, 90 * CS_DAY},
-        {CS_KIND_USER, &f->profiles.user, CS_YEAR},
-        {CS_KIND_DEVICE, &f->profiles.device, CS_YEAR},
-    };
-    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
-        conf_profile *p = &c->profiles[profiles[i].kind];
-        set_time(&p->lifetime, profiles[i].from->lifetime, profiles[i].lifetime);
-        set_time(&p->backdate, profiles[i].from->backdate, 10 * CS_MIN);
-    }
     set_time(&c->crl_lifetime, f->crl.lifetime, 7 * CS_DAY);
     set_time(&c->crl_interval, f->crl.interval, 12 * CS_HOUR);
     set_time(&c->revocation_grace, f->revocation_grace, 5 * CS_MIN);
@@ -215,6 +201,7 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;
     TRY(conf_notices_fill(c, f, folder, err));
+    TRY(conf_profiles_fill(c, f, err));
     return conf_sites_fill(c, f, folder, said->upstream, err);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "x509/identity.h"
+#include "x509/profile.h"
 
 typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
 typedef enum conf_tls { CONF_TLS_1_2, CONF_TLS_1_3 } conf_tls;
@@ -86,11 +86,6 @@ typedef struct conf_site {
     unsigned route_count;
 } conf_site;
 
-typedef struct conf_profile {
-    cs_time lifetime;
-    cs_time backdate; /* read, not applied yet: issuing backdates by CS_BACKDATE (x509/profile.h) */
-} conf_profile;
-
 /* Who is told of certificates that end soon. */
 enum { CONF_NOTICES_MAX = 8 };
 typedef struct conf_notices {
@@ -117,9 +112,10 @@ typedef struct conf {
     unsigned site_count;
     conf_upstream *upstreams;
     unsigned upstream_count;
-    cs_time follow;                       /* how often files are looked at for changes; 0: never */
-    conf_profile profiles[CS_KIND_COUNT]; /* by cs_kind */
-    cs_time crl_lifetime, crl_interval;   /* nextUpdate - thisUpdate; how often one is made without a revocation */
+    cs_time follow;       /* how often files are looked at for changes; 0: never */
+    cs_profile *profiles; /* server, user and device first; then as the file has them. Sealed */
+    unsigned profile_count;
+    cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
     struct {
         cs_time handshake, header, idle, connect, upstream, drain;
         cs_time stream; /* how long nothing may pass in a stream or a tunnel */
@@ -145,6 +141,11 @@ typedef struct conf_overrides {
 CS_MUST_USE cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *err);
 void conf_free(conf *c);
 CS_AUTO_DEFINE(conf)
+
+/* The profile of that name; name NULL or "": the kind's own. profile-unknown naming those that there are;
+ * profile-violated when it is for another kind (CS_KIND_OTHER: any). */
+CS_MUST_USE cs_status conf_profile_find(const conf *c, const char *name, cs_kind kind, const cs_profile **ret,
+                                        cs_err *err);
 
 #define CONF_SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* whom TLS to an upstream trusts when no ca is said */
 /* Each file that the configuration names, itself among them; not those of the state folder. */

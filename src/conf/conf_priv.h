@@ -38,6 +38,8 @@ CS_MUST_USE cs_status conf_state_find(conf *c, const char *said, const char *in_
 const char *conf_file_path(conf *c, const char *folder, const char *name);
 CS_MUST_USE cs_status conf_texts_fill(conf *c, char *const *from, unsigned count, conf_texts *to, cs_err *err);
 CS_MUST_USE cs_status conf_notices_fill(conf *c, const file_conf *f, const char *folder, cs_err *err);
+/* The built-in profiles, as the file changes them, and the file's own. */
+CS_MUST_USE cs_status conf_profiles_fill(conf *c, const file_conf *f, cs_err *err);
 
 /* Sites, routes and upstreams from the file; one default site when it names none. */
 CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *folder, const char *upstream_said,

@@ -6,7 +6,7 @@
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wconversion"
 
-enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000 };
+enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000, PROFILES_MAX = 200 };
 
 #define TEXT(type, field)                                                                                              \
     CYAML_FIELD_STRING_PTR(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field, 0, TEXT_MAX)
@@ -85,20 +85,47 @@ static const cyaml_schema_field_t site_fields[] = {
 };
 static const cyaml_schema_value_t site_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_site, site_fields)};
 
-static const cyaml_schema_field_t profile_fields[] = {
-    TEXT(file_profile, lifetime),
-    TEXT(file_profile, backdate),
+static const cyaml_schema_field_t subject_fields[] = {
+    TEXT(file_subject, cn),
+    TEXT(file_subject, o),
+    TEXT(file_subject, ou),
+    TEXT(file_subject, c),
+    TEXT(file_subject, serial_number),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t extension_fields[] = {
+    NEEDED_TEXT(file_extension, oid),
+    NEEDED_TEXT(file_extension, der),
+    TRUTH(file_extension, critical),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t extension_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_extension, extension_fields)};
 
-#define PROFILE(kind)                                                                                                  \
-    {                                                                                                                  \
-        .key = #kind, .data_offset = offsetof(file_conf, profiles.kind) - offsetof(file_conf, profiles), .value = {    \
-            CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, file_profile, profile_fields)                                     \
-        }                                                                                                              \
-    }
-static const cyaml_schema_field_t profiles_fields[] = {PROFILE(server), PROFILE(user), PROFILE(device),
-                                                       CYAML_FIELD_END};
+static const cyaml_schema_field_t profile_fields[] = {
+    NEEDED_TEXT(file_profile, name),
+    TEXT(file_profile, kind),
+    LIST(file_profile, keys, text_entry, 16),
+    TEXT(file_profile, lifetime),
+    TEXT(file_profile, longest),
+    TEXT(file_profile, backdate),
+    LIST(file_profile, key_usage, text_entry, 16),
+    LIST(file_profile, extended_key_usage, text_entry, 16),
+    SECTION(file_profile, subject, subject_fields),
+    LIST(file_profile, names, text_entry, CS_PROFILE_LISTED_MAX),
+    LIST(file_profile, deny_names, text_entry, CS_PROFILE_LISTED_MAX),
+    LIST(file_profile, fixed_names, text_entry, CS_PROFILE_LISTED_MAX),
+    TRUTH(file_profile, names_from_request),
+    NUMBER(file_profile, most_names),
+    LIST(file_profile, policies, text_entry, CS_PROFILE_LISTED_MAX),
+    TRUTH(file_profile, must_staple),
+    LIST(file_profile, extensions, extension_entry, 32),
+    LIST(file_profile, ask, text_entry, 32),
+    TRUTH(file_profile, approval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_profile, profile_fields)};
 
 typedef __typeof__(((file_conf *)0)->crl) file_crl;
 typedef __typeof__(((file_conf *)0)->limits) file_limits;
@@ -150,7 +177,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     LIST(file_conf, sites, site_entry, SITES_MAX),
     LIST(file_conf, upstreams, upstream_entry, SITES_MAX),
     TEXT(file_conf, follow),
-    SECTION(file_conf, profiles, profiles_fields),
+    LIST(file_conf, profiles, profile_entry, PROFILES_MAX),
     SECTION(file_conf, crl, crl_fields),
     SECTION(file_conf, limits, limits_fields),
     TEXT(file_conf, revocation_grace),

@@ -45,8 +45,25 @@ typedef struct file_site {
     unsigned routes_count;
 } file_site;
 
+typedef struct file_subject {
+    char *cn, *o, *ou, *c, *serial_number;
+} file_subject;
+
+typedef struct file_extension {
+    char *oid, *der;
+    bool *critical;
+} file_extension;
+
 typedef struct file_profile {
-    char *lifetime, *backdate;
+    char *name, *kind, *lifetime, *longest, *backdate;
+    file_subject subject;
+    char **keys, **key_usage, **extended_key_usage, **names, **deny_names, **fixed_names, **policies, **ask;
+    unsigned keys_count, key_usage_count, extended_key_usage_count, names_count, deny_names_count, fixed_names_count,
+        policies_count, ask_count;
+    file_extension *extensions;
+    unsigned extensions_count;
+    unsigned *most_names;
+    bool *names_from_request, *must_staple, *approval;
 } file_profile;
 
 typedef struct file_conf {
@@ -57,9 +74,8 @@ typedef struct file_conf {
     file_upstream *upstreams;
     unsigned upstreams_count;
     char *follow;
-    struct {
-        file_profile server, user, device;
-    } profiles;
+    file_profile *profiles;
+    unsigned profiles_count;
     struct {
         char *lifetime, *interval;
     } crl;

@@ -6,11 +6,12 @@
 #include "ipc/ipc.h"
 
 enum {
-    SIGNING_HELLO = 1,   /* nothing -> ISSUER */
-    SIGNING_ISSUER = 2,  /* for each CA whose key it holds: vec32 DER of its certificate, u64 highest CRL number */
-    SIGNING_CERT = 3,    /* 32 octets issuer, u8 kind, vec32 TBSCertificate -> SIGNED or REFUSED */
-    SIGNING_CRL = 4,     /* 32 octets issuer, vec32 TBSCertList -> SIGNED or REFUSED */
-    SIGNING_SIGNED = 5,  /* vec32 DER */
+    SIGNING_HELLO = 1,  /* nothing -> ISSUER */
+    SIGNING_ISSUER = 2, /* for each CA whose key it holds: vec32 DER of its certificate, u64 highest CRL number */
+    SIGNING_CERT = 3,   /* 32 octets issuer, u8 kind, vec32 TBSCertificate, vec16 profile, its 32-octet digest -> SIGNED
+                           or REFUSED */
+    SIGNING_CRL = 4,    /* 32 octets issuer, vec32 TBSCertList -> SIGNED or REFUSED */
+    SIGNING_SIGNED = 5, /* vec32 DER */
     SIGNING_REFUSED = 6, /* vec16 reason's name, vec16 detail */
 };
 
@@ -18,6 +19,9 @@ enum {
 enum { SIGNING_ISSUER_LEN = 32 };
 
 extern const ipc_rule signing_from_authority[], signing_from_signer[];
+
+/* What a profile's name and digest add to a request. */
+enum { SIGNING_PROFILE_MAX = 2 + 64 + 32 };
 
 /* Requests that the authority sends before it reads the first answer; answers come in order. */
 enum { SIGNING_PIPELINE = 64 };

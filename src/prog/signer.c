@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
 #include "io/cas.h"
 #include "io/files.h"
 #include "io/sandbox.h"
@@ -23,7 +24,7 @@ typedef struct peer {
 
 typedef struct options {
     const char *ca, *journal, *trust_domain;
-    cs_time lifetime_limit[CS_KIND_COUNT];
+    conf_overrides conf; /* where the profiles stand; no state: the built-in ones */
     int listen_fd, notify_fd;
     bool json;
 } options;
@@ -151,11 +152,12 @@ static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs
     return CS_OK;
 }
 
-static cs_status open_signer(const options *o, signer **ret, cs_err *err) {
+static cs_status open_signer(const options *o, const conf *c, signer **ret, cs_err *err) {
     char journal_path[FILES_PATH_MAX];
     CS_SCOPED(ca_files) files = {.names = {.n = 0}};
     signer_setup setup = {.trust_domain = o->trust_domain, .journal_path = journal_path, .clock = cs_clock_system()};
-    memcpy(setup.lifetime_limit, o->lifetime_limit, sizeof setup.lifetime_limit);
+    if (c != NULL) setup.profiles = c->profiles;
+    if (c != NULL) setup.profile_count = c->profile_count;
     TRY(files_mkdir_private(o->journal, err));
     TRY(files_join(o->journal, "journal", journal_path, err));
     cs_status status = read_cas(o, &files, &setup, err);
@@ -173,9 +175,8 @@ static bool parse_options(int argc, char **argv, options *o) {
                                           {"trust-domain", required_argument, NULL, 't'},
                                           {"listen", required_argument, NULL, 'l'},
                                           {"notify", required_argument, NULL, 'n'},
-                                          {"limit-server", required_argument, NULL, CS_KIND_SERVER},
-                                          {"limit-user", required_argument, NULL, CS_KIND_USER},
-                                          {"limit-device", required_argument, NULL, CS_KIND_DEVICE},
+                                          {"state", required_argument, NULL, 's'},
+                                          {"config", required_argument, NULL, 'C'},
                                           {"log-format", required_argument, NULL, 'f'},
                                           {NULL, 0, NULL, 0}};
     int c = 0;
@@ -188,11 +189,8 @@ static bool parse_options(int argc, char **argv, options *o) {
         case 'l': o->listen_fd = (int)strtol(optarg, NULL, 10); break;
         case 'n': o->notify_fd = (int)strtol(optarg, NULL, 10); break;
         case 'f': o->json = strcmp(optarg, "json") == 0; break;
-        case CS_KIND_SERVER:
-        case CS_KIND_USER:
-        case CS_KIND_DEVICE:
-            if (!cs_duration_parse(cs_view_str(optarg), &o->lifetime_limit[c])) return false;
-            break;
+        case 's': o->conf.state = optarg; break;
+        case 'C': o->conf.file = optarg; break;
         default: return false;
         }
     }
@@ -207,9 +205,12 @@ int main(int argc, char **argv) {
         return 2;
     }
     log_setup("signer", o.json ? LOG_AS_JSON : LOG_AS_TEXT, LOG_INFO, cs_clock_system(), STDERR_FILENO);
+    CS_AUTO(conf) c = NULL; /* outlives the signer, which borrows its profiles */
     CS_AUTO(signer) s = NULL;
     cs_err err;
-    if (open_signer(&o, &s, &err) != CS_OK) {
+    cs_status status = o.conf.state != NULL ? conf_load(&o.conf, &c, &err) : CS_OK;
+    if (status == CS_OK) status = open_signer(&o, c, &s, &err);
+    if (status != CS_OK) {
         log_failure(LOG_ERROR, "start-failed", &err);
         return 1;
     }

@@ -28,7 +28,8 @@ struct signer {
     issuer issuers[CS_CAS_MAX];
     size_t issuer_count;
     char *trust_domain;
-    cs_time lifetime_limit[CS_KIND_COUNT];
+    const cs_profile *profiles;
+    size_t profile_count;
     const cs_clock *clock;
     journal *log;
     serials used;
@@ -129,7 +130,8 @@ cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
     s->clock = setup->clock;
     s->last = INT64_MIN;
     s->batch = cs_buf_of((size_t)RECORD_LEN * SIGNING_PIPELINE);
-    memcpy(s->lifetime_limit, setup->lifetime_limit, sizeof s->lifetime_limit);
+    s->profiles = setup->profiles;
+    s->profile_count = setup->profile_count;
     s->trust_domain = strdup(setup->trust_domain);
     if (s->trust_domain == NULL) return CS_NOMEM_ERR(err);
     TRY(read_cas(s, setup, err));
@@ -170,16 +172,35 @@ static cs_status choose_issuer(signer *s, cs_view by, signer_job *job, cs_err *e
     return CS_OK;
 }
 
+/* The signer's own description of the profile that the authority names; both must have read the same. */
+static cs_status find_profile(const signer *s, cs_view name, cs_kind kind, cs_view digest, const cs_profile **ret,
+                              cs_err *err) {
+    const cs_profile *found = NULL;
+    for (size_t i = 0; i < s->profile_count; i++)
+        if (cs_view_eq_str(name, s->profiles[i].name)) found = &s->profiles[i];
+    if (s->profiles == NULL && cs_view_eq_str(name, cs_kind_name(kind))) found = cs_profile_of(kind);
+    if (found == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "the signer has no profile %.*s", (int)name.n,
+                       (const char *)name.p);
+    if (!cs_view_eq(digest, cs_view_of(found->digest, sizeof found->digest)))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED,
+                       "profile %s: the signer has read another one than the authority; start both again", found->name);
+    *ret = found;
+    return CS_OK;
+}
+
 static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
     cs_rd r = cs_rd_of(payload);
     cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN);
     uint8_t kind = cs_rd_u8(&r);
     job->tbs = cs_rd_vec32(&r);
-    if (!cs_rd_ended(&r) || kind == CS_KIND_OTHER || kind >= CS_KIND_COUNT)
+    cs_view name = cs_rd_vec16(&r), digest = cs_rd_bytes(&r, CS_SHA256_LEN);
+    if (!cs_rd_ended(&r) || name.n == 0 || kind == CS_KIND_OTHER || kind >= CS_KIND_COUNT)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CERT of %zu bytes", payload.n);
     TRY(choose_issuer(s, by, job, err));
     const issuer *of = &s->issuers[job->issuer];
-    const cs_profile_rule rule = {of->ca, s->trust_domain, s->lifetime_limit[kind], now};
+    cs_profile_rule rule = {.issuer = of->ca, .trust_domain = s->trust_domain, .now = now};
+    TRY(find_profile(s, name, (cs_kind)kind, digest, &rule.profile, err));
     cs_identity who;
     uint8_t serial[CS_SERIAL_LEN];
     char hex[2 * CS_SERIAL_LEN + 1];

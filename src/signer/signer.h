@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "ipc/signing.h"
 #include "keys/keys.h"
-#include "x509/identity.h"
+#include "x509/profile.h"
 
 typedef struct signer signer;
 
@@ -21,7 +21,8 @@ typedef struct signer_setup {
     size_t ca_count; /* at least one */
     const char *trust_domain;
     const char *journal_path;
-    cs_time lifetime_limit[CS_KIND_COUNT]; /* by cs_kind; 0: the profile's own */
+    const cs_profile *profiles; /* borrowed until signer_free; NULL: the built-in ones */
+    size_t profile_count;
     const cs_clock *clock;
 } signer_setup;
 

@@ -72,6 +72,12 @@ cs_cert *cs_cert_ref(const cs_cert *c);
 void cs_cert_free(cs_cert *c);
 CS_AUTO_DEFINE(cs_cert)
 
+/* The extension of that OID (contents): whether it is critical, and the contents of extnValue. Reads what decoding does
+ * not keep; false when there is none. */
+bool cs_cert_ext_find(const cs_cert *c, cs_view oid, bool *ret_critical, cs_view *ret_value);
+/* Each extension in turn from *pos = 0 on; false: no more. */
+bool cs_cert_ext_next(const cs_cert *c, size_t *pos, cs_view *ret_oid, bool *ret_critical, cs_view *ret_value);
+
 /* A bag of certificates, each a reference of the bag's own. */
 typedef struct cs_certs {
     cs_cert **at;

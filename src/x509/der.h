@@ -4,6 +4,7 @@
 #ifndef CS_X509_DER_H
 #define CS_X509_DER_H
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/view.h"
@@ -96,6 +97,8 @@ cs_time cs_der_time(cs_der *d, uint8_t *ret_tag);
 /* OID contents as "1.2.840...", NUL-terminated, cut with "..." when it does not fit. */
 enum { CS_OID_TEXT_MAX = 96 };
 const char *cs_oid_text(cs_view oid, char out[CS_OID_TEXT_MAX]);
+/* "1.3.6.1..." into the contents of an OID, appended; false when it is none (arcs of 64 bits at most). */
+bool cs_oid_parse(cs_view text, cs_buf *b);
 /* The contents of an OID literal: cs_view_eq(oid, CS_OID_LIT("\x55\x1d\x0f")). */
 #define CS_OID_LIT(lit) CS_VIEW_LIT(lit)
 

@@ -5,21 +5,58 @@
 #include "x509/build.h"
 #include "x509/cert_priv.h"
 #include "x509/exts_write.h"
+#include "x509/profile_priv.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { USER_NAMES = 10, URL_MAX = 512 };
 
-static const cs_profile profiles[CS_KIND_COUNT] = {
-    [CS_KIND_SERVER] = {"server", CS_KU_DIGITAL_SIGNATURE, CS_EKU_SERVER_AUTH, 1U << CS_SAN_DNS | 1U << CS_SAN_IP,
-                        CS_ISSUE_SAN_MAX, 90 * CS_DAY, 398 * CS_DAY},
-    [CS_KIND_USER] = {"user", CS_KU_DIGITAL_SIGNATURE, CS_EKU_CLIENT_AUTH | CS_EKU_EMAIL, 1U << CS_SAN_EMAIL,
-                      USER_NAMES, CS_YEAR, 3 * CS_YEAR},
-    [CS_KIND_DEVICE] = {"device", CS_KU_DIGITAL_SIGNATURE, CS_EKU_CLIENT_AUTH, 1U << CS_SAN_URI, 1, CS_YEAR,
-                        5 * CS_YEAR},
+#define FROM_IDENTITY                                                                                                  \
+    { .from = CS_FROM_IDENTITY }
+
+static cs_profile profiles[CS_KIND_COUNT] = {
+    [CS_KIND_SERVER] = {.name = "server",
+                        .kind = CS_KIND_SERVER,
+                        .key_usage = CS_KU_DIGITAL_SIGNATURE,
+                        .eku = CS_EKU_SERVER_AUTH,
+                        .san_types = 1U << CS_SAN_DNS | 1U << CS_SAN_IP,
+                        .san_max = CS_ISSUE_SAN_MAX,
+                        .lifetime = 90 * CS_DAY,
+                        .lifetime_limit = 398 * CS_DAY,
+                        .backdate = CS_BACKDATE,
+                        .subject = {.common_name = FROM_IDENTITY}},
+    [CS_KIND_USER] = {.name = "user",
+                      .kind = CS_KIND_USER,
+                      .key_usage = CS_KU_DIGITAL_SIGNATURE,
+                      .eku = CS_EKU_CLIENT_AUTH | CS_EKU_EMAIL,
+                      .san_types = 1U << CS_SAN_EMAIL,
+                      .san_max = USER_NAMES,
+                      .lifetime = CS_YEAR,
+                      .lifetime_limit = 3 * CS_YEAR,
+                      .backdate = CS_BACKDATE,
+                      .subject = {.common_name = FROM_IDENTITY}},
+    [CS_KIND_DEVICE] = {.name = "device",
+                        .kind = CS_KIND_DEVICE,
+                        .key_usage = CS_KU_DIGITAL_SIGNATURE,
+                        .eku = CS_EKU_CLIENT_AUTH,
+                        .san_types = 1U << CS_SAN_URI,
+                        .san_max = 1,
+                        .lifetime = CS_YEAR,
+                        .lifetime_limit = 5 * CS_YEAR,
+                        .backdate = CS_BACKDATE,
+                        .subject = {.common_name = FROM_IDENTITY, .serial_number = FROM_IDENTITY}},
 };
+static pthread_once_t sealed = PTHREAD_ONCE_INIT;
+
+static void seal_all(void) {
+    cs_err ignored; /* a built-in profile that cannot be kept to would fail every test */
+    for (size_t k = 0; k < CS_KIND_COUNT; k++)
+        if (profiles[k].name) (void)!cs_profile_seal(&profiles[k], &ignored);
+}
 
 const cs_profile *cs_profile_of(cs_kind kind) {
+    (void)pthread_once(&sealed, seal_all);
     return (size_t)kind < CS_KIND_COUNT && profiles[kind].name ? &profiles[kind] : NULL;
 }
 
@@ -31,13 +68,11 @@ cs_status cs_serial_draw(const cs_rng *rng, uint8_t ret[CS_SERIAL_LEN], cs_err *
     return CS_OK;
 }
 
-cs_status cs_profile_validity(cs_kind kind, cs_time lifetime, cs_time limit, cs_time now, const cs_cert *issuer,
+cs_status cs_profile_validity(const cs_profile *profile, cs_time lifetime, cs_time now, const cs_cert *issuer,
                               cs_time *ret_not_before, cs_time *ret_not_after, cs_err *err) {
-    const cs_profile *profile = cs_profile_of(kind);
+    const cs_time limit = profile->lifetime_limit;
     char text[CS_TIME_TEXT_MAX];
-    if (!profile) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind %d", (int)kind);
     if (lifetime == 0) lifetime = profile->lifetime;
-    if (limit == 0) limit = profile->lifetime_limit;
     if (lifetime < CS_SEC || lifetime > limit)
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "lifetime: a %s certificate lives at most %s",
                        profile->name, cs_duration_text(limit, text));
@@ -47,7 +82,7 @@ cs_status cs_profile_validity(cs_kind kind, cs_time lifetime, cs_time limit, cs_
     if (now < issuer->not_before)
         return cs_fail(err, CS_REFUSED, CS_R_NOT_YET_VALID, "the issuing CA's begins on %s",
                        cs_time_text(issuer->not_before, text));
-    cs_time from = cs_time_seconds(now - CS_BACKDATE) * CS_SEC, to = cs_time_seconds(now + lifetime) * CS_SEC;
+    cs_time from = cs_time_seconds(now - profile->backdate) * CS_SEC, to = cs_time_seconds(now + lifetime) * CS_SEC;
     *ret_not_before = from > issuer->not_before ? from : issuer->not_before;
     *ret_not_after = to < issuer->not_after ? to : issuer->not_after;
     return CS_OK;
@@ -112,6 +147,7 @@ static cs_status names_add(names *v, const cs_profile *profile, const cs_san *sa
         TRY(cs_san_make(san->type, san->value, made_in, &made, err));
     }
     if (names_has(v, &made)) return CS_OK;
+    TRY(cs_profile_name_check(profile, &made, err));
     if (v->n >= v->cap)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "a %s certificate has at most %zu names", profile->name,
                        v->cap);
@@ -121,33 +157,30 @@ static cs_status names_add(names *v, const cs_profile *profile, const cs_san *sa
     return CS_OK;
 }
 
-/* The SAN that is the identity itself; its octets go into b. */
-static cs_status own_name(const cs_profile_ask *ask, cs_buf *b, uint8_t ip[CS_IDENTITY_NAME_MAX + 1], cs_san *ret,
-                          cs_err *err) {
-    cs_view name = cs_view_str(ask->who->name);
+cs_status cs_identity_san(const cs_identity *who, const char *trust_domain, uint8_t store[CS_IDENTITY_NAME_MAX + 1],
+                          cs_san *ret, cs_err *err) {
+    cs_view name = cs_view_str(who->name);
     cs_err not_ip;
-    switch (ask->who->kind) {
-    case CS_KIND_DEVICE:
-        TRY(cs_device_uri(b, ask->trust_domain, ask->who->name, err));
-        *ret = (cs_san){CS_SAN_URI, cs_buf_view(b)};
-        return CS_OK;
-    case CS_KIND_USER: *ret = (cs_san){CS_SAN_EMAIL, name}; return CS_OK;
-    default: break;
+    if (who->kind == CS_KIND_DEVICE) {
+        CS_SCOPED(cs_buf) uri = cs_buf_of(CS_IDENTITY_NAME_MAX);
+        TRY(cs_device_uri(&uri, trust_domain, who->name, err));
+        return cs_san_make(CS_SAN_URI, cs_buf_view(&uri), store, ret, err);
     }
-    if (cs_san_make(CS_SAN_IP, name, ip, ret, &not_ip) != CS_OK) *ret = (cs_san){CS_SAN_DNS, name};
-    return CS_OK;
+    if (who->kind == CS_KIND_USER) return cs_san_make(CS_SAN_EMAIL, name, store, ret, err);
+    if (cs_san_make(CS_SAN_IP, name, store, ret, &not_ip) == CS_OK) return CS_OK;
+    return cs_san_make(CS_SAN_DNS, name, store, ret, err);
 }
 
 static cs_status collect_names(const cs_profile_ask *ask, const cs_profile *profile, names *v, cs_err *err) {
-    CS_SCOPED(cs_buf) uri = cs_buf_of(CS_IDENTITY_NAME_MAX);
-    uint8_t ip[CS_IDENTITY_NAME_MAX + 1];
+    uint8_t octets[CS_IDENTITY_NAME_MAX + 1];
     cs_san own;
     v->cap = profile->san_max;
     v->sans = calloc(v->cap, sizeof(*v->sans));
     v->store = calloc(v->cap, sizeof(*v->store));
     if (!v->sans || !v->store) return CS_NOMEM_ERR(err);
-    TRY(own_name(ask, &uri, ip, &own, err));
+    TRY(cs_identity_san(ask->who, ask->trust_domain, octets, &own, err));
     TRY(names_add(v, profile, &own, err));
+    for (size_t i = 0; i < profile->fixed_count; i++) TRY(names_add(v, profile, &profile->fixed[i], err));
     for (size_t i = 0; i < ask->san_count; i++) TRY(names_add(v, profile, &ask->sans[i], err));
     return CS_OK;
 }
@@ -162,7 +195,7 @@ static bool is_url(const char *url) {
     return true;
 }
 
-static cs_status ask_check(const cs_profile_ask *ask, cs_err *err) {
+static cs_status ask_check(const cs_profile_ask *ask, const cs_profile *profile, cs_err *err) {
     cs_identity again;
     TRY(cs_identity_make(ask->who->kind, cs_view_str(ask->who->name), &again, err));
     if (strcmp(again.name, ask->who->name) != 0)
@@ -176,26 +209,22 @@ static cs_status ask_check(const cs_profile_ask *ask, cs_err *err) {
         return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "validity: ends before it begins");
     if (ask->issuer->skid.n == 0)
         return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "the issuer has no subject key identifier");
+    TRY(cs_profile_key_check(profile, ask->spki, err));
     return cs_key_spki_check(ask->spki, err);
 }
 
-/* CN for those who show or read nothing else; where it does not fit, the SAN alone speaks. */
-static cs_status put_subject(const cs_profile_ask *ask, cs_buf *b, cs_err *err) {
-    const char *name = ask->who->name;
-    cs_dn dn = {.common_name = strlen(name) <= 64 ? name : NULL};
-    if (ask->who->kind == CS_KIND_DEVICE) dn.serial_number = name;
-    return cs_dn_build(&dn, b, err);
-}
-
 cs_status cs_profile_build(const cs_profile_ask *ask, cs_buf *tbs, cs_err *err) {
-    const cs_profile *profile = cs_profile_of(ask->who->kind);
+    const cs_profile *profile = ask->profile ? ask->profile : cs_profile_of(ask->who->kind);
     CS_SCOPED(names) v = {0};
     CS_SCOPED(cs_buf) subject = cs_buf_of(CS_NAME_TEXT_MAX);
     uint8_t keyid[CS_KEYID_LEN];
     if (!profile) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind %d", (int)ask->who->kind);
-    TRY(ask_check(ask, err));
+    if (profile->kind != ask->who->kind)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "%s is a profile for kind %s", profile->name,
+                       cs_kind_name(profile->kind));
+    TRY(ask_check(ask, profile, err));
     TRY(collect_names(ask, profile, &v, err));
-    TRY(put_subject(ask, &subject, err));
+    TRY(cs_profile_subject(profile, ask, v.sans, v.n, &subject, err));
     cs_tbs t = {.serial = ask->serial,
                 .issuer = ask->issuer->subject,
                 .subject = cs_buf_view(&subject),
@@ -213,6 +242,7 @@ cs_status cs_profile_build(const cs_profile_ask *ask, cs_buf *tbs, cs_err *err) 
     cs_ext_put_aki(tbs, ask->issuer->skid);
     cs_ext_put_crl_point(tbs, ask->crl_url);
     cs_ext_put_ca_issuers(tbs, ask->ca_url);
+    cs_profile_put_own_exts(profile, tbs);
     cs_tbs_close(tbs, &t);
     return cs_buf_ok(tbs, "certificate", err);
 }

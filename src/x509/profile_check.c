@@ -27,12 +27,12 @@ static cs_status decode(cs_view tbs, cs_view algorithm, cs_cert **ret, cs_err *e
 }
 
 static cs_status check_validity(const cs_cert *c, const cs_profile *profile, const cs_profile_rule *rule, cs_err *err) {
-    cs_time limit = rule->lifetime_limit ? rule->lifetime_limit : profile->lifetime_limit;
     if (c->not_after <= c->not_before) return VIOLATED(err, "validity: ends before it begins");
     if (c->not_before < rule->issuer->not_before || c->not_after > rule->issuer->not_after)
         return VIOLATED(err, "validity: outside that of the issuer");
-    if (c->not_after - c->not_before > limit + CS_BACKDATE) return VIOLATED(err, "validity: longer than the profile's");
-    if (rule->now && (c->not_before > rule->now || c->not_before < rule->now - CS_HOUR))
+    if (c->not_after - c->not_before > profile->lifetime_limit + profile->backdate)
+        return VIOLATED(err, "validity: longer than the profile's");
+    if (rule->now && (c->not_before > rule->now || c->not_before < rule->now - profile->backdate - CS_HOUR))
         return VIOLATED(err, "validity: notBefore is not about now");
     return CS_OK;
 }
@@ -57,6 +57,7 @@ static cs_status check_fields(const cs_cert *c, const cs_profile *profile, const
         if (!(profile->san_types & (1U << c->sans[i].type)))
             return VIOLATED(err, "subjectAltName: a name of type %d", (int)c->sans[i].type);
     }
+    TRY(cs_profile_key_check(profile, c->spki, err));
     return cs_key_spki_check(c->spki, err);
 }
 
@@ -97,12 +98,14 @@ static cs_status read_identity(const cs_cert *c, cs_kind kind, const char *trust
     return CS_OK;
 }
 
-static cs_status rebuild_and_compare(const cs_cert *c, const cs_identity *who, const cs_profile_rule *rule,
-                                     cs_err *err) {
+static cs_status rebuild_and_compare(const cs_cert *c, const cs_profile *profile, const cs_identity *who,
+                                     const cs_profile_rule *rule, cs_err *err) {
     char crl[URL_TEXT_MAX], ca[URL_TEXT_MAX];
     CS_SCOPED(cs_buf) again = cs_buf_of(CS_CERT_MAX);
     read_urls(c, crl, ca);
-    const cs_profile_ask ask = {.who = who,
+    const cs_profile_ask ask = {.profile = profile,
+                                .who = who,
+                                .subject = c->subject,
                                 .sans = c->sans,
                                 .san_count = c->san_count,
                                 .spki = c->spki,
@@ -125,17 +128,19 @@ static cs_status rebuild_and_compare(const cs_cert *c, const cs_identity *who, c
 
 cs_status cs_profile_check(cs_view tbs, cs_kind kind, const cs_profile_rule *rule, cs_identity *ret_identity,
                            uint8_t ret_serial[CS_SERIAL_LEN], cs_err *err) {
-    const cs_profile *profile = cs_profile_of(kind);
+    const cs_profile *profile = rule->profile ? rule->profile : cs_profile_of(kind);
     CS_AUTO(cs_cert) c = NULL;
     cs_identity who;
     cs_view algorithm;
     if (!profile) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind %d", (int)kind);
+    if (profile->kind != kind)
+        return VIOLATED(err, "%s is a profile for kind %s", profile->name, cs_kind_name(profile->kind));
     TRY(cs_key_algorithm(rule->issuer->spki, &algorithm, err));
     TRY(decode(tbs, algorithm, &c, err)); /* refuses another algorithm inside: both must be the same */
     TRY(check_fields(c, profile, rule->issuer, err));
     TRY(check_validity(c, profile, rule, err));
     TRY(read_identity(c, kind, rule->trust_domain, &who, err));
-    TRY(rebuild_and_compare(c, &who, rule, err));
+    TRY(rebuild_and_compare(c, profile, &who, rule, err));
     if (ret_identity) *ret_identity = who;
     if (ret_serial) memcpy(ret_serial, c->serial.p, CS_SERIAL_LEN);
     return CS_OK;

@@ -33,12 +33,15 @@ static cs_status take_names(const json_t *body, const char *key, cs_san_type typ
     return CS_OK;
 }
 
-static cs_status take_ask(const json_t *body, issue_ask *ask, cs_err *err) {
+static cs_status take_ask(const rest_call *c, const json_t *body, issue_ask *ask, cs_err *err) {
+    ask->asked_by = &c->who;
+    ask->door = c->local ? "cli" : "rest";
     const char *kind = NULL, *name = NULL, *csr = NULL, *key = NULL;
     TRY(rest_text(body, "kind", true, &kind, err));
     TRY(rest_text(body, "name", true, &name, err));
     TRY(rest_text(body, "csr", true, &csr, err));
     TRY(rest_text(body, "idempotency_key", false, &key, err));
+    TRY(rest_text(body, "profile", false, &ask->profile, err));
     if (!cs_kind_parse(cs_view_str(kind), &ask->kind))
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%s", kind);
     ask->name = cs_view_of(name, json_string_length(json_object_get(body, "name")));
@@ -69,6 +72,7 @@ static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_
     cs_json_hex(j, "serial", leaf->serial);
     cs_json_str(j, "kind", cs_kind_name(ask->kind));
     cs_json_view(j, "name", ask->name);
+    cs_json_str(j, "profile", ask->profile != NULL ? ask->profile : cs_kind_name(ask->kind));
     json_pem(j, "certificate", (const cs_cert *const[]){leaf}, 1);
     json_pem(j, "chain", chain, n);
     json_pem(j, "ca", (const cs_cert *const[]){root}, 1);
@@ -82,9 +86,9 @@ static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_
 cs_status rest_issue(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_AUTO(cs_cert) leaf = NULL;
-    issue_ask ask = {.asked_by = &c->who};
+    issue_ask ask = {.kind = CS_KIND_OTHER};
     TRY(rest_body(c, &body, err));
-    TRY(take_ask(body, &ask, err));
+    TRY(take_ask(c, body, &ask, err));
     TRY(authority_issue(c->a, &ask, &leaf, err));
     cs_json j = cs_json_to(&c->out);
     put_issued(c, &j, &ask, leaf);
@@ -107,7 +111,7 @@ static void batch_free(batch *b) {
     free(b->bad);
 }
 
-static cs_status take_batch(const json_t *body, const authority_who *who, batch *b, cs_err *err) {
+static cs_status take_batch(const rest_call *c, const json_t *body, batch *b, cs_err *err) {
     const json_t *list = json_object_get(body, "requests");
     if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > ISSUE_MANY_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "requests: a list of 1 to %d is expected",
@@ -119,8 +123,7 @@ static cs_status take_batch(const json_t *body, const authority_who *who, batch 
     if (b->asks == NULL || b->answers == NULL || b->bad == NULL) return CS_NOMEM_ERR(err);
     for (size_t i = 0; i < b->n; i++) {
         issue_ask *ask = &b->asks[b->asked];
-        *ask = (issue_ask){.asked_by = who};
-        b->bad[i].status = take_ask(json_array_get(list, i), ask, &b->bad[i]);
+        b->bad[i].status = take_ask(c, json_array_get(list, i), ask, &b->bad[i]);
         if (b->bad[i].status == CS_OK) b->asked++;
     }
     return CS_OK;
@@ -131,7 +134,7 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_SCOPED(batch) b = {.n = 0};
     TRY(rest_body(c, &body, err));
-    TRY(take_batch(body, &c->who, &b, err));
+    TRY(take_batch(c, body, &b, err));
     if (b.asked > 0) TRY(authority_issue_many(c->a, b.asks, b.asked, b.answers, err));
     cs_json j = cs_json_to(&c->out);
     cs_json_object(&j, NULL);

@@ -124,7 +124,7 @@ static void without_a_file_the_defaults_hold(void **state) {
     assert_true(c->sites[0].authority);
     (void)snprintf(page, sizeof page, "unix:%s/run/page.sock", dir);
     assert_string_equal(c->sites[0].upstream, page);
-    assert_true(c->profiles[CS_KIND_SERVER].lifetime == 90 * CS_DAY);
+    assert_true(c->profiles[0].lifetime == 90 * CS_DAY);
     assert_null(c->file);
 }
 
@@ -169,7 +169,7 @@ static void sites_routes_and_files_are_read(void **state) {
                                  "          - {kind: user, name: '*@corp.example'}\n"
                                  "          - kind: device\n"
                                  "  - name: '*'\n"
-                                 "profiles: {device: {lifetime: 30d, backdate: 1h}}\n"
+                                 "profiles: [{name: device, lifetime: 30d, backdate: 1h}]\n"
                                  "limits: {body: 5000000000, connections: 7}\n"
                                  "log: {format: text, access: false}\n");
     assert_ok(conf_load(&said, &c, &err));
@@ -184,11 +184,82 @@ static void sites_routes_and_files_are_read(void **state) {
     assert_int_equal(c->sites[0].routes[0].allow_count, 2);
     assert_string_equal(c->sites[0].routes[0].allow[0].name, "*@corp.example");
     assert_null(c->sites[0].routes[0].allow[1].name);
-    assert_true(c->profiles[CS_KIND_DEVICE].lifetime == 30 * CS_DAY);
+    assert_true(c->profiles[2].lifetime == 30 * CS_DAY && c->profiles[2].backdate == CS_HOUR);
     assert_true(c->limits.body == 5000000000U);
     assert_int_equal(c->limits.connections, 7);
     assert_false(c->access_log);
     assert_string_equal(c->log_format, "text");
+}
+
+static void profiles_are_built_in_changed_or_new(void **state) {
+    CS_AUTO(conf) c = NULL;
+    const cs_profile *p = NULL;
+    conf_overrides said = saying("profiles:\n"
+                                 "  - name: server\n"
+                                 "    lifetime: 500d\n"
+                                 "  - name: till\n"
+                                 "    kind: device\n"
+                                 "    keys: [ecdsa-p384, rsa-3072]\n"
+                                 "    extended_key_usage: [client-auth, server-auth]\n"
+                                 "    subject: {o: Corp, ou: request, cn: none, c: DE}\n"
+                                 "    names: ['dns:*.Till.example', 'ip:10.0.0.0/8']\n"
+                                 "    policies: [1.3.6.1.4.1.99999.1]\n"
+                                 "    must_staple: true\n"
+                                 "    extensions: [{oid: 1.2.3.4, der: 0500}]\n"
+                                 "    ask: [est]\n");
+    assert_ok(conf_load(&said, &c, &err));
+    assert_int_equal(c->profile_count, 4);
+    assert_ok(conf_profile_find(c, NULL, CS_KIND_SERVER, &p, &err));
+    assert_true(p->lifetime == 500 * CS_DAY && p->lifetime_limit == 500 * CS_DAY);
+    assert_fails(conf_profile_find(c, "nothing", CS_KIND_DEVICE, &p, &err), CS_R_PROFILE_UNKNOWN);
+    assert_fails(conf_profile_find(c, "till", CS_KIND_USER, &p, &err), CS_R_PROFILE_VIOLATED);
+    assert_ok(conf_profile_find(c, "till", CS_KIND_DEVICE, &p, &err));
+    assert_int_equal(p->key_types, CS_PROFILE_KEY_P384 | CS_PROFILE_KEY_RSA);
+    assert_int_equal(p->rsa_bits_min, 3072);
+    assert_int_equal(p->eku, CS_EKU_CLIENT_AUTH | CS_EKU_SERVER_AUTH);
+    assert_int_equal(p->subject.unit.from, CS_FROM_REQUEST);
+    assert_int_equal(p->subject.common_name.from, CS_FROM_NOWHERE);
+    assert_int_equal(p->subject.serial_number.from, CS_FROM_IDENTITY);
+    assert_string_equal(p->subject.country.text, "DE");
+    assert_string_equal(p->allowed[0].text, "*.till.example");
+    assert_true(p->san_types & 1U << CS_SAN_IP && p->san_types & 1U << CS_SAN_URI);
+    assert_int_equal(p->san_max, CS_ISSUE_SAN_MAX);
+    assert_int_equal(p->policy_count, 1);
+    assert_int_equal(p->extras[0].der.n, 2);
+    assert_ok(cs_profile_door_check(p, "est", &err));
+    assert_fails(cs_profile_door_check(p, "cli", &err), CS_R_PROFILE_VIOLATED);
+}
+
+static void what_is_wrong_with_a_profile_is_said(void **state) {
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"{name: x}", "\"kind\" is missing"},
+        {"{name: server, kind: user}", "expected server"},
+        {"{name: x, kind: robot}", "expected server, user or device"},
+        {"{name: x, kind: user, keys: [dsa]}", "ecdsa-p256"},
+        {"{name: x, kind: user, keys: [rsa-1024]}", "rsa-2048"},
+        {"{name: x, kind: user, key_usage: [cert-sign]}", "digital-signature"},
+        {"{name: x, kind: user, extended_key_usage: [server-auth]}", "client-auth"},
+        {"{name: x, kind: server, names: [shop.example]}", "dns:"},
+        {"{name: x, kind: server, names: ['ip:10.0.0.0/40']}", "not a pattern"},
+        {"{name: x, kind: server, fixed_names: ['dns:a b']}", "dns:"},
+        {"{name: x, kind: server, policies: [one.two]}", "object identifier"},
+        {"{name: x, kind: server, extensions: [{oid: 2.5.29.19, der: 0500}]}", "other keys"},
+        {"{name: x, kind: server, extensions: [{oid: 1.2.3, der: zz}]}", "hexadecimal"},
+        {"{name: x, kind: server, lifetime: 2d, longest: 1d}", "longest"},
+        {"{name: x, kind: server, backdate: 3d}", "two days"},
+        {"{name: x, kind: server, ask: [phone]}", "one of cli"},
+        {"{name: x, kind: user}, {name: x, kind: user}", "twice"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CS_AUTO(conf) c = NULL;
+        char text[300];
+        (void)snprintf(text, sizeof text, "profiles: [%s]\n", bad[i].text);
+        conf_overrides said = saying(text);
+        assert_fails(conf_load(&said, &c, &err), CS_R_CONFIG_INVALID);
+        if (strstr(err.detail, bad[i].says) == NULL) fail_msg("%s: %s", bad[i].text, err.detail);
+    }
 }
 
 static void what_the_ceremony_recorded_is_the_default(void **state) {
@@ -279,6 +350,8 @@ int main(void) {
         TEST(comments_alone_are_the_defaults),
         TEST(the_command_line_wins_over_the_file),
         TEST(sites_routes_and_files_are_read),
+        TEST(profiles_are_built_in_changed_or_new),
+        TEST(what_is_wrong_with_a_profile_is_said),
         TEST(what_the_ceremony_recorded_is_the_default),
         TEST(a_file_in_the_state_folder_is_found),
         TEST(a_missing_or_empty_file_is_named),

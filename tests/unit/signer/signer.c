@@ -89,7 +89,7 @@ static void device_tbs(cs_buf *tbs, const uint8_t serial[CS_SERIAL_LEN]) {
     cs_identity who;
     cs_time from, until;
     assert_ok(cs_identity_make(CS_KIND_DEVICE, CS_VIEW_LIT("pump-17"), &who, &err));
-    assert_ok(cs_profile_validity(CS_KIND_DEVICE, 0, 0, now.wall_now, ca, &from, &until, &err));
+    assert_ok(cs_profile_validity(cs_profile_of(CS_KIND_DEVICE), 0, now.wall_now, ca, &from, &until, &err));
     const cs_profile_ask ask = {.who = &who,
                                 .spki = cs_key_spki(device_key),
                                 .issuer = ca,
@@ -106,9 +106,14 @@ static void device_tbs(cs_buf *tbs, const uint8_t serial[CS_SERIAL_LEN]) {
 static uint16_t ask_signer(signer *s, uint16_t type, cs_kind kind, cs_view tbs, cs_buf *out) {
     cs_err err;
     CS_SCOPED(cs_buf) payload = cs_buf_of(CS_CRL_MAX);
+    const cs_profile *profile = cs_profile_of(kind);
     cs_buf_add(&payload, ca->spki_sha256, SIGNING_ISSUER_LEN);
     if (type == SIGNING_CERT) cs_buf_add_byte(&payload, (uint8_t)kind);
     cs_buf_add_vec32(&payload, tbs);
+    if (type == SIGNING_CERT) {
+        cs_buf_add_vec16(&payload, cs_view_str(profile ? profile->name : "other"));
+        cs_buf_add(&payload, profile ? profile->digest : (const uint8_t[32]){0}, 32);
+    }
     const ipc_frame f = {type, cs_buf_view(&payload)};
     signer_job job;
     signer_check(s, &f, &job);

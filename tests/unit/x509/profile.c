@@ -164,7 +164,9 @@ static void the_signer_refuses_another_kind_issuer_or_domain(void **state) {
     r.issuer = other.issuing;
     assert_fails(cs_profile_check(v, CS_KIND_DEVICE, &r, NULL, NULL, &err), CS_R_PROFILE_VIOLATED);
     r = *rule();
-    r.lifetime_limit = 10 * CS_DAY;
+    cs_profile shorter = *cs_profile_of(CS_KIND_DEVICE);
+    shorter.lifetime_limit = 10 * CS_DAY;
+    r.profile = &shorter;
     assert_fails(cs_profile_check(v, CS_KIND_DEVICE, &r, NULL, NULL, &err), CS_R_PROFILE_VIOLATED);
     r = *rule();
     r.now = TEST_NOW + CS_DAY;
@@ -254,17 +256,21 @@ static void validity_is_backdated_cut_and_bounded(void **state) {
     cs_err err;
     cs_time from, to;
     const cs_time late = ca.issuing->not_after - CS_DAY;
-    assert_ok(cs_profile_validity(CS_KIND_SERVER, 0, 0, TEST_NOW + 5, ca.issuing, &from, &to, &err));
+    assert_ok(cs_profile_validity(cs_profile_of(CS_KIND_SERVER), 0, TEST_NOW + 5, ca.issuing, &from, &to, &err));
     assert_true(from == ca.issuing->not_before);
     assert_true(to == TEST_NOW + 90 * CS_DAY);
-    assert_ok(cs_profile_validity(CS_KIND_SERVER, 0, 0, late, ca.issuing, &from, &to, &err));
+    assert_ok(cs_profile_validity(cs_profile_of(CS_KIND_SERVER), 0, late, ca.issuing, &from, &to, &err));
     assert_true(from == late - CS_BACKDATE && to == ca.issuing->not_after);
-    assert_fails(cs_profile_validity(CS_KIND_SERVER, 400 * CS_DAY, 0, TEST_NOW, ca.issuing, &from, &to, &err),
-                 CS_R_PROFILE_VIOLATED);
-    assert_ok(cs_profile_validity(CS_KIND_SERVER, 400 * CS_DAY, CS_YEAR * 2, TEST_NOW, ca.issuing, &from, &to, &err));
-    assert_fails(cs_profile_validity(CS_KIND_USER, 0, 0, ca.issuing->not_after, ca.issuing, &from, &to, &err),
-                 CS_R_CERTIFICATE_EXPIRED);
-    assert_fails(cs_profile_validity(CS_KIND_USER, 0, 0, TEST_NOW - CS_DAY, ca.issuing, &from, &to, &err),
+    assert_fails(
+        cs_profile_validity(cs_profile_of(CS_KIND_SERVER), 400 * CS_DAY, TEST_NOW, ca.issuing, &from, &to, &err),
+        CS_R_PROFILE_VIOLATED);
+    cs_profile longer = *cs_profile_of(CS_KIND_SERVER);
+    longer.lifetime_limit = 2 * CS_YEAR;
+    assert_ok(cs_profile_validity(&longer, 400 * CS_DAY, TEST_NOW, ca.issuing, &from, &to, &err));
+    assert_fails(
+        cs_profile_validity(cs_profile_of(CS_KIND_USER), 0, ca.issuing->not_after, ca.issuing, &from, &to, &err),
+        CS_R_CERTIFICATE_EXPIRED);
+    assert_fails(cs_profile_validity(cs_profile_of(CS_KIND_USER), 0, TEST_NOW - CS_DAY, ca.issuing, &from, &to, &err),
                  CS_R_NOT_YET_VALID);
 }
 
