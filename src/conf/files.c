@@ -44,6 +44,7 @@ static void say_site(const walk *w, const conf_site *s) {
 void conf_each_file(const conf *c, conf_file_cb *cb, void *data) {
     const walk w = {cb, data};
     say(&w, c->file);
+    say(&w, c->ticket_keys);
     for (unsigned i = 0; i < c->site_count; i++) say_site(&w, &c->sites[i]);
     for (unsigned i = 0; i < c->upstream_count; i++) {
         const conf_upstream *u = &c->upstreams[i];

@@ -177,6 +177,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     LIST(file_conf, sites, site_entry, SITES_MAX),
     LIST(file_conf, upstreams, upstream_entry, SITES_MAX),
     TEXT(file_conf, follow),
+    TEXT(file_conf, ticket_keys),
     LIST(file_conf, profiles, profile_entry, PROFILES_MAX),
     SECTION(file_conf, crl, crl_fields),
     SECTION(file_conf, limits, limits_fields),

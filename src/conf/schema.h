@@ -67,7 +67,7 @@ typedef struct file_profile {
 } file_profile;
 
 typedef struct file_conf {
-    char *state, *https, *http, *metrics, *public_url, *trust_domain, *upstream, *revocation_grace;
+    char *state, *https, *http, *metrics, *public_url, *trust_domain, *upstream, *revocation_grace, *ticket_keys;
     unsigned *threads;
     file_site *sites;
     unsigned sites_count;

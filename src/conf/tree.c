@@ -67,7 +67,8 @@ static cs_status check_text(tree *t, const yaml_node_t *node, const where *w) {
     if (node->data.scalar.length > 1000) return bad_at(t, node, w->path, "more than 1000 bytes");
     if (!conf_value_ok(type, text))
         return bad_at(t, node, w->path, "\"%.100s\", expected %s", text, conf_value_expected(type));
-    bool file = type == CONF_FILE || (type == CONF_CA_NAMES && strcmp(text, "all") != 0 && strcmp(text, "none") != 0);
+    bool file = type == CONF_FILE || (type == CONF_CA_NAMES && strcmp(text, "all") != 0 && strcmp(text, "none") != 0) ||
+                (type == CONF_TICKET_KEYS && strcmp(text, "authority") != 0);
     return file ? check_file(t, node, w) : CS_OK;
 }
 

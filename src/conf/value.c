@@ -32,6 +32,7 @@ static const struct {
     {"sites[].certificates[].key", CONF_FILE},
     {"sites[].ocsp", CONF_FILE},
     {"sites[].ca_names", CONF_CA_NAMES},
+    {"ticket_keys", CONF_TICKET_KEYS},
     {"sites[].allow[].fingerprint", CONF_HEX32},
     {"sites[].allow[].fingerprints", CONF_FILE},
     {"sites[].routes[].host", CONF_HOST},
@@ -236,6 +237,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_SERVER: return server_ok(text);
     case CONF_NAME: return all_of(text, ALNUM "-_");
     case CONF_HEX32: return strlen(text) == 64 && all_of(text, "0123456789abcdefABCDEF");
+    case CONF_TICKET_KEYS:
     case CONF_CA_NAMES: return text[0] != '\0';
     case CONF_DURATION_OFF: return strcmp(text, "off") == 0 || cs_duration_parse(cs_view_str(text), &duration);
     case CONF_HOST: return strcmp(text, "*") != 0 && site_name_ok(text);
@@ -274,6 +276,7 @@ const char *conf_value_expected(conf_type type) {
                "unix:/PATH";
     case CONF_NAME: return "letters, digits, - and _";
     case CONF_HEX32: return "the SHA-256 of a certificate, 64 hexadecimal digits";
+    case CONF_TICKET_KEYS: return "authority, or the path of a readable file";
     case CONF_CA_NAMES: return "all, none, or the path of a readable file";
     case CONF_DURATION_OFF: return "a duration, such as 2s, or off";
     case CONF_HOST: return "a DNS name or *.DOMAIN";

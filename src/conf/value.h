@@ -14,6 +14,7 @@ typedef enum conf_type {
     CONF_NAME,         /* letters, digits, - and _ */
     CONF_HEX32,        /* 64 hexadecimal digits */
     CONF_CA_NAMES,     /* all, none, or a readable file */
+    CONF_TICKET_KEYS,  /* authority, or a readable file */
     CONF_DURATION_OFF, /* 2s, or off */
     CONF_HOST,         /* gw.example, *.example */
     CONF_METHOD,       /* GET */

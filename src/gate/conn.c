@@ -63,6 +63,8 @@ static bool handshake(conn *c) {
     const tls_peer *peer = tls_conn_peer(c->wire.tls);
     if (peer->took > 0) metrics_time(w->slab, METRIC_VERIFY_SECONDS, peer->took);
     if (peer->remembered) metrics_count(w->slab, METRIC_VERDICTS_CACHED, 0);
+    cs_reason not_resumed = tls_conn_not_resumed(c->wire.tls);
+    if (not_resumed != CS_R_NONE) metrics_count(w->slab, METRIC_RESUMPTIONS_REFUSED, (unsigned)not_resumed);
     if (s != CS_OK) {
         refuse_handshake(c, &err);
         return true;

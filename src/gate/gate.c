@@ -75,14 +75,27 @@ cs_status gate_check(const conf_overrides *said, const cs_clock *clock, const cs
     return s;
 }
 
+/* Sessions are kept here, or sealed by keys that others have too: what the contexts of all sites are made for. */
+static cs_status new_tickets(gate *g, cs_err *err) {
+    CS_AUTO(conf) c = NULL;
+    TRY(conf_load(g->said, &c, err));
+    g->shares = c->ticket_keys != NULL;
+    return tls_tickets_new(g->rng, g->shares ? 0 : GATE_SESSIONS, &g->tickets, err);
+}
+
+static void share_keys(gate *g, const policy *p) {
+    tls_tickets_share(g->tickets, (const uint8_t(*)[TLS_TICKET_KEY])p->ticket_keys, p->ticket_key_count);
+}
+
 cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret, cs_err *err) {
     CS_AUTO(gate) g = calloc(1, sizeof *g);
     if (g == NULL) return CS_NOMEM_ERR(err);
     g->said = said, g->clock = clock, g->rng = rng, g->notify = -1;
     (void)pthread_mutex_init(&g->lock, NULL);
     TRY(cs_rng_fill(rng, &g->address_seed, sizeof g->address_seed, err));
-    TRY(tls_tickets_new(rng, GATE_SESSIONS, &g->tickets, err));
+    TRY(new_tickets(g, err));
     TRY(policy_load(said, g->tickets, clock, &g->policy, err));
+    share_keys(g, g->policy);
     TRY(loop_new(clock, &g->loop, err));
     TRY(control_new(g, &g->control, err));
     TRY(make_workers(g, err));
@@ -178,6 +191,9 @@ cs_status gate_reload(gate *g, cs_err *err) {
     metrics_slab *slab = metrics_slab_of(g->metrics, g->worker_count);
     cs_status s = policy_load(g->said, g->tickets, g->clock, &p, err);
     if (s == CS_OK) s = check_doors(g, p, err);
+    if (s == CS_OK && (p->conf->ticket_keys != NULL) != g->shares)
+        s = cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
+                    "%s: ticket_keys: sessions kept here and sealed ones: a change needs a restart", p->conf->file);
     if (s == CS_OK) s = policy_follows(p, g->policy, err);
     if (s != CS_OK) {
         policy_free(p);
@@ -185,6 +201,7 @@ cs_status gate_reload(gate *g, cs_err *err) {
         metrics_count(slab, METRIC_RELOADS, METRIC_FAILED);
         return s;
     }
+    share_keys(g, p);
     (void)pthread_mutex_lock(&g->lock);
     policy *old = g->policy;
     g->policy = p;

@@ -255,6 +255,7 @@ struct gate {
     const cs_clock *clock;
     const cs_rng *rng;
     tls_tickets *tickets;
+    bool shares; /* its keys, with other processes; for life */
     metrics *metrics;
     unsigned worker_count;
     worker *workers;

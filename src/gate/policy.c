@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "base/text.h"
 #include "gate/policy.h"
 #include "io/files.h"
@@ -284,6 +285,20 @@ static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clo
     return s;
 }
 
+static cs_status load_ticket_keys(policy *p, cs_err *err) {
+    const char *path = p->conf->ticket_keys;
+    if (path == NULL) return CS_OK;
+    if (path[0] == '\0' && !p->feed)
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: ticket_keys: there is no authority in %s",
+                       p->conf->file, p->conf->state);
+    if (path[0] == '\0') return CS_OK;
+    CS_SCOPED(cs_buf) text = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(files_read_private(path, CS_KEY_FILE_MAX, &text, err));
+    p->ticket_keys = calloc(TLS_TICKET_KEYS_MAX, sizeof *p->ticket_keys);
+    if (p->ticket_keys == NULL) return CS_NOMEM_ERR(err);
+    return tls_ticket_keys_read(cs_buf_view(&text), path, p->ticket_keys, &p->ticket_key_count, err);
+}
+
 cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs_clock *clock, policy **ret,
                       cs_err *err) {
     char path[CONF_PATH_MAX];
@@ -291,11 +306,12 @@ cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs
     if (p == NULL) return CS_NOMEM_ERR(err);
     atomic_init(&p->refs, 1);
     TRY(conf_load(said, &p->conf, err));
+    TRY(conf_path(p->conf, "ca", path, err));
+    p->feed = files_exists(path);
+    TRY(load_ticket_keys(p, err));
     p->sites = calloc(p->conf->site_count, sizeof *p->sites);
     if (p->sites == NULL) return CS_NOMEM_ERR(err);
     p->clock = clock;
-    TRY(conf_path(p->conf, "ca", path, err));
-    p->feed = files_exists(path);
     TRY(load_sites(p, tickets, clock, err));
     TRY(conf_path(p->conf, "run/authority.sock", path, err));
     (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
@@ -332,6 +348,8 @@ void policy_free(policy *p) {
         cs_crls_free(p->sites[i].crls);
     }
     policy_groups_free(p);
+    if (p->ticket_keys != NULL) cs_wipe(p->ticket_keys, TLS_TICKET_KEYS_MAX * sizeof *p->ticket_keys);
+    free(p->ticket_keys);
     free(p->sites);
     conf_free(p->conf);
     free(p);

@@ -79,6 +79,8 @@ typedef struct policy {
     unsigned group_count;
     gate_group *authority;
     char authority_url[CONF_PATH_MAX + 8];
+    uint8_t (*ticket_keys)[TLS_TICKET_KEY]; /* of conf->ticket_keys, when that is a file */
+    size_t ticket_key_count;
     bool feed; /* there is an authority of ours, whose feed must be heard */
 } policy;
 

@@ -261,6 +261,10 @@ void tls_conn_discard(tls_conn *c) {
     cs_buf_clear(&c->in);
 }
 
+cs_reason tls_conn_not_resumed(const tls_conn *c) {
+    return c->not_resumed;
+}
+
 const tls_peer *tls_conn_peer(const tls_conn *c) {
     return &c->peer;
 }

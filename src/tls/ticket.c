@@ -4,24 +4,28 @@
 #include <stdlib.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "tls/tls_priv.h"
 
-enum { KEYS = 3, NAME_SIZE = 16, GRANT_MAX = 512, GRANT_VERSION = 1 };
+enum { OWN_KEYS = 3, NAME_SIZE = 16, GRANT_MAX = 512, GRANT_VERSION = 1 };
 
 typedef struct ticket_key {
     uint8_t name[NAME_SIZE], aes[32], mac[32];
 } ticket_key;
+_Static_assert(sizeof(ticket_key) == TLS_TICKET_KEY, "a name, a key for AES, a key for HMAC");
 
 struct tls_tickets {
     tls_sessions *sessions; /* NULL: sealed into tickets */
     pthread_mutex_t lock;
     unsigned count; /* of keys, the newest first */
-    ticket_key key[KEYS];
+    bool shared;    /* by others' will: not rotated here */
+    ticket_key key[TLS_TICKET_KEYS_MAX];
     EVP_CIPHER *cipher;
 };
 
@@ -29,12 +33,65 @@ cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err) {
     ticket_key fresh;
     TRY(cs_rng_fill(rng, &fresh, sizeof fresh, err));
     (void)pthread_mutex_lock(&t->lock);
-    memmove(&t->key[1], &t->key[0], sizeof t->key[0] * (KEYS - 1));
-    t->key[0] = fresh;
-    if (t->count < KEYS) t->count++;
+    if (!t->shared) {
+        memmove(&t->key[1], &t->key[0], sizeof t->key[0] * (OWN_KEYS - 1));
+        t->key[0] = fresh;
+        if (t->count < OWN_KEYS) t->count++;
+    }
     (void)pthread_mutex_unlock(&t->lock);
     cs_wipe(&fresh, sizeof fresh);
     return CS_OK;
+}
+
+void tls_tickets_share(tls_tickets *t, const uint8_t (*keys)[TLS_TICKET_KEY], size_t count) {
+    if (count > TLS_TICKET_KEYS_MAX) count = TLS_TICKET_KEYS_MAX;
+    if (count == 0) return;
+    (void)pthread_mutex_lock(&t->lock);
+    cs_wipe(t->key, sizeof t->key);
+    memcpy(t->key, keys, count * sizeof t->key[0]);
+    t->count = (unsigned)count;
+    t->shared = true;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static cs_status read_key(cs_view line, const uint8_t (*before)[TLS_TICKET_KEY], size_t count, uint8_t *out,
+                          cs_err *err) {
+    static const uint8_t zero[TLS_TICKET_KEY];
+    size_t n = 0;
+    if (line.n != 2 * (size_t)TLS_TICKET_KEY || !cs_hex_decode(line, out, TLS_TICKET_KEY, &n))
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "key %zu: expected %d hexadecimal digits", count + 1,
+                       2 * TLS_TICKET_KEY);
+    if (CRYPTO_memcmp(out, zero, NAME_SIZE) == 0 || CRYPTO_memcmp(out + NAME_SIZE, zero, 32) == 0 ||
+        CRYPTO_memcmp(out + NAME_SIZE + 32, zero, 32) == 0) /* W06 */
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "key %zu: zeros are no key", count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(before[i], out, NAME_SIZE) == 0)
+            return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "key %zu begins as key %zu does: each is drawn anew",
+                           count + 1, i + 1);
+    return CS_OK;
+}
+
+cs_status tls_ticket_keys_read(cs_view text, const char *what, uint8_t (*out)[TLS_TICKET_KEY], size_t *ret_count,
+                               cs_err *err) {
+    size_t count = 0;
+    while (text.n > 0) {
+        const uint8_t *end = memchr(text.p, '\n', text.n);
+        size_t n = end != NULL ? (size_t)(end - text.p) : text.n, used = n + (end != NULL);
+        const uint8_t *hash = n > 0 ? memchr(text.p, '#', n) : NULL;
+        cs_view line = cs_view_of(text.p, hash != NULL ? (size_t)(hash - text.p) : n);
+        while (line.n > 0 && line.p[line.n - 1] <= ' ') line.n--;
+        text = cs_view_of(text.p + used, text.n - used);
+        if (line.n == 0) continue;
+        if (count == TLS_TICKET_KEYS_MAX)
+            return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s: more than %d keys", what, TLS_TICKET_KEYS_MAX);
+        cs_status s = read_key(line, (const uint8_t(*)[TLS_TICKET_KEY])out, count, out[count], err);
+        if (s != CS_OK) return cs_fail_in(err, "%s", what);
+        count++;
+    }
+    *ret_count = count;
+    return count > 0 ? CS_OK
+                     : cs_fail(err, CS_REFUSED, CS_R_FILE_EMPTY, "%s: no keys; openssl rand -hex %d draws one", what,
+                               TLS_TICKET_KEY);
 }
 
 cs_status tls_tickets_new(const cs_rng *rng, size_t kept, tls_tickets **ret, cs_err *err) {
@@ -150,16 +207,23 @@ static int on_seal(SSL *ssl, void *arg) {
     return b.failed ? 0 : SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), b.p, b.n);
 }
 
-bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate) {
-    if (c->site == NULL || memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return false;
+static cs_reason judge_grant(const tls_conn *c, const tls_grant *g, bool certificate) {
+    if (c->site == NULL || memcmp(g->policy, c->site->policy, sizeof g->policy) != 0) return CS_R_HOST_MISDIRECTED;
     cs_time now = cs_now(c->judge->clock);
-    if (now < g->since || now - g->since > TLS_SESSION_MAX) return false;
-    if (g->path == NULL) return !certificate;
-    return certificate && now <= g->good_until && tls_revocation_known(c->judge) &&
-           !tls_grant_revoked(g, c->judge->revset);
+    if (now < g->since || now - g->since > TLS_SESSION_MAX) return CS_R_SESSION_ENDED;
+    if ((g->path == NULL) == certificate) return CS_R_CERTIFICATE_REQUIRED;
+    if (!certificate) return CS_R_NONE;
+    if (now > g->good_until) return CS_R_CERTIFICATE_EXPIRED;
+    if (!tls_revocation_known(c->judge)) return CS_R_REVOCATION_UNKNOWN;
+    return tls_grant_revoked(g, c->judge->revset) ? CS_R_REVOKED : CS_R_NONE;
 }
 
-static bool may_resume(const tls_conn *c, SSL_SESSION *s, tls_grant *g) {
+bool tls_grant_holds(tls_conn *c, const tls_grant *g, bool certificate) {
+    c->not_resumed = judge_grant(c, g, certificate);
+    return c->not_resumed == CS_R_NONE;
+}
+
+static bool may_resume(tls_conn *c, SSL_SESSION *s, tls_grant *g) {
     void *p = NULL;
     size_t n = 0;
     *g = (tls_grant){.since = 0};

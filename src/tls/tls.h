@@ -23,6 +23,13 @@ typedef struct tls_tickets tls_tickets;
 CS_MUST_USE cs_status tls_tickets_new(const cs_rng *rng, size_t kept, tls_tickets **ret, cs_err *err);
 /* A new key seals from now on; the two before it still open. Every TLS_SESSION_MAX / 2. */
 CS_MUST_USE cs_status tls_tickets_rotate(tls_tickets *t, const cs_rng *rng, cs_err *err);
+/* Keys that other processes have too, so that a session of one is resumed at another: the newest first, which seals;
+ * all open. Replaces what there was; from then on tls_tickets_rotate does nothing. t keeps no sessions (kept was 0). */
+enum { TLS_TICKET_KEY = 80, TLS_TICKET_KEYS_MAX = 16 };
+void tls_tickets_share(tls_tickets *t, const uint8_t (*keys)[TLS_TICKET_KEY], size_t count);
+/* Such keys from a text: 160 hexadecimal digits a line, the newest first; '#' begins a comment. *ret_count >= 1. */
+CS_MUST_USE cs_status tls_ticket_keys_read(cs_view text, const char *what, uint8_t (*out)[TLS_TICKET_KEY],
+                                           size_t *ret_count, cs_err *err);
 void tls_tickets_free(tls_tickets *t); /* after every front that was made with it */
 CS_AUTO_DEFINE(tls_tickets)
 
@@ -156,6 +163,8 @@ void tls_conn_close(tls_conn *c);                                             /*
 
 void tls_conn_discard(tls_conn *c); /* what came and was not read */
 
+/* Why a session that the client came back with was not resumed; CS_R_NONE: it was, or there was none. */
+cs_reason tls_conn_not_resumed(const tls_conn *c);
 const tls_peer *tls_conn_peer(const tls_conn *c);
 tls_site *tls_conn_site(const tls_conn *c);      /* NULL before the client's hello named one */
 const char *tls_conn_sni(const tls_conn *c);     /* canonical; "" when it sent none or nonsense */

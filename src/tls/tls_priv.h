@@ -67,7 +67,8 @@ struct tls_conn {
     cs_buf in, out;
     size_t in_at, out_at;
     bool eof, established, sni_unknown, not_tls_seen;
-    unsigned key_updates; /* since application data last came */
+    cs_reason not_resumed; /* why the session that the client named counts for nothing */
+    unsigned key_updates;  /* since application data last came */
     tls_peer peer;
     tls_grant grant;
     /* Of a kept session that the client has named: names are no secrets, so that it counts only once the handshake has
@@ -103,7 +104,7 @@ void tls_memory_keep(tls_memory *m, const tls_conn *c, X509 *peer); /* c was fou
 cs_status tls_tickets_use(SSL_CTX *ctx, tls_tickets *t, cs_err *err);
 void tls_grant_of_anonymous(tls_conn *c); /* one without a certificate may be resumed too */
 /* May a session with that grant be resumed on c? certificate: the session has one. */
-bool tls_grant_holds(const tls_conn *c, const tls_grant *g, bool certificate);
+bool tls_grant_holds(tls_conn *c, const tls_grant *g, bool certificate);
 typedef struct tls_sessions tls_sessions;
 tls_sessions *tls_tickets_sessions(tls_tickets *t); /* NULL: none are kept */
 /* sessions.c */
