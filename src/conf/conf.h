@@ -113,8 +113,8 @@ typedef struct conf {
     conf_upstream *upstreams;
     unsigned upstream_count;
     const char *ticket_keys; /* file of keys that seal sessions; "" = the authority's; NULL: sessions are kept here */
-    cs_time follow;       /* how often files are looked at for changes; 0: never */
-    cs_profile *profiles; /* server, user and device first; then as the file has them. Sealed */
+    cs_time follow;          /* how often files are looked at for changes; 0: never */
+    cs_profile *profiles;    /* server, user and device first; then as the file has them. Sealed */
     unsigned profile_count;
     cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
     struct {
