@@ -10,24 +10,34 @@ static void add_text(cs_json *j, const char *key, const char *value) {
 
 cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,
                 const char *more, cs_err *err) {
+    static const uint8_t none[32] = {0};
     CS_SCOPED(cs_buf) b = cs_buf_of(RECORD_MAX);
     cs_json j = cs_json_to(&b);
+    cs_time now = cs_now(a->clock);
     cs_json_object(&j, NULL);
-    cs_json_time(&j, "at", cs_now(a->clock));
+    cs_json_time(&j, "at", now);
     cs_json_str(&j, "event", event);
     cs_json_str(&j, "by", by->by);
     add_text(&j, "by_certificate", by->serial);
     add_text(&j, "from", by->from);
     add_text(&j, "via", by->via);
     if (about != NULL) {
-        cs_json_str(&j, "serial", about->serial);
+        add_text(&j, "serial", about->serial);
         cs_json_str(&j, "kind", cs_kind_name(about->kind));
         cs_json_str(&j, "name", about->name);
     }
+    if (about != NULL && !cs_view_eq(cs_view_of(about->sha256, 32), cs_view_of(none, 32)))
+        cs_json_hex(&j, "sha256", cs_view_of(about->sha256, 32));
     if (more != NULL) cs_json_str(&j, "detail", more);
     cs_json_object_end(&j);
     TRY(cs_buf_ok(&b, "an audit record", err));
-    return store_audit_add(st, cs_now(a->clock), cs_buf_view(&b), err);
+    const store_record r = {.at = now,
+                            .event = event,
+                            .by = by->by,
+                            .serial = about != NULL && about->serial[0] != '\0' ? about->serial : NULL,
+                            .name = about != NULL ? about->name : NULL,
+                            .record = cs_buf_view(&b)};
+    return store_log_add(st, &r, err);
 }
 
 /* ---- changes that need no signer ---- */

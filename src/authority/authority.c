@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "authority/authority_priv.h"
+#include "base/text.h"
 #include "io/files.h"
 #include "x509/pem.h"
 
@@ -24,6 +25,24 @@ cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs
     return status;
 }
 
+/* What older versions kept as a chain of hashes becomes the beginning of the tree. */
+static cs_status open_log(authority *a, cs_err *err) {
+    uint64_t n = 0;
+    uint8_t chain[CS_SHA256_LEN];
+    char more[160], hex[2 * CS_SHA256_LEN + 1];
+    TRY(store_begin(a->store, err));
+    cs_status status = store_log_carry(a->store, &n, chain, err);
+    (void)snprintf(more, sizeof more, "%llu records of the hash chain that ended with %s", (unsigned long long)n,
+                   cs_hex(cs_view_of(chain, sizeof chain), hex));
+    if (status == CS_OK && n > 0)
+        status = audit(a, a->store, "log-carried-over", AUTHORITY_SELF("authority"), NULL, more, err);
+    if (status == CS_OK) status = audit(a, a->store, "authority-started", AUTHORITY_SELF("authority"), NULL, NULL, err);
+    head_wanted(a);
+    if (status == CS_OK) return store_commit(a->store, err);
+    store_rollback(a->store);
+    return status;
+}
+
 static cs_status open_store(authority *a, cs_err *err) {
     char dir[CONF_PATH_MAX], lock[CONF_PATH_MAX], db[CONF_PATH_MAX];
     TRY(conf_path(a->conf, "authority", dir, err));
@@ -34,6 +53,7 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(store_open(db, &a->store, err));
     TRY(store_open(db, &a->reader, err));
     TRY(store_open(db, &a->feed, err));
+    TRY(open_log(a, err));
     TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
     return crl_load(a, err);
 }
@@ -44,6 +64,7 @@ static void init_locks(authority *a) {
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&a->queue_lock, NULL);
     (void)pthread_mutex_init(&a->read_lock, NULL);
+    (void)pthread_mutex_init(&a->log_lock, NULL);
     (void)pthread_mutex_init(&a->crl_lock, NULL);
     (void)pthread_mutex_init(&a->health_lock, NULL);
     (void)pthread_cond_init(&a->queue_grew, &monotonic);

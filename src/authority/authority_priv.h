@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "authority/authority.h"
+#include "authority/log.h"
 #include "ipc/signing.h"
 #include "x509/profile.h"
 
@@ -47,11 +47,13 @@ CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profile *profile, cs_view tbs);
 void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs);
 CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
+/* Any other that is answered by SIGNED. */
+void signer_link_ask(signer_link *l, uint16_t type, cs_view payload);
 /* The next answer: *ret_der looks into the link until signer_link_next is called again. CS_REFUSED with the signer's
  * reason; CS_FAILED/signer-unreachable closes the link. */
 CS_MUST_USE cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err);
 
-typedef enum job_type { JOB_ISSUE, JOB_REVOKE, JOB_RELEASE, JOB_CRL, JOB_PING, JOB_CHANGE } job_type;
+typedef enum job_type { JOB_ISSUE, JOB_REVOKE, JOB_RELEASE, JOB_CRL, JOB_PING, JOB_CHANGE, JOB_HEAD } job_type;
 
 typedef struct job {
     struct job *next;
@@ -103,6 +105,11 @@ struct authority {
     cs_err health;
     cs_time health_at; /* monotonic, of that answer; 0: none yet */
 
+    pthread_mutex_t log_lock; /* guards the log's key */
+    head_key log_key;
+    uint8_t log_claim[LOG_CLAIM_MAX];
+    size_t log_claim_n; /* 0: the signer has not told it yet */
+
     int feed_event; /* eventfd: the feed has grown */
     store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
 
@@ -112,6 +119,8 @@ struct authority {
     store *store;
     signer_link signer;
     bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
+    cs_time head_at; /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
+    cs_time head_last, head_said;
 };
 
 /* Runs a job through the writer and waits: its err is the answer. */
@@ -125,6 +134,10 @@ void *authority_writer(void *arg);
 cs_status issue_abandon(authority *a, const char *why, cs_err *err);
 void issue_batch(authority *a, job *jobs[], size_t n);
 void revoke_job(authority *a, job *j);
+/* Something was recorded: a head is due soon. */
+void head_wanted(authority *a);
+cs_status head_make(authority *a, cs_err *err);
+void head_make_due(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);
 void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);

@@ -284,6 +284,7 @@ static cs_status settle(authority *a, job *j, cs_err *err) {
     char subject[CS_NAME_TEXT_MAX + 1];
     TRY(store_issued_set(a->store, j->row.serial, cs_name_text(j->leaf->subject, subject), j->leaf->sha256,
                          j->leaf->der, err));
+    memcpy(j->row.sha256, j->leaf->sha256, sizeof j->row.sha256);
     return audit(a, a->store, "issued", j->asked_by, &j->row, NULL, err);
 }
 

@@ -123,6 +123,10 @@ void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs) {
     ipc_close(&l->out, mark);
 }
 
+void signer_link_ask(signer_link *l, uint16_t type, cs_view payload) {
+    (void)ipc_put(&l->out, type, payload);
+}
+
 cs_status signer_link_send(signer_link *l, cs_err *err) {
     cs_status status = ipc_flush(l->fd, &l->out, SIGNER_WAIT_MS, CS_R_SIGNER_UNREACHABLE, err);
     if (status != CS_OK) signer_link_close(l);

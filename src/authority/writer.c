@@ -13,7 +13,7 @@ static bool is_urgent(const job *j) {
 }
 
 static bool needs_signer(const job *j) {
-    return j->type == JOB_ISSUE || j->type == JOB_CRL;
+    return j->type == JOB_ISSUE || j->type == JOB_CRL || j->type == JOB_HEAD;
 }
 
 static void enqueue(authority *a, job *j) {
@@ -95,16 +95,21 @@ static void work(authority *a, job *jobs[], size_t n) {
     case JOB_RELEASE: revoke_job(a, j); break;
     case JOB_CHANGE: change_batch(a, jobs, n); break;
     case JOB_CRL: make_asked_crls(a, j); break;
+    case JOB_HEAD:
+        if (head_make(a, &j->err) == CS_OK) j->err = authority_no_error();
+        break;
     case JOB_PING:
         if (signer_link_up(&a->signer, SIGNER_GREET_MS, &j->err) == CS_OK) j->err = authority_no_error();
         break;
     }
 }
 
-/* Waits for work or the time of the next CRL. */
+/* Waits for work, or the time of the next CRL or of the log's next head. */
 static void rest(authority *a) {
     ca_here *whose = NULL;
-    cs_time until = crl_next(a, &whose) - cs_mono(a->clock);
+    cs_time next = crl_next(a, &whose);
+    if (a->head_at != 0 && a->head_at < next) next = a->head_at;
+    cs_time until = next - cs_mono(a->clock);
     if (until < 0) until = 0;
     if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
     cs_time at = cs_mono(cs_clock_system()) + until; /* the condition's clock is the machine's, whatever ours is */
@@ -119,6 +124,7 @@ static void make_due_crl(authority *a) {
     (void)crl_next(a, &h);
     if (a->begun_left) (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
     crl_make(a, h, AUTHORITY_SELF("schedule"), &err);
+    head_wanted(a);
     if (err.status == CS_OK) {
         h->crl_said = 0;
     } else if (h->crl_said == 0 || now - h->crl_said > SAY_AGAIN) {
@@ -140,24 +146,28 @@ void *authority_writer(void *arg) {
     while (a->first != NULL || !a->stopping) {
         const job *head = a->first;
         bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
+        bool heads = !a->stopping && a->head_at != 0 && a->head_at <= cs_mono(a->clock);
         cs_err why = {.status = CS_AGAIN}; /* nobody has looked whether the signer is there */
-        if (head == NULL && !crl) {
+        if (head == NULL && !crl && !heads) {
             rest(a);
             continue;
         }
         (void)pthread_mutex_unlock(&a->queue_lock);
         if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
         if (crl) make_due_crl(a);
+        if (heads) head_make_due(a);
         (void)pthread_mutex_lock(&a->queue_lock);
         size_t n = take(a, &why, jobs);
         if (n == 0) continue;
         (void)pthread_mutex_unlock(&a->queue_lock);
         work(a, jobs, n);
+        if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD) head_wanted(a);
         (void)pthread_mutex_lock(&a->queue_lock);
         for (size_t i = 0; i < n; i++) jobs[i]->done = true;
         (void)pthread_cond_broadcast(&a->job_done);
     }
     (void)pthread_mutex_unlock(&a->queue_lock);
+    if (a->head_at != 0) head_make_due(a); /* the last word is signed too */
     return NULL;
 }
 

@@ -12,7 +12,9 @@ enum {
                            or REFUSED */
     SIGNING_CRL = 4,    /* 32 octets issuer, vec32 TBSCertList -> SIGNED or REFUSED */
     SIGNING_SIGNED = 5, /* vec32 DER */
-    SIGNING_REFUSED = 6, /* vec16 reason's name, vec16 detail */
+    SIGNING_REFUSED = 6,  /* vec16 reason's name, vec16 detail */
+    SIGNING_LOG_KEY = 20, /* nothing -> SIGNED of u64 size of the last head, vec16 SPKI, vec16 claim (signer/heads.h) */
+    SIGNING_HEAD = 21,    /* u64 size, 32 octets root, consistency proof -> SIGNED of a note, or REFUSED */
 };
 
 /* An issuer is named by the SHA-256 of its SubjectPublicKeyInfo. */

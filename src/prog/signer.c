@@ -152,6 +152,23 @@ static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs
     return CS_OK;
 }
 
+/* Made at the first start; it signs heads of the audit log and is of no use for certificates. */
+static cs_status log_key(const options *o, cs_key **ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(files_join(o->journal, "log.key", path, err));
+    if (files_exists(path)) {
+        TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
+        return cs_key_read_pem(cs_buf_view(&pem), NULL, path, ret, err);
+    }
+    CS_AUTO(cs_key) key = NULL;
+    TRY(cs_key_generate(CS_KEYSPEC_ED25519, &key, err));
+    TRY(cs_key_write_pem(key, &pem, err));
+    TRY(files_write(path, cs_buf_view(&pem), 0600, FILES_NEW, err));
+    *ret = CS_TAKE(key);
+    return CS_OK;
+}
+
 static cs_status open_signer(const options *o, const conf *c, signer **ret, cs_err *err) {
     char journal_path[FILES_PATH_MAX];
     CS_SCOPED(ca_files) files = {.names = {.n = 0}};
@@ -161,6 +178,7 @@ static cs_status open_signer(const options *o, const conf *c, signer **ret, cs_e
     TRY(files_mkdir_private(o->journal, err));
     TRY(files_join(o->journal, "journal", journal_path, err));
     cs_status status = read_cas(o, &files, &setup, err);
+    if (status == CS_OK) status = log_key(o, &setup.take_log_key, err);
     for (size_t i = 0; status != CS_OK && i < setup.ca_count; i++) cs_key_free(setup.ca[i].take_key);
     TRY(status);
     TRY(signer_new(&setup, ret, err));

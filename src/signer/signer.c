@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/text.h"
 #include "io/journal.h"
+#include "signer/heads.h"
 #include "signer/serials.h"
 #include "x509/build.h"
 #include "x509/digest.h"
@@ -31,6 +32,7 @@ struct signer {
     const cs_profile *profiles;
     size_t profile_count;
     const cs_clock *clock;
+    heads heads;
     journal *log;
     serials used;
     cs_time last; /* of the newest record */
@@ -44,6 +46,7 @@ void signer_free(signer *s) {
         cs_key_free(s->issuers[i].key);
         cs_cert_free(s->issuers[i].ca);
     }
+    heads_free(&s->heads);
     journal_free(s->log);
     serials_free(&s->used);
     cs_buf_free(&s->batch);
@@ -80,6 +83,10 @@ static cs_status replay(void *cls, cs_view record, cs_err *err) {
         return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "the hash chain is broken");
     memcpy(s->chain, hash, sizeof hash);
     if (type == SIGNING_CERT) return serials_add(&s->used, serial.p, err);
+    if (type == SIGNING_HEAD) {
+        heads_replay(&s->heads, serial, cs_rd_bytes(&r, CS_SHA256_LEN));
+        return CS_OK;
+    }
     cs_rd number = cs_rd_of(cs_view_of(serial.p + 8, 8));
     note_crl_number(s, tag, cs_rd_u64(&number));
     return CS_OK;
@@ -116,6 +123,7 @@ static cs_status read_cas(signer *s, const signer_setup *setup, cs_err *err) {
 
 static void mark_synced(signer *s) {
     for (size_t i = 0; i < s->issuer_count; i++) s->issuers[i].synced = s->issuers[i].crl_number;
+    s->heads.synced = s->heads.last;
     memcpy(s->synced_chain, s->chain, sizeof s->chain);
 }
 
@@ -123,9 +131,12 @@ cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
     CS_AUTO(signer) s = calloc(1, sizeof *s);
     if (s == NULL) {
         for (size_t i = 0; i < setup->ca_count; i++) cs_key_free(CS_TAKE(setup->ca[i].take_key));
+        cs_key_free(CS_TAKE(setup->take_log_key));
         return CS_NOMEM_ERR(err);
     }
     for (size_t i = 0; i < setup->ca_count; i++) s->issuers[i].key = CS_TAKE(setup->ca[i].take_key);
+    cs_key *log_key = CS_TAKE(setup->take_log_key);
+    s->heads.key = log_key; /* ours from here on, whatever fails */
     s->issuer_count = setup->ca_count;
     s->clock = setup->clock;
     s->last = INT64_MIN;
@@ -135,6 +146,7 @@ cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
     s->trust_domain = strdup(setup->trust_domain);
     if (s->trust_domain == NULL) return CS_NOMEM_ERR(err);
     TRY(read_cas(s, setup, err));
+    if (log_key != NULL) TRY(heads_init(&s->heads, log_key, setup->trust_domain, s->issuers[0].key, err));
     TRY(serials_init(&s->used, cs_rng_system(), err));
     TRY(journal_open(setup->journal_path, RECORD_LEN, replay, s, &s->log, err));
     mark_synced(s);
@@ -142,18 +154,18 @@ cs_status signer_new(signer_setup *setup, signer **ret, cs_err *err) {
     return CS_OK;
 }
 
-/* A record, chained to the one before; serial holds 16 bytes. */
+/* A record, chained to the one before; serial holds 16 bytes, hash 32. */
 static cs_status note(signer *s, const issuer *of, uint16_t type, uint8_t kind, const uint8_t serial[CS_SERIAL_LEN],
-                      cs_view tbs, cs_time now, cs_err *err) {
+                      const uint8_t signed_hash[CS_SHA256_LEN], cs_time now, cs_err *err) {
+    static const uint8_t nobody[RECORD_ISSUER] = {0};
     uint8_t hash[CS_SHA256_LEN];
     size_t start = s->batch.n;
-    TRY(cs_sha256(tbs, hash, err));
     cs_buf_add_byte(&s->batch, (uint8_t)type);
     cs_buf_add_byte(&s->batch, kind);
-    cs_buf_add(&s->batch, of->ca->spki_sha256, RECORD_ISSUER);
+    cs_buf_add(&s->batch, of != NULL ? of->ca->spki_sha256 : nobody, RECORD_ISSUER);
     cs_buf_add_u64(&s->batch, (uint64_t)now);
     cs_buf_add(&s->batch, serial, CS_SERIAL_LEN);
-    cs_buf_add(&s->batch, hash, sizeof hash);
+    cs_buf_add(&s->batch, signed_hash, CS_SHA256_LEN);
     TRY(cs_buf_ok(&s->batch, "the signer's batch", err));
     TRY(cs_sha256_two(cs_view_of(s->chain, sizeof s->chain), cs_view_of(s->batch.p + start, RECORD_BODY), hash, err));
     cs_buf_add(&s->batch, hash, sizeof hash);
@@ -202,13 +214,14 @@ static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time
     cs_profile_rule rule = {.issuer = of->ca, .trust_domain = s->trust_domain, .now = now};
     TRY(find_profile(s, name, (cs_kind)kind, digest, &rule.profile, err));
     cs_identity who;
-    uint8_t serial[CS_SERIAL_LEN];
+    uint8_t serial[CS_SERIAL_LEN], hash[CS_SHA256_LEN];
     char hex[2 * CS_SERIAL_LEN + 1];
     TRY(cs_profile_check(job->tbs, (cs_kind)kind, &rule, &who, serial, err));
     if (serials_has(&s->used, serial))
         return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s",
                        cs_hex(cs_view_of(serial, sizeof serial), hex));
-    TRY(note(s, of, SIGNING_CERT, kind, serial, job->tbs, now, err));
+    TRY(cs_sha256(job->tbs, hash, err));
+    TRY(note(s, of, SIGNING_CERT, kind, serial, hash, now, err));
     return serials_add(&s->used, serial, err);
 }
 
@@ -220,12 +233,19 @@ static cs_status check_crl(signer *s, cs_view payload, signer_job *job, cs_time 
     TRY(choose_issuer(s, by, job, err));
     issuer *of = &s->issuers[job->issuer];
     cs_crl_facts facts;
-    uint8_t number[CS_SERIAL_LEN] = {0};
+    uint8_t number[CS_SERIAL_LEN] = {0}, hash[CS_SHA256_LEN];
     TRY(cs_crl_tbs_check(job->tbs, of->ca, of->crl_number, &facts, err));
     for (unsigned i = 0; i < 8; i++) number[8 + i] = (uint8_t)(facts.number >> (56 - 8 * i));
-    TRY(note(s, of, SIGNING_CRL, 0, number, job->tbs, now, err));
+    TRY(cs_sha256(job->tbs, hash, err));
+    TRY(note(s, of, SIGNING_CRL, 0, number, hash, now, err));
     of->crl_number = facts.number;
     return CS_OK;
+}
+
+static cs_status check_head(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
+    uint8_t serial[CS_SERIAL_LEN];
+    TRY(heads_check(&s->heads, payload, now, serial, &job->head, err));
+    return note(s, NULL, SIGNING_HEAD, 0, serial, job->head.root.at, now, err);
 }
 
 /* A clock that runs backwards would backdate certificates; a minute of correction is life. */
@@ -239,11 +259,14 @@ static cs_status check_clock(const signer *s, cs_time now, cs_err *err) {
 void signer_check(signer *s, const ipc_frame *request, signer_job *ret) {
     *ret = (signer_job){.type = request->type};
     cs_time now = cs_now(s->clock);
-    if (request->type == SIGNING_HELLO) return;
+    if (request->type == SIGNING_HELLO || request->type == SIGNING_LOG_KEY) return;
     cs_status status = check_clock(s, now, &ret->why);
     if (status != CS_OK) return;
-    status = request->type == SIGNING_CERT ? check_cert(s, request->payload, ret, now, &ret->why)
-                                           : check_crl(s, request->payload, ret, now, &ret->why);
+    switch (request->type) {
+    case SIGNING_CERT: status = check_cert(s, request->payload, ret, now, &ret->why); break;
+    case SIGNING_HEAD: status = check_head(s, request->payload, ret, now, &ret->why); break;
+    default: status = check_crl(s, request->payload, ret, now, &ret->why); break;
+    }
     if (status == CS_OK) ret->why.status = CS_OK;
 }
 
@@ -256,6 +279,7 @@ cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err) {
         return CS_OK;
     }
     for (size_t i = 0; i < s->issuer_count; i++) s->issuers[i].crl_number = s->issuers[i].synced;
+    s->heads.last = s->heads.synced;
     memcpy(s->chain, s->synced_chain, sizeof s->chain);
     for (size_t i = 0; i < n; i++)
         if (jobs[i].why.status == CS_OK) jobs[i].why = *err;
@@ -266,7 +290,9 @@ static cs_status sign(signer *s, const signer_job *job, cs_buf *out, cs_err *err
     CS_FAULT("signer.sign", err);
     size_t mark = ipc_open(out, SIGNING_SIGNED);
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
-    cs_status status = cs_signed_make(s->issuers[job->issuer].key, job->tbs, &der, err);
+    cs_status status = job->type == SIGNING_LOG_KEY ? heads_tell(&s->heads, &der, err)
+                       : job->type == SIGNING_HEAD  ? head_sign(&job->head, &s->heads.public, s->heads.key, &der, err)
+                                                    : cs_signed_make(s->issuers[job->issuer].key, job->tbs, &der, err);
     if (status == CS_OK) cs_buf_add_vec32(out, cs_buf_view(&der));
     if (status != CS_OK) out->n = mark;
     if (status == CS_OK) ipc_close(out, mark);

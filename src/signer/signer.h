@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "ipc/signing.h"
 #include "keys/keys.h"
+#include "merkle/head.h"
 #include "x509/profile.h"
 
 typedef struct signer signer;
@@ -18,7 +19,8 @@ typedef struct signer_setup {
         cs_view pem;      /* its certificate */
         const char *name; /* for errors: the certificate's file */
     } ca[CS_CAS_MAX];
-    size_t ca_count; /* at least one */
+    size_t ca_count;      /* at least one */
+    cs_key *take_log_key; /* Ed25519, for heads of the audit log alone; taken even on failure; NULL: none are signed */
     const char *trust_domain;
     const char *journal_path;
     const cs_profile *profiles; /* borrowed until signer_free; NULL: the built-in ones */
@@ -36,6 +38,7 @@ CS_AUTO_DEFINE(signer)
 typedef struct signer_job {
     uint16_t type; /* of the request */
     size_t issuer; /* of the CA that is to sign */
+    log_head head; /* of SIGNING_HEAD */
     cs_view tbs;   /* looks into the request's frame */
     cs_err why;    /* status CS_OK: will be signed */
 } signer_job;

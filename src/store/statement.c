@@ -124,6 +124,7 @@ void store_settle(store *st) {
 
 cs_status store_begin(store *st, cs_err *err) {
     store_settle(st);
+    st->edge_good = false;
     return st->driver->begin(st, err);
 }
 
@@ -134,6 +135,8 @@ cs_status store_commit(store *st, cs_err *err) {
 }
 
 void store_rollback(store *st) {
+    st->edge_good = false;
+    st->edge.size = 0;
     st->driver->rollback(st);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "merkle/merkle.h"
 #include "x509/identity.h"
 
 typedef struct store store;
@@ -135,9 +136,36 @@ typedef cs_status store_admin_seen(void *cls, cs_kind kind, const char *name, un
 CS_MUST_USE cs_status store_admin_list(store *st, store_admin_seen *seen, void *cls, cs_err *err);
 
 /* ---- audit ---- */
-/* event: a JSON object, canonical as the caller wrote it. Chained by SHA-256 to the record before. */
-CS_MUST_USE cs_status store_audit_add(store *st, cs_time at, cs_view event, cs_err *err);
-/* Reads the whole log; state-corrupt naming the first record whose hash is wrong. */
-CS_MUST_USE cs_status store_audit_check(store *st, uint64_t *ret_records, cs_err *err);
+typedef struct store_record {
+    uint64_t sequence; /* from 1, without gaps; given by the store */
+    cs_time at;
+    const char *event, *by;
+    const char *serial, *name; /* of the certificate that it is about; NULL: of none */
+    cs_view record;            /* what is hashed: a JSON object on one line */
+} store_record;
+/* Appends; the Merkle hashes (merkle/merkle.h) are kept beside the records. */
+CS_MUST_USE cs_status store_log_add(store *st, const store_record *r, cs_err *err);
+CS_MUST_USE cs_status store_log_size(store *st, uint64_t *ret, cs_err *err);
+CS_MUST_USE cs_status store_log_root(store *st, uint64_t size, merkle_hash *ret, cs_err *err);
+merkle_node store_log_node; /* cls: the store */
+
+typedef struct store_log_filter {
+    uint64_t after, before; /* sequence; before 0: to the end */
+    const char *event, *by, *name, *serial;
+    bool newest; /* first */
+    unsigned limit;
+} store_log_filter;
+typedef cs_status store_record_seen(void *cls, const store_record *r, cs_err *err);
+CS_MUST_USE cs_status store_log_list(store *st, const store_log_filter *f, store_record_seen *seen, void *cls,
+                                     cs_err *err);
+/* Reads the whole log; state-corrupt naming the first record whose hashes are wrong. */
+CS_MUST_USE cs_status store_log_check(store *st, uint64_t *ret_records, cs_err *err);
+/* Takes over the hash chain that older versions kept, whole and checked; chain: its last hash. n 0: there was none. */
+CS_MUST_USE cs_status store_log_carry(store *st, uint64_t *ret_n, uint8_t chain[32], cs_err *err);
+
+enum { STORE_HEADS_KEPT = 4096 };
+CS_MUST_USE cs_status store_head_add(store *st, uint64_t size, cs_time at, cs_view note, cs_err *err);
+/* The newest; *ret_size 0: there is none. note may be NULL; else it is appended to. */
+CS_MUST_USE cs_status store_head_last(store *st, uint64_t *ret_size, cs_buf *note, cs_err *err);
 
 #endif

@@ -89,7 +89,9 @@ struct store {
     void *impl;                             /* the driver's */
     store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
     char *where;                            /* path or URL, for the driver */
-    char name[256];                         /* for messages: without secrets */
+    merkle_edge edge;                       /* of the log, as this transaction has it */
+    bool edge_good;
+    char name[256]; /* for messages: without secrets */
 };
 
 typedef struct store_migration {

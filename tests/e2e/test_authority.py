@@ -1,4 +1,5 @@
 """The authority's API and public paths, without a gateway."""
+import json
 import os
 import sqlite3
 import subprocess
@@ -9,12 +10,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import logcheck
 from authority import KEY, Authority, request
 from conftest import PATIENCE, run
 
 
 @pytest.fixture(scope="module")
 def a():
+    made = Authority().start()
+    yield made
+    made.stop()
+    made.close()
+
+
+@pytest.fixture
+def own():
     made = Authority().start()
     yield made
     made.stop()
@@ -177,19 +187,56 @@ def test_status_counts(a):
     assert s["signer"] == "ok" and s["issued"]["device"] > 0 and s["valid"] > 0 and s["crl"]["number"] > 0
 
 
-def test_the_audit_chain_is_whole_and_names_who_and_what(a):
-    import hashlib
+def test_the_audit_log_is_whole_and_names_who_and_what(a):
     serial = a.issue("audited")[2]["serial"]
     a.call("POST", "/api/v1/revocations", {"serial": serial, "reason": "certificate-hold"})
     a.call("POST", "/api/v1/releases", {"serial": serial})
     a.call("POST", "/api/v1/crls", {})
-    db = sqlite3.connect(f"file:{a.state}/authority/store.db?mode=ro", uri=True)
-    before, events = b"\0" * 32, set()
-    for event, hashed in db.execute("SELECT event, hash FROM audit ORDER BY sequence"):
-        before = hashlib.sha256(before + event.encode()).digest()
-        assert before == hashed
-        events.add(event.split('"event":"')[1].split('"')[0])
-    assert {"issue-intent", "issued", "revoked", "released", "crl-published"} <= events
+    newest = a.call("GET", "/api/v1/log/head")[2]
+    records = [r["record"] for r in a.call("GET", "/api/v1/log?limit=1000")[2]["records"]]
+    assert logcheck.head(newest["head"], newest["key"]["vkey"]) == (
+        newest["size"], logcheck.root([logcheck.leaf(r.encode()) for r in records[:newest["size"]]]))
+    mine = [json.loads(r) for r in records if serial in r]
+    assert [r["event"] for r in mine] == ["issue-intent", "issued", "revoked", "released"]
+    assert all(r["by"] == f"uid {os.getuid()}" and r["via"] == "control" and r["name"] == "audited" for r in mine)
+    assert any('"event":"crl-published"' in r for r in records)
+
+
+def test_a_stranger_can_check_that_an_issuance_is_in_the_log(a):
+    serial = a.issue("proven")[2]["serial"]
+    p = a.call("GET", "/api/v1/log/proof/" + serial)[2]
+    assert logcheck.proof(p)["serial"] == serial
+    p["record"] = p["record"].replace("proven", "probed")
+    with pytest.raises(AssertionError):
+        logcheck.proof(p)
+    refused(a.call("GET", "/api/v1/log/proof/" + "ab" * 16), "certificate-unknown")
+
+
+def test_a_log_that_was_rewritten_gets_no_head(own):
+    """Whoever owns the store can make its hashes whole again; the signer remembers what it signed."""
+    a = own
+    a.issue("before")
+    a.call("GET", "/api/v1/log/head")
+    a.stop()
+    db = sqlite3.connect(a.state / "authority" / "store.db")
+    rows = db.execute("SELECT sequence, record FROM log ORDER BY sequence").fetchall()
+    records = [(s, r.replace('"before"', '"beside"')) for s, r in rows]
+    assert records != rows
+    done = {}
+    for s, record in records:
+        h, level = logcheck.leaf(record.encode()), 0
+        hashes = h
+        while not s >> level & 1:
+            h = logcheck.node(done[level, s - (1 << level)], h)
+            hashes, level = hashes + h, level + 1
+        for k in range(level + 1):
+            done[k, s] = hashes[32 * k:32 * k + 32]
+        db.execute("UPDATE log SET record = ?, hashes = ? WHERE sequence = ?", (record, hashes, s))
+    db.commit()
+    db.close()
+    a.start()
+    a.issue("after")
+    assert "does not begin with that" in refused(a.call("GET", "/api/v1/log/head"), "log-forked")["detail"]
 
 
 def test_the_signers_process_holds_no_network_and_no_database(a):

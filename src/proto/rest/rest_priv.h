@@ -54,6 +54,7 @@ CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *er
 
 rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
     rest_status;
+rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 

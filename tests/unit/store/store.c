@@ -211,9 +211,11 @@ static void a_changed_audit_record_is_found(void **state) {
     uint64_t n = 0;
     assert_ok(store_open(path, &st, &err));
     assert_ok(store_begin(st, &err));
-    for (int i = 0; i < 3; i++) assert_ok(store_audit_add(st, i, CS_VIEW_LIT("{\"event\":\"x\"}"), &err));
+    for (int i = 0; i < 3; i++)
+        assert_ok(store_log_add(
+            st, &(store_record){.at = i, .event = "x", .by = "y", .record = CS_VIEW_LIT("{\"event\":\"x\"}")}, &err));
     assert_ok(store_commit(st, &err));
-    assert_ok(store_audit_check(st, &n, &err));
+    assert_ok(store_log_check(st, &n, &err));
     assert_int_equal(n, 3);
     store_free(CS_TAKE(st));
     FILE *f = fopen(path, "r+b"); /* change one byte of the second record's text, wherever it stands */
@@ -228,7 +230,7 @@ static void a_changed_audit_record_is_found(void **state) {
     (void)fclose(f);
     assert_true(found >= 2);
     assert_ok(store_open(path, &st, &err));
-    assert_fails(store_audit_check(st, &n, &err), CS_R_STATE_CORRUPT);
+    assert_fails(store_log_check(st, &n, &err), CS_R_STATE_CORRUPT);
 }
 
 static void a_file_that_is_no_database_is_refused(void **state) {
@@ -273,12 +275,13 @@ static void an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused(voi
     assert_ok(store_open(path, &st, &err));
     issue(st, "0a", "a", 100);
     store_free(st);
-    sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; DROP TABLE admins; ALTER TABLE crls DROP "
+    sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; DROP TABLE admins; DROP TABLE log; DROP "
+        "TABLE log_heads; ALTER TABLE crls DROP "
         "COLUMN issuer; PRAGMA "
         "user_version = 1"); /* as version 1 was
                               */
     assert_ok(store_open(path, &st, &err));
-    assert_ok(store_audit_check(st, &n, &err));
+    assert_ok(store_log_check(st, &n, &err));
     store_free(st);
     sql("SELECT serial FROM certificates INDEXED BY certificates_by_key WHERE spki_sha256 = x'' AND status = 2 AND "
         "revocation_reason = 1");
