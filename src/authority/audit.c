@@ -40,6 +40,11 @@ cs_status audit(authority *a, store *st, const char *event, const authority_who 
     return store_log_add(st, &r, err);
 }
 
+cs_status authority_audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,
+                          const char *detail, cs_err *err) {
+    return audit(a, st, event, by, about, detail, err);
+}
+
 /* ---- changes that need no signer ---- */
 
 static cs_status run_changes(authority *a, job *jobs[], size_t n, cs_err *err) {

@@ -59,11 +59,13 @@ typedef struct issue_ask {
     const char *door;    /* through which it is asked: "cli", "rest", "est", ...; NULL: not asked */
     bool approved;       /* somebody who may has said yes */
     cs_view idempotency_key;
-    cs_view issuer; /* a CA's name; empty: the current one */
+    cs_view issuer;     /* a CA's name; empty: the current one */
+    const char *token;  /* id, by which it is asked for: claimed in the intent's transaction; NULL: none */
+    const char *parent; /* serial of the certificate that it renews; NULL: none */
     const authority_who *asked_by;
 } issue_ask;
 /* *ret_leaf: a reference of the caller's. csr-*, name-*, key-*, profile-violated, idempotency-conflict,
- * signer-unreachable, clock-suspect, store-failed, disk-full. */
+ * signer-unreachable, clock-suspect, store-failed, disk-full; token-invalid, revoked (the parent), lineage-forked. */
 CS_MUST_USE cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err);
 
 enum { ISSUE_MANY_MAX = 64 };
@@ -155,6 +157,9 @@ CS_MUST_USE cs_status authority_change(authority *a, authority_changing *change,
 /* One audit record of what changed nothing: a refusal, a login. about may be NULL, detail too. */
 CS_MUST_USE cs_status authority_note(authority *a, const char *event, const authority_who *by, const store_cert *about,
                                      const char *detail, cs_err *err);
+/* Within a change: a record of it, in the same transaction. */
+CS_MUST_USE cs_status authority_audit(authority *a, store *st, const char *event, const authority_who *by,
+                                      const store_cert *about, const char *detail, cs_err *err);
 /* CS_OK when the signer is there, as of at most a second ago. */
 CS_MUST_USE cs_status authority_signer_check(authority *a, cs_err *err);
 cs_time authority_now(const authority *a);

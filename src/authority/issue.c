@@ -116,6 +116,8 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     if (ask->idempotency_key.n > STORE_KEY_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "idempotency_key: at most %d characters", STORE_KEY_MAX);
     if (ask->idempotency_key.n > 0) memcpy(row->idempotency_key, ask->idempotency_key.p, ask->idempotency_key.n);
+    if (ask->token != NULL) (void)snprintf(row->token, sizeof row->token, "%s", ask->token);
+    if (ask->parent != NULL) (void)snprintf(row->parent, sizeof row->parent, "%s", ask->parent);
     TRY(cs_profile_validity(w->profile, ask->lifetime, now, w->by->cert, &row->not_before, &row->not_after, err));
     const cs_profile_ask want = {.profile = w->profile,
                                  .who = &w->who,
@@ -229,6 +231,19 @@ static void fail_all(job *jobs[], size_t n, const cs_err *why) {
         if (alive(jobs[i])) jobs[i]->err = *why;
 }
 
+/* What entitles to the certificate is looked at where nobody can come between; an intent that is not entitled goes. */
+static cs_status check_entitled(authority *a, const store_cert *row, cs_err *err) {
+    cs_err ignored;
+    cs_status status = CS_OK;
+    if (row->token[0] != '\0') status = store_token_claim(a->store, row->token, cs_now(a->clock), err);
+    if (status == CS_OK && row->parent[0] != '\0') status = store_lineage_check(a->store, row, err);
+    if (status == CS_REFUSED && store_intent_drop(a->store, row->serial, &ignored) != CS_OK) {
+        *err = ignored;
+        return CS_FAILED;
+    }
+    return status;
+}
+
 /* Step 1: what will be signed is on disk before the signer hears of it. */
 static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err) {
     TRY(store_begin(a->store, err));
@@ -236,6 +251,7 @@ static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err
         cs_err why;
         cs_status status = store_key_check(a->store, jobs[i]->row.spki_sha256, &why);
         if (status == CS_OK) status = store_intent_add(a->store, &jobs[i]->row, &why);
+        if (status == CS_OK) status = check_entitled(a, &jobs[i]->row, &why);
         if (status == CS_OK) status = audit(a, a->store, "issue-intent", jobs[i]->asked_by, &jobs[i]->row, NULL, &why);
         if (status == CS_OK) continue;
         jobs[i]->err = why;

@@ -97,6 +97,29 @@ typedef struct conf_notices {
     const char *smtp_user, *smtp_password, *webhook_token; /* the latter two: private files */
     const char *webhook;                                   /* https://, or http:// of this machine */
 } conf_notices;
+/* When does a person decide on an enrollment? */
+typedef enum conf_approval {
+    CONF_APPROVAL_NEVER,   /* who has a credential gets its certificate, who has none is refused */
+    CONF_APPROVAL_UNKNOWN, /* who has no credential waits */
+    CONF_APPROVAL_ALWAYS,  /* who has a token waits too; renewals do not */
+} conf_approval;
+typedef struct conf_enroll {
+    conf_approval approval;
+    cs_time grace;  /* how long after its end a certificate may still be renewed */
+    cs_time retry;  /* when one that waits is told to ask again */
+    bool supersede; /* a renewal revokes what it renews */
+} conf_enroll;
+
+/* A manufacturer whose certificates (IEEE 802.1AR IDevID) devices may enroll with. */
+typedef struct conf_vendor {
+    const char *name;
+    const char *ca;       /* PEM anchors */
+    cs_kind kind;         /* of what is enrolled: a device, unless said */
+    const char *serial;   /* which serialNumbers of subjects: '*' for any run; NULL: any that list names */
+    const char *identity; /* the name, '*' standing for the serialNumber; NULL: the serialNumber itself */
+    const char *list;     /* lines "SERIALNUMBER [NAME]" of those that may; NULL: all that serial fits */
+    bool again;           /* a device may enroll more than once */
+} conf_vendor;
 
 typedef struct conf {
     const char *state;      /* the folder, absolute, without trailing slash */
@@ -116,6 +139,9 @@ typedef struct conf {
     cs_time follow;          /* how often files are looked at for changes; 0: never */
     cs_profile *profiles;    /* server, user and device first; then as the file has them. Sealed */
     unsigned profile_count;
+    conf_enroll enroll[CS_KIND_COUNT]; /* by cs_kind */
+    conf_vendor *vendors;
+    unsigned vendor_count;
     cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
     struct {
         cs_time handshake, header, idle, connect, upstream, drain;

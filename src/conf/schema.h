@@ -66,6 +66,16 @@ typedef struct file_profile {
     bool *names_from_request, *must_staple, *approval;
 } file_profile;
 
+typedef struct file_enroll {
+    char *approval, *grace, *retry;
+    bool *supersede;
+} file_enroll;
+
+typedef struct file_vendor {
+    char *name, *ca, *kind, *serial, *identity, *list;
+    bool *again;
+} file_vendor;
+
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *upstream, *revocation_grace, *ticket_keys;
     unsigned *threads;
@@ -76,6 +86,11 @@ typedef struct file_conf {
     char *follow;
     file_profile *profiles;
     unsigned profiles_count;
+    struct {
+        file_enroll server, user, device;
+        file_vendor *vendors;
+        unsigned vendors_count;
+    } enroll;
     struct {
         char *lifetime, *interval;
     } crl;

@@ -58,6 +58,19 @@ static const struct {
     {"profiles[].lifetime", CONF_DURATION},
     {"profiles[].longest", CONF_DURATION},
     {"profiles[].backdate", CONF_DURATION},
+    {"enroll.server.approval", CONF_APPROVAL},
+    {"enroll.server.grace", CONF_DURATION},
+    {"enroll.server.retry", CONF_DURATION},
+    {"enroll.user.approval", CONF_APPROVAL},
+    {"enroll.user.grace", CONF_DURATION},
+    {"enroll.user.retry", CONF_DURATION},
+    {"enroll.device.approval", CONF_APPROVAL},
+    {"enroll.device.grace", CONF_DURATION},
+    {"enroll.device.retry", CONF_DURATION},
+    {"enroll.vendors[].name", CONF_NAME},
+    {"enroll.vendors[].ca", CONF_FILE},
+    {"enroll.vendors[].kind", CONF_KIND},
+    {"enroll.vendors[].list", CONF_FILE},
     {"crl.lifetime", CONF_DURATION},
     {"crl.interval", CONF_DURATION},
     {"limits.handshake", CONF_DURATION},
@@ -227,6 +240,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const formats[] = {"json", "text", NULL};
     static const char *const protocols[] = {"http", "tcp", NULL};
     static const char *const starttls[] = {"postgres", NULL};
+    static const char *const approvals[] = {"never", "unknown", "always", NULL};
     cs_time duration;
     switch (type) {
     case CONF_TEXT: return true;
@@ -258,6 +272,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_MAIL: return mail_ok(text);
     case CONF_SMTP: return origin_ok(text, "smtp://", true) || origin_ok(text, "smtps://", true);
     case CONF_WEBHOOK: return webhook_ok(text);
+    case CONF_APPROVAL: return one_of(text, approvals);
     }
     return false;
 }
@@ -292,6 +307,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_LOG_FORMAT: return "json or text";
     case CONF_PROTOCOL: return "http or tcp";
     case CONF_STARTTLS: return "postgres";
+    case CONF_APPROVAL: return "never, unknown or always";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     case CONF_MAIL: return "an address, such as ops@corp.example";
     case CONF_SMTP: return "smtp://HOST[:PORT] or smtps://HOST[:PORT]";

@@ -112,10 +112,13 @@ static cs_status serve(const options *o, const conf *c, const sigset_t *ending, 
                                    .rng = cs_rng_system()};
     TRY(confine(c, &cas, err));
     TRY(authority_open(&setup, &a, err));
+    const enroll_setup enrolling = {.authority = a, .conf = c, .clock = setup.clock, .rng = setup.rng};
+    CS_AUTO(enroll) e = NULL;
+    TRY(enroll_open(&enrolling, &e, err));
     feed_thread feed = {a, o->feed_fd, eventfd(0, EFD_CLOEXEC)};
     pthread_t thread;
     if (feed.stop_fd < 0 || pthread_create(&thread, NULL, run_feed, &feed) != 0) return CS_NOMEM_ERR(err);
-    cs_status status = rest_start(a, o->control_fd, o->public_fd, &r, err);
+    cs_status status = rest_start(a, e, o->control_fd, o->public_fd, &r, err);
     if (status == CS_OK) wait_for_end(o->notify_fd, ending);
     rest_stop(r);
     const uint64_t one = 1;

@@ -27,7 +27,7 @@ CS_MUST_USE cs_status store_commit(store *st, cs_err *err); /* rolled back when 
 void store_rollback(store *st);
 
 /* ---- certificates ---- */
-enum { STORE_SERIAL_TEXT = 2 * CS_SERIAL_MAX + 1, STORE_KEY_MAX = 128 };
+enum { STORE_SERIAL_TEXT = 2 * CS_SERIAL_MAX + 1, STORE_KEY_MAX = 128, STORE_ID_MAX = 32, STORE_WORD_MAX = 64 };
 
 typedef enum store_status { STORE_INTENT = 0, STORE_ISSUED = 1, STORE_REVOKED = 2, STORE_ABANDONED = 3 } store_status;
 
@@ -38,6 +38,8 @@ typedef struct store_cert {
     store_status status;
     uint8_t issuer[32], spki_sha256[32], tbs_sha256[32], request_sha256[32], sha256[32];
     char idempotency_key[STORE_KEY_MAX + 1]; /* "": none */
+    char token[STORE_ID_MAX + 1];            /* by which it was asked for; "": by none */
+    char parent[STORE_SERIAL_TEXT];          /* whom it renews; "": it is the first of its lineage */
     cs_time created, not_before, not_after;
     char subject[CS_NAME_TEXT_MAX + 1];
     cs_view der; /* valid until the next verb on this store; n == 0 for an intent */
@@ -134,6 +136,70 @@ CS_MUST_USE cs_status store_admin_set(store *st, cs_kind kind, const char *name,
 typedef cs_status store_admin_seen(void *cls, cs_kind kind, const char *name, unsigned roles, cs_time since,
                                    const char *by, cs_err *err);
 CS_MUST_USE cs_status store_admin_list(store *st, store_admin_seen *seen, void *cls, cs_err *err);
+/* ---- enrollment ---- */
+/* A token by which one identity may be enrolled. Its secret is not here (enroll/token.h). */
+typedef struct store_token {
+    char id[STORE_ID_MAX + 1];
+    cs_kind kind;
+    char name[CS_IDENTITY_NAME_MAX + 1], profile[STORE_WORD_MAX + 1]; /* profile "": the kind's own */
+    cs_time created, not_after, revoked_at;                           /* revoked_at 0: it is not */
+    int64_t uses, used; /* how many certificates it is good for; how many there are by it, abandoned ones not counted */
+    char by[CS_IDENTITY_NAME_MAX + 17];
+} store_token;
+typedef cs_status store_token_seen(void *cls, const store_token *t, cs_err *err);
+CS_MUST_USE cs_status store_token_add(store *st, const store_token *t, cs_err *err);
+/* token-unknown. */
+CS_MUST_USE cs_status store_token_get(store *st, const char *id, store_token *ret, cs_err *err);
+/* Newest first; name NULL: all; after: the id behind which to go on, or NULL. */
+CS_MUST_USE cs_status store_token_list(store *st, const char *name, const char *after, unsigned limit,
+                                       store_token_seen *seen, void *cls, cs_err *err);
+/* token-unknown; revoking twice is fine. */
+CS_MUST_USE cs_status store_token_revoke(store *st, const char *id, cs_time at, cs_err *err);
+/* In the transaction that has added the intent with that token: may it be? token-invalid when it is revoked, expired
+ * or used up. A use is a certificate, so that an intent that comes to nothing gives its use back by itself. */
+CS_MUST_USE cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err);
+
+typedef enum store_request_status {
+    STORE_REQUEST_WAITS = 0,
+    STORE_REQUEST_APPROVED = 1,
+    STORE_REQUEST_DENIED = 2,
+    STORE_REQUEST_ISSUED = 3,
+} store_request_status;
+/* A request for a certificate that a person decides. */
+typedef struct store_request {
+    char id[STORE_ID_MAX + 1];
+    cs_kind kind;
+    char name[CS_IDENTITY_NAME_MAX + 1], profile[STORE_WORD_MAX + 1];
+    store_request_status status;
+    char door[STORE_WORD_MAX + 1], source[STORE_WORD_MAX + 1], credential[STORE_WORD_MAX + 1];
+    char token[STORE_ID_MAX + 1], parent[STORE_SERIAL_TEXT]; /* as in store_cert */
+    uint8_t spki_sha256[32];
+    cs_view csr; /* DER; valid until the next verb */
+    cs_time created, decided_at;
+    char decided_by[CS_IDENTITY_NAME_MAX + 17], note[STORE_KEY_MAX + 1];
+    char serial[STORE_SERIAL_TEXT]; /* when it is issued */
+} store_request;
+typedef cs_status store_request_seen(void *cls, const store_request *r, cs_err *err);
+CS_MUST_USE cs_status store_request_add(store *st, const store_request *r, cs_err *err);
+/* request-unknown. */
+CS_MUST_USE cs_status store_request_get(store *st, const char *id, store_request *ret, cs_err *err);
+/* Newest first; status -1: all. */
+CS_MUST_USE cs_status store_request_list(store *st, int status, const char *after, unsigned limit,
+                                         store_request_seen *seen, void *cls, cs_err *err);
+/* How many wait. */
+CS_MUST_USE cs_status store_request_count(store *st, uint64_t *ret, cs_err *err);
+/* Approved or denied, once: request-decided. */
+CS_MUST_USE cs_status store_request_decide(store *st, const char *id, store_request_status to, const char *by,
+                                           const char *note, cs_time at, cs_err *err);
+CS_MUST_USE cs_status store_request_issued(store *st, const char *id, const char *serial, cs_err *err);
+
+/* In the transaction that has added the intent of a renewal: its parent must be good (revoked), and no other
+ * certificate with another key may renew it (lineage-forked). */
+CS_MUST_USE cs_status store_lineage_check(store *st, const store_cert *child, cs_err *err);
+/* Which certificates renew that one, oldest first. */
+typedef cs_status store_serial_seen(void *cls, const char *serial, cs_err *err);
+CS_MUST_USE cs_status store_lineage_children(store *st, const char *serial, store_serial_seen *seen, void *cls,
+                                             cs_err *err);
 
 /* ---- audit ---- */
 typedef struct store_record {

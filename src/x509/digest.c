@@ -1,6 +1,8 @@
 #include "x509/digest.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err *err) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -13,4 +15,11 @@ cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err
 
 cs_status cs_sha256(cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err) {
     return cs_sha256_two(bytes, (cs_view){NULL, 0}, ret, err);
+}
+
+cs_status cs_hmac_sha256(cs_view key, cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err) {
+    unsigned n = 0;
+    if (key.n > INT_MAX) return CS_NOMEM_ERR(err);
+    bool ok = HMAC(EVP_sha256(), key.p, (int)key.n, bytes.p, bytes.n, ret, &n) != NULL && n == CS_SHA256_LEN;
+    return ok ? CS_OK : CS_NOMEM_ERR(err);
 }

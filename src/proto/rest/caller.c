@@ -10,9 +10,34 @@
 #include "report/log.h"
 #include "x509/digest.h"
 
-static const char *header(rest_call *c, const char *name) {
+const char *rest_header(rest_call *c, const char *name) {
     const char *v = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
     return v != NULL ? v : "";
+}
+
+void rest_extra(rest_call *c, const char *name, const char *value) {
+    if (c->extra_count == REST_EXTRA_MAX) return;
+    c->extra[c->extra_count].name = name;
+    (void)snprintf(c->extra[c->extra_count].value, sizeof c->extra[0].value, "%s", value);
+    c->extra_count++;
+}
+
+/* In plain digits: what EST's clients read. */
+void rest_retry_after(rest_call *c, cs_time wait) {
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)(wait > CS_SEC ? wait / CS_SEC : 1));
+    rest_extra(c, MHD_HTTP_HEADER_RETRY_AFTER, text);
+}
+
+cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err) {
+    cs_view text = cs_view_str(rest_header(c, "Client-Cert"));
+    CS_SCOPED(cs_buf) der = cs_buf_of(CS_PEER_CERT_MAX);
+    *ret = NULL;
+    if (text.n == 0) return CS_OK;
+    if (text.n < 2 || text.p[0] != ':' || text.p[text.n - 1] != ':' ||
+        !cs_base64_decode(cs_view_of(text.p + 1, text.n - 2), false, &der))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "Client-Cert");
+    return cs_cert_decode(cs_buf_view(&der), ret, err);
 }
 
 void rest_caller_local(rest_call *c, unsigned uid) {
@@ -27,12 +52,12 @@ cs_status rest_caller_told(rest_call *c, cs_err *err) {
     char hex[STORE_SERIAL_TEXT];
     size_t n = 0, k = 0;
     (void)snprintf(c->who.via, sizeof c->who.via, "api");
-    (void)snprintf(c->who.from, sizeof c->who.from, "%s", header(c, "X-Forwarded-For"));
+    (void)snprintf(c->who.from, sizeof c->who.from, "%s", rest_header(c, "X-Forwarded-For"));
     (void)snprintf(c->who.by, sizeof c->who.by, "nobody");
-    if (strcmp(header(c, "X-Countersign-Verified"), "success") != 0)
+    if (strcmp(rest_header(c, "X-Countersign-Verified"), "success") != 0)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", c->path);
-    if (!cs_hex_decode(cs_view_str(header(c, "X-Countersign-Serial")), serial, sizeof serial, &n) || n == 0 ||
-        !cs_hex_decode(cs_view_str(header(c, "X-Countersign-Fingerprint")), sha256, sizeof sha256, &k) ||
+    if (!cs_hex_decode(cs_view_str(rest_header(c, "X-Countersign-Serial")), serial, sizeof serial, &n) || n == 0 ||
+        !cs_hex_decode(cs_view_str(rest_header(c, "X-Countersign-Fingerprint")), sha256, sizeof sha256, &k) ||
         k != sizeof sha256)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "what the gateway tells of the caller");
     return admin_of_certificate(c->a, cs_hex(cs_view_of(serial, n), hex), sha256, &c->who, &c->roles, err);

@@ -64,15 +64,19 @@ static cs_status take_ask(const rest_call *c, const json_t *body, issue_ask *ask
     return take_names(body, "email", CS_SAN_EMAIL, ask, err);
 }
 
-static void put_issued(rest_call *c, cs_json *j, const issue_ask *ask, const cs_cert *leaf) {
+void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, const cs_cert *leaf) {
     const cs_cert *chain[AUTHORITY_CHAIN_MAX], *root = authority_root(c->a);
     size_t n = authority_chain(c->a, leaf, chain);
+    cs_view profile;
     char name[CS_NAME_TEXT_MAX + 1];
     cs_json_object(j, NULL);
     cs_json_hex(j, "serial", leaf->serial);
-    cs_json_str(j, "kind", cs_kind_name(ask->kind));
-    cs_json_view(j, "name", ask->name);
-    cs_json_str(j, "profile", ask->profile != NULL ? ask->profile : cs_kind_name(ask->kind));
+    cs_json_str(j, "kind", cs_kind_name(kind));
+    cs_json_view(j, "name", name_text);
+    if (cs_profile_of_cert(leaf, &profile))
+        cs_json_view(j, "profile", profile);
+    else
+        cs_json_str(j, "profile", cs_kind_name(kind));
     json_pem(j, "certificate", (const cs_cert *const[]){leaf}, 1);
     json_pem(j, "chain", chain, n);
     json_pem(j, "ca", (const cs_cert *const[]){root}, 1);
@@ -91,7 +95,7 @@ cs_status rest_issue(rest_call *c, cs_err *err) {
     TRY(take_ask(c, body, &ask, err));
     TRY(authority_issue(c->a, &ask, &leaf, err));
     cs_json j = cs_json_to(&c->out);
-    put_issued(c, &j, &ask, leaf);
+    rest_put_issued(c, &j, ask.kind, ask.name, leaf);
     c->status = MHD_HTTP_CREATED;
     return CS_OK;
 }
@@ -142,7 +146,7 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
     for (size_t i = 0, k = 0; i < b.n; i++) {
         const cs_err *why = &b.bad[i];
         if (why->status == CS_OK && b.answers[k].err.status == CS_OK) {
-            put_issued(c, &j, &b.asks[k], b.answers[k].leaf);
+            rest_put_issued(c, &j, b.asks[k].kind, b.asks[k].name, b.answers[k].leaf);
             k++;
             continue;
         }

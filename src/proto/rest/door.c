@@ -21,6 +21,7 @@ enum {
 
 typedef struct door {
     authority *a;
+    enroll *e;
     bool private;         /* the control socket: the API, and for our user and root only */
     atomic_int under_way; /* requests whose answer has not been sent */
 } door;
@@ -132,7 +133,8 @@ static const rest_route *find(rest_call *c, const rest_route *routes, cs_err *er
 }
 
 static cs_status dispatch(rest_call *c, const door *d, const guest *g, cs_err *err) {
-    bool api = d->private || strncmp(c->path, REST_API, sizeof REST_API - 1) == 0;
+    bool knocks = strcmp(c->path, REST_ENROLL) == 0; /* for who is nobody yet */
+    bool api = d->private || (strncmp(c->path, REST_API, sizeof REST_API - 1) == 0 && !knocks);
     if (g->stranger && api) return cs_fail(err, CS_REFUSED, CS_R_PERMISSION_DENIED, "a connection of another user");
     if (d->private)
         rest_caller_local(c, g->uid);
@@ -182,6 +184,7 @@ static enum MHD_Result respond(rest_call *c) {
         http_date(c->modified, date);
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_LAST_MODIFIED, date);
     }
+    for (size_t i = 0; i < c->extra_count; i++) (void)MHD_add_response_header(r, c->extra[i].name, c->extra[i].value);
     if (c->status == MHD_HTTP_SERVICE_UNAVAILABLE) (void)MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "2");
     enum MHD_Result done = MHD_queue_response(c->connection, same ? MHD_HTTP_NOT_MODIFIED : c->status, r);
     MHD_destroy_response(r);
@@ -205,7 +208,7 @@ static enum MHD_Result begin(door *d, struct MHD_Connection *connection, void **
         free(c);
         return MHD_NO;
     }
-    *c = (rest_call){.a = d->a, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
+    *c = (rest_call){.a = d->a, .e = d->e, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
     c->out = cs_buf_of(OUT_MAX);
     c->under_way = &d->under_way;
     if (!g->counted) (void)atomic_fetch_add(c->under_way, 1);
@@ -289,11 +292,11 @@ static struct MHD_Daemon *serve(int fd, door *d) {
                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024), MHD_OPTION_END);
 }
 
-cs_status rest_start(authority *a, int control_fd, int public_fd, rest **ret, cs_err *err) {
+cs_status rest_start(authority *a, enroll *e, int control_fd, int public_fd, rest **ret, cs_err *err) {
     rest *r = calloc(1, sizeof *r);
     if (r == NULL) return CS_NOMEM_ERR(err);
-    r->doors[0] = (door){.a = a, .private = true};
-    r->doors[1] = (door){.a = a};
+    r->doors[0] = (door){.a = a, .e = e, .private = true};
+    r->doors[1] = (door){.a = a, .e = e};
     r->listeners[0] = r->listeners[1] = -1;
     r->control = serve(control_fd, &r->doors[0]);
     r->public = serve(public_fd, &r->doors[1]);

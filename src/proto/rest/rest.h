@@ -5,11 +5,11 @@
 #ifndef CS_PROTO_REST_REST_H
 #define CS_PROTO_REST_REST_H
 
-#include "authority/authority.h"
+#include "enroll/enroll.h"
 
 typedef struct rest rest;
 
-CS_MUST_USE cs_status rest_start(authority *a, int control_fd, int public_fd, rest **ret, cs_err *err);
+CS_MUST_USE cs_status rest_start(authority *a, enroll *e, int control_fd, int public_fd, rest **ret, cs_err *err);
 /* Stops accepting, finishes the requests under way. */
 void rest_stop(rest *r);
 

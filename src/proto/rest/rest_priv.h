@@ -10,8 +10,10 @@
 #include "base/json.h"
 #include "proto/rest/rest.h"
 
+enum { REST_EXTRA_MAX = 4 };
 typedef struct rest_call {
     authority *a;
+    enroll *e;
     struct MHD_Connection *connection;
     const char *method, *path;
     const char *rest; /* of the path, behind the route's prefix */
@@ -28,6 +30,11 @@ typedef struct rest_call {
     const char *etag; /* with quotes; NULL: none */
     char etag_text[72];
     cs_time modified; /* 0: none */
+    struct {
+        const char *name; /* static */
+        char value[100];
+    } extra[REST_EXTRA_MAX]; /* further headers */
+    size_t extra_count;
     cs_buf out;
 } rest_call;
 
@@ -44,6 +51,7 @@ typedef struct rest_route {
 
 /* The API, below REST_API: over the control socket for our user and root, over the gateway for administrators. */
 #define REST_API "/api/v1/"
+#define REST_ENROLL "/api/v1/enroll"
 extern const rest_route rest_api_routes[], rest_public_routes[];
 
 /* caller.c: who asks, from the socket's peer or from what the gateway tells. certificate-required when it was none. */
@@ -55,6 +63,8 @@ CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *er
 rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
     rest_status;
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
+rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
+    rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 
@@ -67,6 +77,16 @@ CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);
 CS_MUST_USE cs_status rest_text(const json_t *object, const char *key, bool needed, const char **ret, cs_err *err);
 /* The members of a problem document (RFC 9457), into an object that is open. */
 void rest_put_problem(cs_json *j, const cs_err *err);
+/* A header of the request; "" when there is none. */
+const char *rest_header(rest_call *c, const char *name);
+/* A header of the answer, also of a refusal. name: static. */
+void rest_extra(rest_call *c, const char *name, const char *value);
+void rest_retry_after(rest_call *c, cs_time wait);
+/* The certificate that the gateway saw proven, from its Client-Cert header (RFC 9440); NULL: none. The gateway judged
+ * it for its site: whether it counts here is for who uses it. message-malformed. */
+CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
+/* What an issued certificate looks like in JSON. */
+void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
 /* A query parameter or NULL. */
 const char *rest_query(rest_call *c, const char *key);
 

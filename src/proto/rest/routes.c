@@ -1,7 +1,7 @@
 /* What there is, and who may. */
 #include "proto/rest/rest_priv.h"
 
-enum { READS = ROLE_ANY, ISSUES = ROLE_ISSUER, OPERATES = ROLE_OPERATOR };
+enum { READS = ROLE_ANY, ISSUES = ROLE_ISSUER, OPERATES = ROLE_OPERATOR, APPROVES = ROLE_APPROVER };
 
 const rest_route rest_api_routes[] = {
     {"POST", "/api/v1/certificates", rest_issue, ISSUES},
@@ -20,11 +20,19 @@ const rest_route rest_api_routes[] = {
     {"GET", "/api/v1/admins", rest_admin_list, READS},
     {"POST", "/api/v1/admins", rest_admin_add, OPERATES},
     {"POST", "/api/v1/admins/remove", rest_admin_remove, OPERATES},
+    {"POST", "/api/v1/tokens", rest_token_create, ISSUES},
+    {"GET", "/api/v1/tokens", rest_token_list, READS},
+    {"POST", "/api/v1/tokens/revoke", rest_token_revoke, ISSUES},
+    {"GET", "/api/v1/requests", rest_request_list, READS},
+    {"POST", "/api/v1/requests/approve", rest_request_approve, APPROVES},
+    {"POST", "/api/v1/requests/deny", rest_request_deny, APPROVES},
+    {"GET", "/api/v1/requests/", rest_request_show, READS},
+    {"POST", "/api/v1/renewals", rest_renew, ISSUES},
     {"GET", "/healthz", rest_health, READS},
     {NULL, NULL, NULL, 0},
 };
 
 const rest_route rest_public_routes[] = {
-    {"GET", "/ca/ca.pem", rest_ca_pem, 0}, {"GET", "/ca/", rest_ca_crt, 0}, {"GET", "/crl/", rest_ca_crl, 0},
-    {"GET", "/healthz", rest_health, 0},   {NULL, NULL, NULL, 0},
+    {"GET", "/ca/ca.pem", rest_ca_pem, 0}, {"GET", "/ca/", rest_ca_crt, 0},       {"GET", "/crl/", rest_ca_crl, 0},
+    {"GET", "/healthz", rest_health, 0},   {"POST", REST_ENROLL, rest_enroll, 0}, {NULL, NULL, NULL, 0},
 };

@@ -1,0 +1,96 @@
+/* enroll/enroll.h - the one enrollment, whichever protocol's door it came by: who asks, may they, for what, now or
+ * later. Owner: the authority process; one object, any thread. A door verifies what is the protocol's (signatures,
+ * MACs, proof of a certificate's key), fills an enroll_ask, and turns the answer or the refusal into its protocol. It
+ * decides nothing. Every refusal of a credential is audited here; what the client is told should be the reason's name
+ * at most: the detail is for the operator. */
+#ifndef CS_ENROLL_ENROLL_H
+#define CS_ENROLL_ENROLL_H
+
+#include "authority/authority.h"
+#include "base/secret.h"
+
+typedef struct enroll enroll;
+
+typedef struct enroll_setup {
+    authority *authority; /* borrowed until enroll_free, like the rest */
+    const conf *conf;
+    const cs_clock *clock;
+    const cs_rng *rng;
+} enroll_setup;
+/* Makes the key of tokens (authority/enroll.key, 0600) when there is none; reads vendors' anchors. */
+CS_MUST_USE cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err);
+void enroll_free(enroll *e);
+CS_AUTO_DEFINE(enroll)
+
+/* ---- asking for a certificate ---- */
+typedef struct enroll_ask {
+    const char *door;    /* "est": for the audit */
+    const char *source;  /* the client's address, as text */
+    const char *profile; /* named by path or message; NULL: the credential's */
+    cs_view csr;         /* PEM or DER */
+    /* What the requester shows. A certificate (whose key the door has seen proven) renews itself; a token enrolls. With
+     * both, the certificate counts where renewal is asked for, else the token. With neither: the request may wait for a
+     * person, where the policy lets it. */
+    const cs_cert *certificate; /* NULL: none */
+    bool renewal;               /* the protocol's own word for it: nothing but a certificate of ours will do */
+    cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
+    const char *token;    /* or: the id of a token whose secret proved itself (enroll_token_try) */
+} enroll_ask;
+
+typedef struct enroll_answer {
+    cs_cert *leaf; /* the caller's reference; NULL: it waits */
+    cs_identity who;
+    char request[STORE_ID_MAX + 1]; /* when it waits or waited */
+    cs_time retry;                  /* ask again after so long */
+} enroll_answer;
+void enroll_answer_free(enroll_answer *answer);
+
+/* CS_OK: issued, or waiting. The same request by the same requester gets the same answer, however often it asks.
+ * credential-needed, token-invalid, too-many-guesses, request-denied, renewal-too-late, lineage-forked, revoked,
+ * not-yet-valid, unknown-issuer, profile-unknown, name-not-allowed, and authority_issue's. */
+CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err);
+/* What became of a request that waits, for who polls without sending it again; spki_sha256: of its key, which the door
+ * has seen proven. request-unknown, request-denied. */
+CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[32], enroll_answer *ret,
+                                  cs_err *err);
+
+/* ---- tokens ---- */
+enum { ENROLL_TOKEN_TEXT = 49, ENROLL_TOKEN_USES_MAX = 1000000 }; /* characters of a token */
+#define ENROLL_TOKEN_TTL CS_DAY
+typedef struct enroll_token_ask {
+    cs_kind kind;
+    cs_view name;
+    const char *profile; /* NULL: the kind's own */
+    cs_time ttl;         /* 0: ENROLL_TOKEN_TTL */
+    unsigned uses;       /* 0: one */
+    const authority_who *by;
+} enroll_token_ask;
+/* *ret_text: what is handed out, once; ENROLL_TOKEN_TEXT lower-case letters, digits and '-'. name-invalid,
+ * profile-unknown, limit-reached. */
+CS_MUST_USE cs_status enroll_token_create(enroll *e, const enroll_token_ask *ask, store_token *ret,
+                                          cs_secret **ret_text, cs_err *err);
+/* token-unknown. */
+CS_MUST_USE cs_status enroll_token_revoke(enroll *e, const char *id, const authority_who *by, cs_err *err);
+/* For protocols that use the token as the key of a MAC (CMP, ACME's external account binding): hands the texts of the
+ * newest live tokens of that name to `fits`, one after the other, until one does; its id goes to ret_id.
+ * token-invalid, too-many-guesses. */
+typedef bool enroll_token_fits(void *cls, cs_view text);
+CS_MUST_USE cs_status enroll_token_try(enroll *e, cs_view name, const char *source, enroll_token_fits *fits, void *cls,
+                                       char ret_id[STORE_ID_MAX + 1], cs_err *err);
+
+/* ---- requests that wait ---- */
+/* Approves and issues; or denies. note: why, for whoever looks; NULL: none. request-unknown, request-decided. */
+CS_MUST_USE cs_status enroll_approve(enroll *e, const char *request, const char *note, const authority_who *by,
+                                     enroll_answer *ret, cs_err *err);
+CS_MUST_USE cs_status enroll_deny(enroll *e, const char *request, const char *note, const authority_who *by,
+                                  cs_err *err);
+
+/* ---- renewing on behalf ---- */
+/* An operator renews the certificate with that serial for its holder: same identity and names. csr: with the same key
+ * or a new one. As by the holder, but whoever asks need not have the old key, and a fork is refused, no more. */
+CS_MUST_USE cs_status enroll_renew(enroll *e, const char *serial, cs_view csr, const authority_who *by,
+                                   enroll_answer *ret, cs_err *err);
+
+authority *enroll_authority(const enroll *e);
+
+#endif

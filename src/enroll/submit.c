@@ -1,0 +1,263 @@
+/* The way of every enrollment: a credential, what it entitles to, does the request fit, now or later, issue. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "enroll/enroll_priv.h"
+#include "report/log.h"
+#include "x509/build.h"
+#include "x509/profile.h"
+
+cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err) {
+    CS_AUTO(enroll) e = calloc(1, sizeof *e);
+    if (e == NULL) return CS_NOMEM_ERR(err);
+    (void)pthread_mutex_init(&e->guard_lock, NULL);
+    e->a = setup->authority;
+    e->conf = setup->conf;
+    e->clock = setup->clock;
+    e->rng = setup->rng;
+    e->guard = calloc(GUARD_SOURCES, sizeof *e->guard);
+    if (e->guard == NULL) return CS_NOMEM_ERR(err);
+    TRY(token_open(e, err));
+    *ret = CS_TAKE(e);
+    return CS_OK;
+}
+
+void enroll_free(enroll *e) {
+    if (e == NULL) return;
+    cs_secret_free(e->key);
+    free(e->guard);
+    (void)pthread_mutex_destroy(&e->guard_lock);
+    free(e);
+}
+
+authority *enroll_authority(const enroll *e) {
+    return e->a;
+}
+
+void entitled_free(entitled *e) {
+    cs_cert_free(e->parent);
+    e->parent = NULL;
+}
+
+void enroll_answer_free(enroll_answer *answer) {
+    cs_cert_free(answer->leaf);
+    *answer = (enroll_answer){.leaf = NULL};
+}
+
+cs_status submit_profile(const enroll *e, cs_kind kind, const char *profile, char ret[STORE_WORD_MAX + 1],
+                         cs_err *err) {
+    const cs_profile *p = NULL;
+    TRY(conf_profile_find(e->conf, profile != NULL && profile[0] != '\0' ? profile : NULL, kind, &p, err));
+    (void)snprintf(ret, STORE_WORD_MAX + 1, "%s", p->name);
+    return CS_OK;
+}
+
+/* Do the credential's profile and the one that was named agree, and does it want a person's yes? */
+static cs_status check_profile(const enroll *e, const char *said, entitled *who, cs_err *err) {
+    const cs_profile *p = NULL;
+    TRY(conf_profile_find(e->conf, who->profile[0] != '\0' ? who->profile : said, who->who.kind, &p, err));
+    (void)snprintf(who->profile, sizeof who->profile, "%s", p->name);
+    if (said != NULL && strcmp(said, p->name) != 0)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%.64s was asked for, and the credential is for %s", said,
+                       p->name);
+    if (p->approval && who->parent == NULL) who->waits = true; /* who renews was let in before */
+    return CS_OK;
+}
+
+/* The subject of a request is not taken over, but one that names somebody else is a mistake or a try. */
+cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err) {
+    cs_view cn;
+    if (!cs_name_cn(csr->subject, &cn) || cs_view_eq_nocase(cn, cs_view_str(who->who.name))) return CS_OK;
+    bool address = memchr(cn.p, '@', cn.n) != NULL;
+    if (who->who.kind == CS_KIND_USER && !address) return CS_OK; /* what people are called */
+    CS_SCOPED(cs_buf) said = cs_buf_of(1024);
+    (void)cs_text_escape(&said, cn, 64);
+    const char *text = cs_buf_cstr(&said);
+    return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for %s, the credential (%s) for %s %s",
+                   text != NULL ? text : "another", who->credential, cs_kind_name(who->who.kind), who->who.name);
+}
+
+/* ---- issuing ---- */
+
+/* Names beside the identity's own, as the certificate that is renewed has them. Texts go into b. */
+static cs_status take_names(const cs_cert *parent, issue_ask *ask, cs_buf *b, cs_err *err) {
+    size_t at[ISSUE_NAMES_MAX];
+    for (size_t i = 0; i < parent->san_count; i++) {
+        const cs_san *san = &parent->sans[i];
+        if (san->type != CS_SAN_DNS && san->type != CS_SAN_IP && san->type != CS_SAN_EMAIL) continue;
+        if (ask->name_count == ISSUE_NAMES_MAX)
+            return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "more than %d names", ISSUE_NAMES_MAX);
+        at[ask->name_count] = b->n;
+        ask->names[ask->name_count++].type = san->type;
+        (void)cs_san_add(b, san); /* "DNS:gw.example" */
+    }
+    TRY(cs_buf_ok(b, "the certificate's names", err));
+    for (size_t i = 0; i < ask->name_count; i++) {
+        size_t end = i + 1 < ask->name_count ? at[i + 1] : b->n;
+        const uint8_t *colon = memchr(b->p + at[i], ':', end - at[i]);
+        if (colon == NULL) return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a name without its type");
+        ask->names[i].text = cs_view_of(colon + 1, (size_t)(b->p + end - colon - 1));
+    }
+    return CS_OK;
+}
+
+typedef struct earlier {
+    const char *key;
+    cs_time now;
+    bool stale;
+} earlier;
+
+static cs_status run_earlier(void *cls, store *st, cs_err *err) {
+    earlier *e = cls;
+    store_cert row;
+    cs_status status = store_cert_by_key(st, e->key, &row, err);
+    if (status == CS_REFUSED) return CS_OK;
+    TRY(status);
+    e->stale = row.status == STORE_REVOKED || row.status == STORE_ABANDONED ||
+               (row.status == STORE_ISSUED && row.not_after < e->now);
+    return CS_OK;
+}
+
+/* The question's own name, by which one that is asked again gets the same certificate; unless that is of no use any
+ * more: then it is a question of its own ("" in key). */
+static cs_status name_question(enroll *e, const entitled *who, const cs_csr *csr, char key[STORE_KEY_MAX + 1],
+                               cs_err *err) {
+    char spki[2 * 16 + 1], serial[STORE_SERIAL_TEXT];
+    (void)cs_hex(cs_view_of(csr->spki_sha256, 16), spki);
+    if (who->request[0] != '\0')
+        (void)snprintf(key, STORE_KEY_MAX + 1, "request %s", who->request);
+    else if (who->parent != NULL)
+        (void)snprintf(key, STORE_KEY_MAX + 1, "renew %s %s", cs_hex(who->parent->serial, serial), spki);
+    else
+        (void)snprintf(key, STORE_KEY_MAX + 1, "token %s %s", who->token, spki);
+    earlier was = {.key = key, .now = cs_now(e->clock)};
+    TRY(authority_read(e->a, run_earlier, &was, err));
+    if (was.stale) key[0] = '\0';
+    return CS_OK;
+}
+
+static void supersede(enroll *e, const entitled *who, const authority_who *by) {
+    __attribute__((cleanup(revoke_answer_free))) revoke_answer answer = {0};
+    char serial[STORE_SERIAL_TEXT];
+    cs_err err;
+    cs_view parent = cs_view_str(cs_hex(who->parent->serial, serial));
+    cs_status status = authority_revoke(e->a, REVOKE_BY_SERIAL, parent, CS_CRL_SUPERSEDED, by, &answer, &err);
+    if (status != CS_OK && err.reason != CS_R_ALREADY_REVOKED) log_failure(LOG_ERROR, "supersede-failed", &err);
+}
+
+cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const authority_who *by, enroll_answer *ret,
+                       cs_err *err) {
+    char key[STORE_KEY_MAX + 1], serial[STORE_SERIAL_TEXT];
+    CS_SCOPED(cs_buf) names = cs_buf_of(CS_CERT_MAX);
+    issue_ask ask = {
+        .kind = who->who.kind,
+        .name = cs_view_str(who->who.name),
+        .csr = csr->der,
+        .profile = who->profile,
+        .door = by->via[0] != '\0' && strcmp(by->via, "control") != 0 && strcmp(by->via, "api") != 0 ? by->via : NULL,
+        .approved = who->request[0] != '\0' || who->parent != NULL,
+        .asked_by = by};
+    if (who->parent != NULL) TRY(take_names(who->parent, &ask, &names, err));
+    TRY(name_question(e, who, csr, key, err));
+    ask.idempotency_key = cs_view_str(key);
+    if (who->token[0] != '\0') ask.token = who->token;
+    if (who->parent != NULL) ask.parent = cs_hex(who->parent->serial, serial);
+    ret->who = who->who;
+    TRY(authority_issue(e->a, &ask, &ret->leaf, err));
+    if (who->request[0] != '\0') {
+        (void)snprintf(ret->request, sizeof ret->request, "%s", who->request);
+        request_mark_issued(e, who->request, cs_hex(ret->leaf->serial, serial));
+    }
+    if (who->parent != NULL && e->conf->enroll[who->who.kind].supersede) supersede(e, who, by);
+    return CS_OK;
+}
+
+/* ---- entitling ---- */
+
+/* Nothing was shown: the request says who it is for, and a person decides whether that is so. */
+static cs_status entitle_nobody(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
+    cs_kind kind = CS_KIND_DEVICE;
+    cs_view cn;
+    for (unsigned i = 0; ask->profile != NULL && i < e->conf->profile_count; i++)
+        if (strcmp(e->conf->profiles[i].name, ask->profile) == 0) kind = e->conf->profiles[i].kind;
+    if (e->conf->enroll[kind].approval == CONF_APPROVAL_NEVER)
+        return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "enroll.%s.approval is never", cs_kind_name(kind));
+    if (!cs_name_cn(csr->subject, &cn))
+        return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "the request's subject has no commonName that says who");
+    TRY(cs_identity_make(kind, cn, &ret->who, err));
+    (void)snprintf(ret->credential, sizeof ret->credential, "none");
+    ret->waits = true;
+    return CS_OK;
+}
+
+static cs_status entitle(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
+    bool token = ask->token != NULL || ask->secret.n > 0;
+    if (ask->renewal && ask->certificate == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "a renewal is asked for with the old certificate");
+    if (token && !ask->renewal) return token_entitle(e, ask, ret, err);
+    if (ask->certificate != NULL) return renew_entitle(e, ask->certificate, csr, ret, err);
+    return entitle_nobody(e, ask, csr, ret, err);
+}
+
+/* Who asks, as far as it is known before and after the credential was looked at. */
+static void say_who(const enroll_ask *ask, const entitled *who, authority_who *by) {
+    (void)snprintf(by->from, sizeof by->from, "%s", ask->source);
+    (void)snprintf(by->via, sizeof by->via, "%s", ask->door);
+    if (who->who.name[0] != '\0')
+        (void)snprintf(by->by, sizeof by->by, "%s %s", cs_kind_name(who->who.kind), who->who.name);
+    else
+        (void)snprintf(by->by, sizeof by->by, "nobody");
+    if (ask->certificate != NULL && ask->certificate->serial.n <= CS_SERIAL_MAX)
+        (void)cs_hex(ask->certificate->serial, by->serial);
+}
+
+static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authority_who *by, enroll_answer *ret,
+                        cs_err *err) {
+    CS_AUTO(cs_csr) csr = NULL;
+    bool go = true;
+    TRY(cs_csr_read(ask->csr, "csr", &csr, err));
+    TRY(cs_csr_refuse_ca(csr, err));
+    TRY(entitle(e, ask, csr, who, err));
+    say_who(ask, who, by);
+    TRY(check_profile(e, ask->profile, who, err));
+    TRY(submit_fits(who, csr, err));
+    if (who->waits) {
+        go = false;
+        TRY(request_wait(e, ask, csr, who, ret, &go, err));
+    }
+    return go ? submit_issue(e, who, csr, by, ret, err) : CS_OK;
+}
+
+/* Who shows nothing costs no record; who shows what is wrong costs a few a minute. */
+static void record_refusal(enroll *e, const enroll_ask *ask, const authority_who *by, const cs_err *why) {
+    char detail[CS_DETAIL_MAX + 64];
+    cs_err err;
+    bool shown = ask->certificate != NULL || ask->token != NULL || ask->secret.n > 0;
+    log_event ev = log_begin(shown ? LOG_WARN : LOG_INFO, "enroll-refused");
+    log_str(&ev, "by", by->by);
+    log_str(&ev, "from", by->from);
+    log_str(&ev, "via", by->via);
+    log_fail(&ev, why);
+    log_end(&ev);
+    if (!shown) return;
+    guard_wrong(e, ask->source);
+    (void)snprintf(detail, sizeof detail, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
+    if (authority_note(e->a, "enroll-refused", by, NULL, detail, &err) != CS_OK)
+        log_failure(LOG_ERROR, "audit-failed", &err);
+}
+
+cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err) {
+    CS_SCOPED(entitled) who = {.parent = NULL};
+    authority_who by = {.by = ""};
+    *ret = (enroll_answer){.leaf = NULL};
+    TRY(guard_check(e, ask->source, err));
+    say_who(ask, &who, &by);
+    cs_status status = submit(e, ask, &who, &by, ret, err);
+    if (status == CS_OK) return CS_OK;
+    say_who(ask, &who, &by);
+    enroll_answer_free(ret);
+    if (err->reason == CS_R_LINEAGE_FORKED && who.parent != NULL) renew_forked(e, who.parent, &by);
+    if (status == CS_REFUSED) record_refusal(e, ask, &by, err);
+    return status;
+}
