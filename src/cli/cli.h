@@ -37,6 +37,7 @@ int cli_status(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
+int cli_lint(int argc, char **argv);
 
 /* ---- options: a table, from which parsing, --help and "did you mean" come ---- */
 

@@ -5,6 +5,7 @@
 #include "keys/keys.h"
 #include "x509/cert_priv.h"
 #include "x509/exts_write.h"
+#include "x509/lint.h"
 
 #include <stdlib.h>
 
@@ -139,6 +140,7 @@ cs_status cs_profile_check(cs_view tbs, cs_kind kind, const cs_profile_rule *rul
     TRY(decode(tbs, algorithm, &c, err)); /* refuses another algorithm inside: both must be the same */
     TRY(check_fields(c, profile, rule->issuer, err));
     TRY(check_validity(c, profile, rule, err));
+    TRY(cs_lint_before_signing(c, err));
     TRY(read_identity(c, kind, rule->trust_domain, &who, err));
     TRY(rebuild_and_compare(c, profile, &who, rule, err));
     if (ret_identity) *ret_identity = who;
