@@ -1,6 +1,6 @@
 /* countersign lint: any file; and an OID's text. */
-#include "x509/der.h"
 #include "x509/lint.h"
+#include "x509/der.h"
 
 #include <stdlib.h>
 
