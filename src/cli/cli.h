@@ -31,6 +31,7 @@ int cli_revoke(int argc, char **argv);
 int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_admin(int argc, char **argv);
+int cli_log(int argc, char **argv);
 int cli_crl(int argc, char **argv);
 int cli_notify(int argc, char **argv);
 int cli_status(int argc, char **argv);

@@ -29,6 +29,7 @@ static const cli_command commands[] = {
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"notify", cli_notify, "tell of certificates that end soon"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
+    {"log", cli_log, "the audit log: read, proven, verified"},
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},
