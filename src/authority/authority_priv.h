@@ -118,6 +118,7 @@ struct authority {
     bool writer_runs;
     store *store;
     signer_link signer;
+    cs_time tickets_at; /* monotonic: look at the ticket keys then */
     bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
     cs_time head_at; /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
     cs_time head_last, head_said;
@@ -156,5 +157,12 @@ cs_status audit(authority *a, store *st, const char *event, const authority_who 
 static inline cs_err authority_no_error(void) {
     return (cs_err){.status = CS_OK};
 }
+
+/* tickets.c, of the writer: keys that seal sessions. INT64_MAX: none are asked for. */
+#define TICKETS_SEAL (2 * CS_HOUR)            /* one seals so long */
+#define TICKETS_OPEN (TICKETS_SEAL + CS_HOUR) /* and opens so long: a session's life after its last */
+bool tickets_wanted(const authority *a);
+cs_time tickets_next(const authority *a);
+void tickets_make(authority *a);
 
 #endif

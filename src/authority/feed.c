@@ -19,6 +19,7 @@ typedef struct peer {
     uint64_t sent;   /* sequence up to which everything is in out, or gone */
     size_t chunk;    /* entries of the reading under way */
     cs_time moved;   /* monotonic: when it last took something */
+    uint64_t keys;   /* the newest ticket key that it was told; 0: none */
     cs_time beat_at; /* monotonic: when it is to hear from us again */
     cs_buf in, out;
 } peer;
@@ -49,10 +50,25 @@ static cs_status put_entry(void *cls, const store_revocation *r, cs_err *err) {
     return CS_OK;
 }
 
+/* All that are alive, when there is a new one among them. */
+static cs_status put_keys(authority *a, peer *p, cs_err *err) {
+    cs_time made = 0;
+    uint64_t newest = 0;
+    CS_SCOPED(cs_buf) keys = cs_buf_secret((size_t)16 * STORE_TICKET_KEY);
+    if (!tickets_wanted(a)) return CS_OK;
+    TRY(store_ticket_newest(a->feed, &made, &newest, err));
+    if (newest == p->keys) return CS_OK;
+    TRY(store_ticket_keys(a->feed, cs_now(a->clock) - TICKETS_OPEN, &keys, err));
+    p->keys = newest;
+    if (keys.n > 0) ipc_put(&p->out, FEED_TICKET_KEYS, cs_buf_view(&keys));
+    return CS_OK;
+}
+
 /* The next chunk; after the last one SYNCED. */
 static cs_status refill(authority *a, peer *p, cs_err *err) {
     p->chunk = 0;
-    cs_status status = store_feed_after(a->feed, p->sent, put_entry, p, err);
+    cs_status status = put_keys(a, p, err);
+    if (status == CS_OK) status = store_feed_after(a->feed, p->sent, put_entry, p, err);
     store_settle(a->feed);
     if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status; /* again: there is more */
     p->news = false;
@@ -117,7 +133,7 @@ static void admit(hub *h) {
     }
     for (size_t i = 0; i < PEERS_MAX; i++) {
         if (h->peers[i].fd >= 0) continue;
-        h->peers[i] = (peer){.fd = fd, .in = cs_buf_of(IN_MAX), .out = cs_buf_of(OUT_MAX)};
+        h->peers[i] = (peer){.fd = fd, .in = cs_buf_of(IN_MAX), .out = cs_buf_secret(OUT_MAX)};
         return;
     }
     (void)close(fd);

@@ -104,11 +104,12 @@ static void work(authority *a, job *jobs[], size_t n) {
     }
 }
 
-/* Waits for work, or the time of the next CRL or of the log's next head. */
+/* Waits for work, or the time of the next CRL, of the log's next head or ticket key. */
 static void rest(authority *a) {
     ca_here *whose = NULL;
-    cs_time next = crl_next(a, &whose);
+    cs_time next = crl_next(a, &whose), keys = tickets_next(a);
     if (a->head_at != 0 && a->head_at < next) next = a->head_at;
+    if (keys < next) next = keys;
     cs_time until = next - cs_mono(a->clock);
     if (until < 0) until = 0;
     if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
@@ -147,13 +148,15 @@ void *authority_writer(void *arg) {
         const job *head = a->first;
         bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
         bool heads = !a->stopping && a->head_at != 0 && a->head_at <= cs_mono(a->clock);
+        bool keys = !a->stopping && tickets_next(a) <= cs_mono(a->clock);
         cs_err why = {.status = CS_AGAIN}; /* nobody has looked whether the signer is there */
-        if (head == NULL && !crl && !heads) {
+        if (head == NULL && !crl && !heads && !keys) {
             rest(a);
             continue;
         }
         (void)pthread_mutex_unlock(&a->queue_lock);
         if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
+        if (keys) tickets_make(a);
         if (crl) make_due_crl(a);
         if (heads) head_make_due(a);
         (void)pthread_mutex_lock(&a->queue_lock);

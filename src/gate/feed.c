@@ -108,6 +108,11 @@ static cs_status take(feed *f, const ipc_frame *m, bool *synced, cs_err *err) {
         *synced = true;
         return publish(f, err);
     }
+    case FEED_TICKET_KEYS:
+        if (m->payload.n == 0 || m->payload.n % TLS_TICKET_KEY != 0)
+            return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "%s", "FEED_TICKET_KEYS");
+        gate_ticket_keys(f->g, m->payload);
+        return CS_OK;
     default: return cs_fail(err, CS_REFUSED, CS_R_WALL_VIOLATED, "message %u of the feed", m->type);
     }
 }
@@ -170,7 +175,7 @@ static void on_timer(void *data) {
 cs_status feed_new(gate *g, const char *path, feed **ret, cs_err *err) {
     feed *f = calloc(1, sizeof *f);
     if (f == NULL) return CS_NOMEM_ERR(err);
-    *f = (feed){.g = g, .path = strdup(path), .fd = -1, .in = cs_buf_of(2 * CS_IPC_FRAME_MAX)};
+    *f = (feed){.g = g, .path = strdup(path), .fd = -1, .in = cs_buf_secret(2 * CS_IPC_FRAME_MAX)};
     f->timer = (loop_timer){.cb = on_timer, .data = f};
     *ret = f;
     on_timer(f);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "gate/gate_priv.h"
 
 const conf *gate_conf(const gate *g) {
@@ -84,6 +85,9 @@ static cs_status new_tickets(gate *g, cs_err *err) {
 }
 
 static void share_keys(gate *g, const policy *p) {
+    const char *said = p->conf->ticket_keys;
+    if (said != NULL && said[0] == '\0')
+        tls_tickets_share(g->tickets, (const uint8_t(*)[TLS_TICKET_KEY])g->told_keys, g->told_count);
     tls_tickets_share(g->tickets, (const uint8_t(*)[TLS_TICKET_KEY])p->ticket_keys, p->ticket_key_count);
 }
 
@@ -114,6 +118,7 @@ void gate_free(gate *g) {
     policy_free(g->policy);
     cs_revset_free(g->revset);
     tls_tickets_free(g->tickets);
+    cs_wipe(g->told_keys, sizeof g->told_keys);
     free((void *)g->addresses);
     free((void *)g->rates);
     for (unsigned i = 0; i < g->listen_count; i++) free(g->listens[i]);
@@ -151,6 +156,13 @@ static cs_status start(gate *g, cs_err *err) {
         g->notify = -1;
     }
     return CS_OK;
+}
+
+void gate_ticket_keys(gate *g, cs_view keys) {
+    g->told_count = keys.n / TLS_TICKET_KEY;
+    if (g->told_count > TLS_TICKET_KEYS_MAX) g->told_count = TLS_TICKET_KEYS_MAX;
+    memcpy(g->told_keys, keys.p, g->told_count * TLS_TICKET_KEY);
+    share_keys(g, g->policy);
 }
 
 static void stop_with(gate *g, const cs_err *err) {

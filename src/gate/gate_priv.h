@@ -255,6 +255,8 @@ struct gate {
     const cs_clock *clock;
     const cs_rng *rng;
     tls_tickets *tickets;
+    uint8_t told_keys[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY]; /* by the authority */
+    size_t told_count;
     bool shares; /* its keys, with other processes; for life */
     metrics *metrics;
     unsigned worker_count;
@@ -438,5 +440,6 @@ void gate_ring(gate *g); /* all workers */
 /* By the feed. */
 void gate_revset(gate *g, cs_revset *take_set);
 void gate_synced(gate *g);
+void gate_ticket_keys(gate *g, cs_view keys); /* by the authority, one behind the other */
 
 #endif

@@ -8,10 +8,11 @@
 #include "ipc/ipc.h"
 
 enum {
-    FEED_HELLO = 1,   /* u64 last sequence */
-    FEED_RESET = 2,   /* nothing: forget what you have */
-    FEED_REVOKED = 3, /* u64 sequence, 32 bytes SHA-256 of the issuer's SPKI, vec16 serial, u64 time, u8 reason */
-    FEED_SYNCED = 4,  /* u64 sequence: all up to it has been sent */
+    FEED_HELLO = 1,       /* u64 last sequence */
+    FEED_RESET = 2,       /* nothing: forget what you have */
+    FEED_REVOKED = 3,     /* u64 sequence, 32 bytes SHA-256 of the issuer's SPKI, vec16 serial, u64 time, u8 reason */
+    FEED_TICKET_KEYS = 5, /* 1..16 times 80 bytes: keys that seal sessions, the newest first; replaces those before */
+    FEED_SYNCED = 4,      /* u64 sequence: all up to it has been sent */
 };
 #define FEED_HEARTBEAT (2 * CS_SEC)
 

@@ -2,7 +2,8 @@
 #include "ipc/signing.h"
 
 const ipc_rule feed_from_gateway[] = {{FEED_HELLO, 8}, {0, 0}};
-const ipc_rule feed_from_authority[] = {{FEED_RESET, 0}, {FEED_REVOKED, 96}, {FEED_SYNCED, 8}, {0, 0}};
+const ipc_rule feed_from_authority[] = {
+    {FEED_RESET, 0}, {FEED_REVOKED, 96}, {FEED_SYNCED, 8}, {FEED_TICKET_KEYS, 16 * 80}, {0, 0}};
 const ipc_rule signing_from_authority[] = {
     {SIGNING_HELLO, 0},           {SIGNING_CERT, CS_CERT_MAX + SIGNING_ISSUER_LEN + 5 + SIGNING_PROFILE_MAX},
     {SIGNING_CRL, CS_CRL_MAX},    {SIGNING_LOG_KEY, 0},

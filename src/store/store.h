@@ -128,6 +128,15 @@ CS_MUST_USE cs_status store_crl_last(store *st, const uint8_t issuer[32], store_
 /* CRLs from the time of one CA are of that one. */
 CS_MUST_USE cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err);
 
+/* ---- keys that gateways seal sessions with ---- */
+enum { STORE_TICKET_KEY = 80 };
+/* Adds the one that seals from now on, and drops those made before gone_before. */
+CS_MUST_USE cs_status store_ticket_key_add(store *st, cs_view key, cs_time at, cs_time gone_before, cs_err *err);
+/* id 0: there is none. */
+CS_MUST_USE cs_status store_ticket_newest(store *st, cs_time *ret_made, uint64_t *ret_id, cs_err *err);
+/* Those made since, one behind the other, the newest first; appended. */
+CS_MUST_USE cs_status store_ticket_keys(store *st, cs_time since, cs_buf *out, cs_err *err);
+
 /* ---- administrators ---- */
 /* Roles as bits; 0: none. */
 CS_MUST_USE cs_status store_admin_roles(store *st, cs_kind kind, const char *name, unsigned *ret, cs_err *err);
