@@ -119,8 +119,8 @@ struct authority {
     store *store;
     signer_link signer;
     cs_time tickets_at; /* monotonic: look at the ticket keys then */
-    bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
-    cs_time head_at; /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
+    bool begun_left;    /* intents that are neither issued nor abandoned: the store failed half way */
+    cs_time head_at;    /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
     cs_time head_last, head_said;
 };
 

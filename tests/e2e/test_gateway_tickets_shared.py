@@ -72,7 +72,7 @@ class Nodes:
                 data = b""
                 while more := s.recv(65536):
                     data += more
-                return int(data.split()[1]), s.session_reused, s.session
+                return int(data.split()[1]) if data else 0, s.session_reused, s.session
         except (ssl.SSLError, ConnectionError):
             return 0, False, None
 
