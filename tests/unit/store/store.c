@@ -277,7 +277,8 @@ static void an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused(voi
     store_free(st);
     /* as version 1 was */
     sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; DROP TABLE admins; DROP TABLE log; DROP "
-        "TABLE log_heads; ALTER TABLE crls DROP COLUMN issuer; DROP TABLE tokens; DROP TABLE requests; DROP INDEX "
+        "TABLE log_heads; ALTER TABLE crls DROP COLUMN issuer; DROP TABLE ticket_keys; DROP TABLE tokens; DROP TABLE "
+        "requests; DROP INDEX "
         "certificates_by_token; DROP INDEX certificates_by_parent; ALTER TABLE certificates DROP COLUMN token; ALTER "
         "TABLE certificates DROP COLUMN parent; PRAGMA user_version = 1");
     assert_ok(store_open(path, &st, &err));
