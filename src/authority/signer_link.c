@@ -61,8 +61,13 @@ static bool read_greeting(signer_link *l, const ipc_frame *f) {
 static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) {
     const char *missing = NULL;
     bool understood = read_greeting(l, f);
-    for (size_t i = 0; i < l->ca_count && missing == NULL; i++)
-        if (!l->cas[i].greeted) missing = l->cas[i].ca.name;
+    size_t known = 0;
+    for (size_t i = 0; i < l->ca_count; i++) {
+        if (l->cas[i].greeted)
+            known++;
+        else
+            missing = l->cas[i].ca.name;
+    }
     if (understood && missing == NULL) {
         consume_frame(l);
         l->greeted = true;
@@ -70,7 +75,9 @@ static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) 
     }
     signer_link_close(l);
     if (!understood) return cs_fail(err, CS_REFUSED, CS_R_WALL_VIOLATED, "the signer's greeting is malformed");
-    return cs_fail(err, CS_REFUSED, CS_R_STATE_CORRUPT, "the signer does not speak for the CA of ca/%s.crt", missing);
+    /* of some but not all: one of us has not yet seen that a CA came or went */
+    return cs_fail(err, known > 0 ? CS_FAILED : CS_REFUSED, known > 0 ? CS_R_SIGNER_UNREACHABLE : CS_R_STATE_CORRUPT,
+                   "the signer does not speak for the CA of ca/%s.crt", missing);
 }
 
 /* The other side's greeting, if it comes in wait_ms; CS_FAILED keeps the connection when it may still come: a signer

@@ -1,4 +1,5 @@
 #include "cli/bulk.h"
+#include "cli/ca_root.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -379,7 +380,7 @@ static cs_status issue_all(bulk *b, cs_err *err) {
 static cs_status write_ca(const bulk *b, const conf *c, cs_err *err) {
     char root[FILES_PATH_MAX], ca[FILES_PATH_MAX];
     CS_SCOPED(cs_buf) pem = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(files_join(c->state, "ca/root.crt", root, err));
+    TRY(ca_trust_path(c, root, err));
     TRY(files_join(b->ask->out, "ca.pem", ca, err));
     TRY(files_read(root, CS_PEM_FILE_MAX, &pem, err));
     return files_write(ca, cs_buf_view(&pem), 0644, FILES_REPLACE, err);

@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/ca_root.h"
 #include "io/files.h"
 #include "x509/build.h"
 #include "x509/pem.h"
@@ -156,13 +157,10 @@ static cs_status corrupt(const char *path, cs_err *err) {
     return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s: %s (%s)", path, cs_reason_of(why.reason)->says, why.detail);
 }
 
-static cs_status check_cert(const char *dir, const char *name, cs_certs *bag, cs_err *err) {
+static cs_status check_cert(const char *dir, const char *name, cs_cert **ret, cs_err *err) {
     char path[FILES_PATH_MAX];
-    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(files_join(dir, name, path, err));
-    if (files_read(path, CS_PEM_FILE_MAX, &text, err) != CS_OK) return corrupt(path, err);
-    if (cs_certs_read(cs_buf_view(&text), path, bag, err) != CS_OK) return corrupt(path, err);
-    return CS_OK;
+    TRY(cas_path(dir, name, "crt", path, err));
+    return ca_read_cert(path, ret, err) == CS_OK ? CS_OK : corrupt(path, err);
 }
 
 /* The key is the signer's to read: here only whether there is something. */
@@ -174,21 +172,44 @@ static cs_status check_there(const char *dir, const char *name, cs_err *err) {
     return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s is missing or empty", path);
 }
 
+static cs_status check_key(const char *dir, const char *name, cs_err *err) {
+    char file[CAS_NAME_MAX + 8], path[FILES_PATH_MAX];
+    TRY(cas_path(dir, name, "uri", path, err));
+    if (files_exists(path)) return CS_OK; /* the key is elsewhere */
+    (void)snprintf(file, sizeof file, "%s.key", name);
+    return check_there(dir, file, err);
+}
+
+/* The CA that issues is beneath one of the roots, at once or through others. */
+static cs_status check_issuer(const char *dir, const char *name, const cs_cert *issuing, cs_err *err) {
+    cas_list above[2];
+    TRY(cas_list_roots(dir, &above[0], err));
+    TRY(cas_list_certs(dir, &above[1], err));
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < above[k].n; i++) {
+            CS_AUTO(cs_cert) c = NULL;
+            TRY(check_cert(dir, above[k].at[i], &c, err));
+            if (cs_view_eq(issuing->akid, c->skid)) return CS_OK;
+        }
+    }
+    return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s/%s.crt was not issued by a CA beside it", dir, name);
+}
+
 cs_status ceremony_check(const char *state, cs_err *err) {
-    static const char *const needed[] = {"ca.json", "issuing.key", "root.crl"};
-    char dir[FILES_PATH_MAX];
+    char dir[FILES_PATH_MAX], current[CAS_NAME_MAX + 1];
     struct stat st;
-    CS_SCOPED(cs_certs) root = {NULL, 0};
-    CS_SCOPED(cs_certs) issuing = {NULL, 0};
+    CS_AUTO(cs_cert) root = NULL;
+    CS_AUTO(cs_cert) issuing = NULL;
     TRY(files_join(state, "ca", dir, err));
     if (stat(dir, &st) != 0 && errno == EACCES) return cs_fail_errno(err, errno, CS_R_FILE_UNREADABLE, "%s", dir);
     if (!files_exists(dir)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", state);
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) TRY(check_there(dir, needed[i], err));
-    TRY(check_cert(dir, "root.crt", &root, err));
-    TRY(check_cert(dir, "issuing.crt", &issuing, err));
-    if (!cs_view_eq(issuing.at[0]->akid, root.at[0]->skid))
-        return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s/issuing.crt was not issued by root.crt beside it", dir);
-    return CS_OK;
+    TRY(cas_current(dir, current, err));
+    TRY(check_there(dir, "ca.json", err));
+    TRY(check_key(dir, current, err));
+    TRY(check_there(dir, "root.crl", err));
+    TRY(check_cert(dir, "root", &root, err));
+    TRY(check_cert(dir, current, &issuing, err));
+    return check_issuer(dir, current, issuing, err);
 }
 
 /* ---- the whole ---- */

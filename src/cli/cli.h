@@ -32,6 +32,7 @@ int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_admin(int argc, char **argv);
 int cli_log(int argc, char **argv);
+int cli_ca(int argc, char **argv);
 int cli_crl(int argc, char **argv);
 int cli_notify(int argc, char **argv);
 int cli_status(int argc, char **argv);
@@ -106,6 +107,10 @@ bool cli_colour(FILE *f);
 
 /* A secret typed at the terminal, not shown; twice when `again`. passphrase-needed without a terminal. */
 CS_MUST_USE cs_status cli_ask_secret(const char *prompt, bool again, cs_secret **ret, cs_err *err);
+/* The root key's passphrase: from that file, else systemd's credential root-passphrase, else typed (twice when
+ * `again`).
+ */
+CS_MUST_USE cs_status cli_root_passphrase(const char *file, bool again, cs_secret **ret, cs_err *err);
 /* A passphrase from a private file, without its line end; "-" is standard input. */
 CS_MUST_USE cs_status cli_read_secret(const char *path, cs_secret **ret, cs_err *err);
 

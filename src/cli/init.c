@@ -13,18 +13,6 @@ typedef struct init_said {
     bool json;
 } init_said;
 
-/* --passphrase-file, else systemd's credential, else the terminal. */
-static cs_status find_passphrase(const init_said *said, cs_secret **ret, cs_err *err) {
-    char path[FILES_PATH_MAX];
-    if (said->passphrase_file != NULL) return cli_read_secret(said->passphrase_file, ret, err);
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-    if (credentials != NULL && credentials[0] == '/') {
-        TRY(files_join(credentials, "root-passphrase", path, err));
-        if (files_exists(path)) return cli_read_secret(path, ret, err);
-    }
-    return cli_ask_secret("passphrase for the root's key", true, ret, err);
-}
-
 /* An organization that is a domain name is the trust domain too. */
 static const char *domain_of(const char *organization) {
     size_t n = strlen(organization);
@@ -76,7 +64,7 @@ static cs_status run(const init_said *said, const char *organization, conf **ret
     TRY(conf_load(&over, ret_conf, err));
     const conf *c = *ret_conf;
     TRY(ceremony_refuse(c->state, err));
-    TRY(find_passphrase(said, &passphrase, err));
+    TRY(cli_root_passphrase(said->passphrase_file, true, &passphrase, err));
     ask->state = c->state;
     ask->organization = organization;
     ask->trust_domain = c->trust_domain;

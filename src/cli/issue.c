@@ -10,7 +10,7 @@
 typedef struct issue_said {
     conf_overrides conf;
     cli_texts dns, ip, email;
-    const char *csr, *key_type, *lifetime, *profile, *out, *p12, *password_file, *from, *archive;
+    const char *csr, *key_type, *lifetime, *profile, *issuer, *out, *p12, *password_file, *from, *archive;
     bool modern, force, json, keep_going, each_p12;
 } issue_said;
 
@@ -32,6 +32,7 @@ static cs_status judge(const issue_said *said, const cli_texts *operands, issue_
     ask->name = who->name;
     if (said->key_type != NULL) TRY(cs_key_spec_parse(cs_view_str(said->key_type), &ask->spec, err));
     ask->profile = said->profile;
+    ask->issuer = said->issuer;
     if (said->lifetime != NULL && !cs_duration_parse(cs_view_str(said->lifetime), &ask->lifetime))
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--lifetime \"%s\", expected a duration, such as 90d or 8h",
                        said->lifetime);
@@ -105,7 +106,7 @@ static cs_status run(const issue_said *said, const cli_texts *operands, issue_as
 
 static cs_status judge_list(const issue_said *said, const cli_texts *operands, bulk_ask *ask, cs_err *err) {
     if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force ||
-        said->key_type != NULL || said->lifetime != NULL || said->profile != NULL ||
+        said->key_type != NULL || said->lifetime != NULL || said->profile != NULL || said->issuer != NULL ||
         said->dns.n + said->ip.n + said->email.n > 0)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE,
                        "--from takes names, requests, key types and lifetimes and profiles from the file's columns");
@@ -171,6 +172,7 @@ int cli_issue(int argc, char **argv) {
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE",
          "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096"},
         {"profile", 0, CLI_TEXT, &said.profile, "NAME", "of the configuration (default: the one of its kind)"},
+        {"issuer", 0, CLI_TEXT, &said.issuer, "CA", "which CA signs (default: the one that countersign ca use chose)"},
         {"lifetime", 0, CLI_TEXT, &said.lifetime, "TIME", "such as 30d or 8h (default: the profile's)"},
         {"out", 'o', CLI_TEXT, &said.out, "DIR", "where the files go (default: here)"},
         {"p12", 0, CLI_TEXT, &said.p12, "FILE", "also as PKCS#12, in the form that imports everywhere"},

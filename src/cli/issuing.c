@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "base/text.h"
+#include "cli/ca_root.h"
 #include "cli/session.h"
 #include "x509/csr.h"
 #include "x509/p12.h"
@@ -74,7 +75,7 @@ static cs_status parent_writable(const char *path, cs_err *err) {
 static cs_status check_ca_file(work *w, cs_err *err) {
     char root[FILES_PATH_MAX];
     CS_SCOPED(cs_buf) there = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(files_join(w->conf->state, "ca/root.crt", root, err));
+    TRY(ca_trust_path(w->conf, root, err));
     TRY(files_read(root, CS_PEM_FILE_MAX, &w->root_pem, err));
     if (w->ask->no_ca || !files_exists(w->ca)) return CS_OK;
     TRY(files_read(w->ca, CS_PEM_FILE_MAX, &there, err));
@@ -155,6 +156,7 @@ static cs_status make_body(work *w, char **ret, cs_err *err) {
                              list_of(ask->email), "idempotency_key", cs_hex(cs_view_of(random, sizeof random), key));
     if (body == NULL) return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "a name is not UTF-8 text");
     if (ask->profile != NULL) (void)json_object_set_new(body, "profile", json_string(ask->profile));
+    if (ask->issuer != NULL) (void)json_object_set_new(body, "issuer", json_string(ask->issuer));
     if (ask->lifetime > 0) (void)json_object_set_new(body, "lifetime_seconds", json_integer(ask->lifetime / CS_SEC));
     *ret = json_dumps(body, JSON_COMPACT);
     json_decref(body);

@@ -16,6 +16,7 @@ typedef struct issue_ask {
     cs_key_spec spec;
     cs_time lifetime;          /* 0: the profile's */
     const char *profile;       /* NULL: the kind's own */
+    const char *issuer;        /* a CA's name; NULL: the current one */
     const char *out;           /* the folder */
     const char *stem;          /* STEM.crt and STEM.key; NULL: the name */
     bool no_pem, no_ca;        /* leave out STEM.crt and STEM.key; leave out ca.pem */

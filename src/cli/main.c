@@ -26,6 +26,7 @@ static const cli_command commands[] = {
     {"hold", cli_hold, "revoke a certificate for the time being"},
     {"release", cli_release, "take a hold back"},
     {"admin", cli_admin, "who may use the API, and for what"},
+    {"ca", cli_ca, "the CAs: make, request, sign, install, choose, retire"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"notify", cli_notify, "tell of certificates that end soon"},
     {"status", cli_status, "what runs, what was issued, what expires next"},

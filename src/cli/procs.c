@@ -20,6 +20,8 @@ cs_status procs_init(procs *p, const conf *c, const conf_overrides *said, int wa
     p->said.file = c->file;
     TRY(files_join(c->state, ".lock", path, err));
     TRY(files_lock(path, wait_ms, "another countersign", &p->lock, err));
+    TRY(files_join(c->state, "trust", path, err)); /* there before the gateway's sandbox: it may be filled later */
+    TRY(files_mkdir_private(path, err));
     TRY(files_join(c->state, "run", path, err));
     TRY(files_mkdir_private(path, err));
     return files_remove_leftovers(path, "", err); /* sockets and notes of processes that were killed */

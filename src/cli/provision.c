@@ -1,5 +1,7 @@
 #include "cli/provision.h"
 
+#include "io/cas.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,13 +31,16 @@ static cs_status read_certs(const conf *c, const char *name, cs_certs *bag, cs_e
 }
 
 static cs_status check_server(const conf *c, cs_time now, cs_err *err) {
-    char path[FILES_PATH_MAX];
+    char path[FILES_PATH_MAX], current[CAS_NAME_MAX + 1], file[CAS_NAME_MAX + 16];
     CS_SCOPED(cs_certs) chain = {NULL, 0};
     CS_SCOPED(cs_certs) issuing = {NULL, 0};
     CS_SCOPED(cs_buf) text = cs_buf_secret(CS_KEY_FILE_MAX);
     CS_AUTO(cs_key) key = NULL;
     TRY(read_certs(c, "gateway/server.crt", &chain, err));
-    TRY(read_certs(c, "ca/issuing.crt", &issuing, err));
+    TRY(conf_path(c, "ca", path, err));
+    TRY(cas_current(path, current, err));
+    (void)snprintf(file, sizeof file, "ca/%s.crt", current);
+    TRY(read_certs(c, file, &issuing, err));
     TRY(files_join(c->state, "gateway/server.key", path, err));
     TRY(files_read_private(path, CS_KEY_FILE_MAX, &text, err));
     TRY(cs_key_read_pem(cs_buf_view(&text), NULL, path, &key, err));

@@ -73,3 +73,14 @@ cs_status cli_ask_secret(const char *prompt, bool again, cs_secret **ret, cs_err
     (void)close(tty);
     return s;
 }
+
+cs_status cli_root_passphrase(const char *file, bool again, cs_secret **ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    if (file != NULL) return cli_read_secret(file, ret, err);
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    if (credentials != NULL && credentials[0] == '/') {
+        TRY(files_join(credentials, "root-passphrase", path, err));
+        if (files_exists(path)) return cli_read_secret(path, ret, err);
+    }
+    return cli_ask_secret("passphrase for the root's key", again, ret, err);
+}

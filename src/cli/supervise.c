@@ -13,6 +13,7 @@
 #include "cli/provision.h"
 #include "cli/session.h"
 #include "cli/supervise_priv.h"
+#include "io/cas.h"
 #include "report/log.h"
 
 #define FIRST_DELAY (CS_SEC / 10) /* doubles with each end that follows soon on a start */
@@ -254,6 +255,44 @@ static void wait_for_news(const supervisor *s) {
     (void)poll(fds, n, until_next(s));
 }
 
+/* ---- CAs that were added, chosen or retired ---- */
+
+static uint64_t stamp_of_cas(const supervisor *s) {
+    static const char *const parts[] = {"crt", "key", "uri", "crl"};
+    char dir[FILES_PATH_MAX], path[FILES_PATH_MAX];
+    cas_list lists[2];
+    cs_err ignored;
+    uint64_t sum = 1;
+    if (conf_path(s->ask->procs->conf, "ca", dir, &ignored) != CS_OK ||
+        cas_list_roots(dir, &lists[0], &ignored) != CS_OK || cas_list_certs(dir, &lists[1], &ignored) != CS_OK)
+        return 0;
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k].n; i++)
+            for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++)
+                if (cas_path(dir, lists[k].at[i], parts[p], path, &ignored) == CS_OK)
+                    sum = sum * 0x100000001b3ULL ^ files_stamp(path);
+    if (files_join(dir, "current", path, &ignored) == CS_OK) sum = sum * 0x100000001b3ULL ^ files_stamp(path);
+    return sum;
+}
+
+/* Signer and authority read ca/ when they start. What was asked of them meanwhile waits in their listeners. */
+static void follow_cas(supervisor *s) {
+    if (mono() < s->cas_look) return;
+    s->cas_look = mono() + CS_SEC;
+    uint64_t now = stamp_of_cas(s);
+    bool changed = now != 0 && now != s->cas_done && now == s->cas_seen;
+    s->cas_seen = now;
+    if (s->cas_done == 0) s->cas_done = now;
+    if (!changed || s->cas_done == now) return;
+    s->cas_done = now;
+    s->check_at = 0; /* the gateway's own certificate may be due */
+    log_note(LOG_INFO, "cas-changed");
+    for (proc_id id = PROC_SIGNER; id <= PROC_AUTHORITY; id++) {
+        s->of[id].in_a_row = 0;
+        if (s->ask->procs->child[id].pid > 0) (void)kill(s->ask->procs->child[id].pid, SIGTERM);
+    }
+}
+
 static cs_status loop(supervisor *s, cs_err *err) {
     TRY(start(s, PROC_SIGNER, err));
     TRY(start(s, PROC_AUTHORITY, err));
@@ -264,6 +303,7 @@ static cs_status loop(supervisor *s, cs_err *err) {
         TRY(hear(s));
         TRY(reap(s, err));
         restart_due(s);
+        follow_cas(s);
         TRY(go_on(s, err));
         notices_due(s);
     }

@@ -27,6 +27,8 @@ typedef struct supervisor {
     bool opened;      /* the first certificates are there: the front was, or need not be, started */
     cs_time check_at; /* monotonic: look at the server's certificate then */
     cs_time started;
+    uint64_t cas_done, cas_seen; /* stamps of ca/: as the processes know it, as of the last look */
+    cs_time cas_look;            /* monotonic: again then */
 } supervisor;
 
 /* What `countersign status` reads. A failure is not said: the processes matter more. */

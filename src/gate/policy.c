@@ -19,7 +19,8 @@ static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trus
     char path[CONF_PATH_MAX];
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
     CS_SCOPED(cs_certs) certs = {NULL, 0};
-    TRY(below(c, site->client_ca, "ca/root.crt", path, err));
+    TRY(below(c, site->client_ca, "trust/ca.pem", path, err));
+    if (site->client_ca == NULL && !files_exists(path)) TRY(conf_path(c, "ca/root.crt", path, err));
     TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
     TRY(cs_certs_read(cs_buf_view(&text), path, &certs, err));
     for (size_t i = 0; i < certs.n; i++) {
@@ -33,7 +34,8 @@ static cs_status load_anchors(const conf *c, const conf_site *site, cs_buf *trus
 static cs_status load_issuers(const conf *c, const conf_site *site, cs_certs *ret, cs_err *err) {
     char path[CONF_PATH_MAX];
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
-    TRY(conf_path(c, "ca/issuing.crt", path, err));
+    TRY(conf_path(c, "trust/issuers.pem", path, err));
+    if (!files_exists(path)) TRY(conf_path(c, "ca/issuing.crt", path, err));
     if (site->client_ca != NULL || !files_exists(path)) return CS_OK;
     TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
     return cs_certs_read(cs_buf_view(&text), path, ret, err);

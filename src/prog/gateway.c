@@ -52,13 +52,13 @@ static void add_folder(void *data, const char *path) {
 /* The state folder and the folders of what the configuration names: a reload reads the files again, and a file that is
  * replaced is another file. */
 static cs_status enter_sandbox(const conf *c, cs_err *err) {
-    static const char *const below[] = {"gateway/x", "run/x", "ca/root.crt", "ca/issuing.crt", "ca/ca.json"};
+    static const char *const below[] = {"gateway/x", "run/x", "trust/x", "ca/root.crt", "ca/issuing.crt", "ca/ca.json"};
     folders f = {NULL, 0, 0, false};
     sandbox_path *paths = NULL;
     char path[CONF_PATH_MAX];
     cs_status s = CS_OK;
     conf_each_file(c, add_folder, &f);
-    for (size_t i = 0; s == CS_OK && i < 2; i++) {
+    for (size_t i = 0; s == CS_OK && i < 3; i++) {
         s = conf_path(c, below[i], path, err);
         if (s == CS_OK) add_folder(&f, path);
     }
@@ -67,7 +67,7 @@ static cs_status enter_sandbox(const conf *c, cs_err *err) {
     if (s == CS_OK && (paths == NULL || f.failed)) s = CS_NOMEM_ERR(err);
     for (size_t i = 0; s == CS_OK && i < f.n; i++) paths[i] = (sandbox_path){f.at[i], SANDBOX_READ};
     for (size_t i = 0; s == CS_OK && i < 3; i++) {
-        s = conf_path(c, below[2 + i], own[i], err);
+        s = conf_path(c, below[3 + i], own[i], err);
         paths[f.n + i] = (sandbox_path){own[i], SANDBOX_READ};
     }
     const sandbox_plan plan = {.paths = paths, .inet = true, .holds_key = true};

@@ -7,6 +7,7 @@
 #include "io/journal.h"
 #include "signer/heads.h"
 #include "signer/serials.h"
+#include "verify/verify.h"
 #include "x509/build.h"
 #include "x509/digest.h"
 #include "x509/profile.h"
@@ -201,6 +202,13 @@ static cs_status find_profile(const signer *s, cs_view name, cs_kind kind, cs_vi
     return CS_OK;
 }
 
+/* What relying parties would refuse is not signed. */
+static cs_status check_constraints(const cs_cert *ca, cs_view tbs, cs_err *err) {
+    CS_AUTO(cs_cert) c = NULL;
+    TRY(cs_tbs_decode(tbs, ca, &c, err));
+    return cs_constraints_check(ca, c, err);
+}
+
 static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
     cs_rd r = cs_rd_of(payload);
     cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN);
@@ -217,6 +225,7 @@ static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time
     uint8_t serial[CS_SERIAL_LEN], hash[CS_SHA256_LEN];
     char hex[2 * CS_SERIAL_LEN + 1];
     TRY(cs_profile_check(job->tbs, (cs_kind)kind, &rule, &who, serial, err));
+    TRY(check_constraints(of->ca, job->tbs, err));
     if (serials_has(&s->used, serial))
         return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s",
                        cs_hex(cs_view_of(serial, sizeof serial), hex));

@@ -89,6 +89,19 @@ typedef struct store_counts {
     int64_t valid, revoked, expired;
 } store_counts;
 CS_MUST_USE cs_status store_count(store *st, cs_time now, store_counts *ret, cs_err *err);
+/* What hangs on a CA: identities with valid certificates of it, those that end last first. */
+typedef struct store_holder {
+    cs_kind kind;
+    char name[CS_IDENTITY_NAME_MAX + 1];
+    int64_t certificates;
+    cs_time not_after; /* of the last */
+} store_holder;
+typedef cs_status store_holder_seen(void *cls, const store_holder *h, cs_err *err);
+CS_MUST_USE cs_status store_holders(store *st, const uint8_t issuer[32], cs_time now, unsigned limit,
+                                    store_holder_seen *seen, void *cls, cs_err *err);
+/* Valid certificates of that CA, and the end of the last (0: there are none). */
+CS_MUST_USE cs_status store_count_of(store *st, const uint8_t issuer[32], cs_time now, int64_t *ret_valid,
+                                     cs_time *ret_last, cs_err *err);
 /* The valid certificate that ends first. certificate-unknown when there is none. */
 CS_MUST_USE cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *err);
 

@@ -3,6 +3,8 @@
  * The common name is never read as a host name. */
 #include "verify/verify_priv.h"
 
+#include <stdlib.h>
+
 enum { NAME_LEN_MAX = 1024 };
 
 typedef struct subject_name {
@@ -181,4 +183,16 @@ bool cs_constraints_ok(cs_run *run, const cs_path *path, size_t ca, size_t depth
     bool has_excluded = cs_der_opt(&s, CS_DER_CTX_CONS(1), &excluded.list);
     if (has_excluded && !all_names_ok(run, path->at[depth], &excluded, ca, depth, r)) return false;
     return !has_permitted || all_names_ok(run, path->at[depth], &permitted, ca, depth, r);
+}
+
+cs_status cs_constraints_check(const cs_cert *ca, const cs_cert *leaf, cs_err *err) {
+    if (!cs_cert_more_of(ca)->ext[CS_EXT_NAME_CONSTRAINTS].present) return CS_OK;
+    cs_run *run = calloc(1, sizeof *run);
+    if (run == NULL) return CS_NOMEM_ERR(err);
+    const cs_path path = {.at = {leaf, ca}, .n = 2};
+    cs_refusal why = {.reason = CS_R_NONE};
+    run->names_left = CS_WORK_NAMES;
+    bool ok = cs_constraints_ok(run, &path, 1, 0, &why);
+    free(run);
+    return ok ? CS_OK : cs_fail(err, CS_REFUSED, why.reason, "%s", why.detail);
 }

@@ -118,4 +118,8 @@ void cs_verdict_free(cs_verdict *v);
 CS_MUST_USE cs_status cs_verify(const cs_anchors *anchors, const cs_cert *leaf, const cs_certs *extra,
                                 const cs_want *want, cs_verdict *ret, cs_err *err);
 
+/* Do all names of the leaf lie within the name constraints of that CA? What a signer asks before it signs.
+ * name-constraint-violated. */
+CS_MUST_USE cs_status cs_constraints_check(const cs_cert *ca, const cs_cert *leaf, cs_err *err);
+
 #endif

@@ -78,6 +78,9 @@ static cs_status ca_ask_check(const cs_ca_ask *ask, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: ends before it begins");
     if (!root && (ask->not_before < ask->issuer->not_before || ask->not_after > ask->issuer->not_after))
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: outside that of the root");
+    if (!root && ask->issuer->path_len >= 0 && (ask->path_len < 0 || ask->path_len >= ask->issuer->path_len))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "path length: the issuer's own is %d",
+                       ask->issuer->path_len);
     return cs_key_spki_check(ask->spki, err);
 }
 
@@ -95,8 +98,9 @@ cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err) {
     if (!cs_keyid_of_spki(ask->spki, keyid)) return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the CA's key");
     const cs_view skid = {keyid, CS_KEYID_LEN};
     cs_tbs_open(tbs, &t);
-    cs_ext_put_basic_constraints(tbs, true, root ? -1 : 0);
+    cs_ext_put_basic_constraints(tbs, true, root ? -1 : ask->path_len);
     cs_ext_put_key_usage(tbs, CS_KU_CERT_SIGN | CS_KU_CRL_SIGN);
+    if (!root) cs_ext_put_name_constraints(tbs, ask->permit, ask->permit_n, ask->exclude, ask->exclude_n);
     cs_ext_put_ski(tbs, skid);
     cs_ext_put_aki(tbs, root ? skid : ask->issuer->skid);
     if (!root && ask->crl_url) {

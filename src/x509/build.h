@@ -5,6 +5,7 @@
 
 #include "keys/keys.h"
 #include "x509/cert.h"
+#include "x509/constraint.h"
 
 /* ---- names ---- */
 typedef struct cs_dn {
@@ -30,8 +31,11 @@ typedef struct cs_ca_ask {
     cs_view serial;        /* cs_serial_draw */
     cs_time not_before, not_after;
     const char *crl_url, *ca_url; /* of the issuer; used for CS_CA_ISSUING only; both or neither */
+    int path_len; /* CS_CA_ISSUING: CAs that may stand between it and a leaf; -1: any number (cross-certificates) */
+    const cs_constraint *permit, *exclude; /* CS_CA_ISSUING: name constraints */
+    size_t permit_n, exclude_n;
 } cs_ca_ask;
-/* TBSCertificate: CA:TRUE critical (issuing: path length 0), keyCertSign and cRLSign critical, SKI, AKI. */
+/* TBSCertificate: CA:TRUE critical (issuing: with path length), keyCertSign and cRLSign critical, SKI, AKI. */
 CS_MUST_USE cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err);
 
 /* "CN=ACME Issuing CA 2026-3fa29c" : organization, role and year, and 6 hex digits of the key's SHA-256, so that no two

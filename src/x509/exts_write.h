@@ -4,6 +4,7 @@
 #define CS_X509_EXTS_WRITE_H
 
 #include "x509/cert.h"
+#include "x509/constraint.h"
 #include "x509/der_write.h"
 
 /* Contents of the OIDs, RFC 5280 4.2 and 5.2. */
@@ -13,6 +14,7 @@
 #define CS_OID_BASIC_CONSTRAINTS CS_OID_LIT("\x55\x1d\x13")
 #define CS_OID_CRL_NUMBER CS_OID_LIT("\x55\x1d\x14")
 #define CS_OID_CRL_REASON CS_OID_LIT("\x55\x1d\x15")
+#define CS_OID_NAME_CONSTRAINTS CS_OID_LIT("\x55\x1d\x1e")
 #define CS_OID_CRL_POINTS CS_OID_LIT("\x55\x1d\x1f")
 #define CS_OID_AKI CS_OID_LIT("\x55\x1d\x23")
 #define CS_OID_EKU CS_OID_LIT("\x55\x1d\x25")
@@ -38,6 +40,9 @@ void cs_ext_put_basic_constraints(cs_buf *b, bool ca, int path_len); /* critical
 void cs_ext_put_key_usage(cs_buf *b, unsigned mask);                 /* critical */
 void cs_ext_put_eku(cs_buf *b, unsigned mask);
 void cs_ext_put_sans(cs_buf *b, bool critical, const cs_san *sans, size_t n);
+/* Critical; nothing when there are none. */
+void cs_ext_put_name_constraints(cs_buf *b, const cs_constraint *permit, size_t permit_n, const cs_constraint *exclude,
+                                 size_t exclude_n);
 void cs_ext_put_ski(cs_buf *b, cs_view keyid);
 void cs_ext_put_aki(cs_buf *b, cs_view keyid);
 void cs_ext_put_crl_point(cs_buf *b, const char *url);

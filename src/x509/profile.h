@@ -136,6 +136,9 @@ CS_MUST_USE cs_status cs_profile_check(cs_view tbs, cs_kind kind, const cs_profi
 CS_MUST_USE cs_status cs_identity_san(const cs_identity *who, const char *trust_domain,
                                       uint8_t store[CS_IDENTITY_NAME_MAX + 1], cs_san *ret, cs_err *err);
 
+/* A TBSCertificate as the certificate that it is to become, with an empty signature. profile-violated. */
+CS_MUST_USE cs_status cs_tbs_decode(cs_view tbs, const cs_cert *issuer, cs_cert **ret, cs_err *err);
+
 /* The URI of a device: "spiffe://TRUST-DOMAIN/device/NAME". name-invalid when the trust domain is not one
  * (lower-case letters, digits, . _ -). */
 CS_MUST_USE cs_status cs_device_uri(cs_buf *b, const char *trust_domain, const char *name, cs_err *err);

@@ -13,7 +13,6 @@
 
 enum { URL_TEXT_MAX = 513 };
 
-/* Reads it as the certificate that it is to become: with a signature of one octet. */
 static cs_status decode(cs_view tbs, cs_view algorithm, cs_cert **ret, cs_err *err) {
     static const uint8_t no_signature[] = {CS_DER_BIT_STRING, 2, 0, 0};
     CS_SCOPED(cs_buf) b = cs_buf_of(CS_CERT_MAX);
@@ -25,6 +24,12 @@ static cs_status decode(cs_view tbs, cs_view algorithm, cs_cert **ret, cs_err *e
     if (cs_cert_decode(cs_buf_view(&b), ret, err) == CS_OK) return CS_OK;
     if (err->reason == CS_R_CERTIFICATE_MALFORMED) err->reason = CS_R_PROFILE_VIOLATED;
     return err->status;
+}
+
+cs_status cs_tbs_decode(cs_view tbs, const cs_cert *issuer, cs_cert **ret, cs_err *err) {
+    cs_view algorithm;
+    TRY(cs_key_algorithm(issuer->spki, &algorithm, err));
+    return decode(tbs, algorithm, ret, err);
 }
 
 static cs_status check_validity(const cs_cert *c, const cs_profile *profile, const cs_profile_rule *rule, cs_err *err) {

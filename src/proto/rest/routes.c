@@ -12,6 +12,8 @@ const rest_route rest_api_routes[] = {
     {"POST", "/api/v1/releases", rest_release, ISSUES},
     {"POST", "/api/v1/crls", rest_crl_make, OPERATES},
     {"GET", "/api/v1/crls", rest_crl_show, READS},
+    {"GET", "/api/v1/cas", rest_ca_list, READS},
+    {"GET", "/api/v1/cas/", rest_ca_show, READS},
     {"GET", "/api/v1/status", rest_status, READS},
     {"GET", "/api/v1/log", rest_log, ROLE_AUDITOR},
     {"GET", "/api/v1/log/head", rest_log_head, READS},

@@ -1,0 +1,118 @@
+#include "cli/ca_root.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "cli/cli.h"
+#include "x509/crl.h"
+#include "x509/pem.h"
+#include "x509/profile.h"
+
+void ca_root_free(ca_root *r) {
+    cs_cert_free(r->cert);
+    cs_key_free(r->key);
+}
+
+static cs_status read_key(const char *path, const char *passphrase_file, cs_key **ret, cs_err *err) {
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    CS_AUTO(cs_secret) passphrase = NULL;
+    TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
+    TRY(cli_root_passphrase(passphrase_file, false, &passphrase, err));
+    return cs_key_read_pem(cs_buf_view(&pem), passphrase, path, ret, err);
+}
+
+cs_status ca_root_open(const conf *c, const char *name, const char *key_file, const char *passphrase_file, ca_root *r,
+                       cs_err *err) {
+    char path[FILES_PATH_MAX];
+    cs_view org = {NULL, 0};
+    size_t pos = 0;
+    *r = (ca_root){.conf = c};
+    cs_process_guard();
+    TRY(cas_name_check(name, err));
+    (void)snprintf(r->name, sizeof r->name, "%s", name);
+    TRY(conf_path(c, "ca", r->dir, err));
+    TRY(cas_path(r->dir, name, "crt", path, err));
+    TRY(ca_read_cert(path, &r->cert, err));
+    TRY(cas_path(r->dir, name, "key", path, err));
+    TRY(read_key(key_file != NULL ? key_file : path, passphrase_file, &r->key, err));
+    TRY(cs_key_match(r->key, r->cert->spki, key_file != NULL ? key_file : path, err));
+    if (cs_name_next(r->cert->subject, CS_NAME_O, &pos, &org))
+        (void)snprintf(r->organization, sizeof r->organization, "%.*s", (int)org.n, (const char *)org.p);
+    return CS_OK;
+}
+
+static cs_status make_subject(const ca_root *r, cs_view spki, cs_buf *b, cs_err *err) {
+    char cn[CS_CA_CN_MAX];
+    const cs_dn dn = {.organization = r->organization,
+                      .common_name =
+                          cs_ca_common_name(CS_CA_ISSUING, r->organization, spki, cs_now(cs_clock_system()), cn)};
+    return cs_dn_build(&dn, b, err);
+}
+
+cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca_terms *terms, cs_cert **ret,
+                       cs_err *err) {
+    CS_SCOPED(cs_buf) name = cs_buf_of(CS_NAME_TEXT_MAX), tbs = cs_buf_of(CS_CERT_MAX), der = cs_buf_of(CS_CERT_MAX);
+    char crl_url[1024], ca_url[1024];
+    uint8_t serial[CS_SERIAL_LEN];
+    cs_time now = cs_now(cs_clock_system()) / CS_SEC * CS_SEC, from = now - CS_BACKDATE;
+    cs_time until = now + (terms->lifetime > 0 ? terms->lifetime : CS_CA_ISSUING_LIFETIME);
+    if (subject.n == 0) TRY(make_subject(r, spki, &name, err));
+    TRY(cs_serial_draw(cs_rng_system(), serial, err));
+    (void)snprintf(crl_url, sizeof crl_url, "%s/crl/%s.crl", r->conf->public_url, r->name);
+    (void)snprintf(ca_url, sizeof ca_url, "%s/ca/%s.crt", r->conf->public_url, r->name);
+    const cs_ca_ask ask = {.role = CS_CA_ISSUING,
+                           .subject = subject.n > 0 ? subject : cs_buf_view(&name),
+                           .spki = spki,
+                           .issuer = r->cert,
+                           .serial = cs_view_of(serial, sizeof serial),
+                           .not_before = from > r->cert->not_before ? from : r->cert->not_before,
+                           .not_after = until < r->cert->not_after ? until : r->cert->not_after,
+                           .crl_url = crl_url,
+                           .ca_url = ca_url,
+                           .path_len = terms->path_len,
+                           .permit = terms->permit,
+                           .permit_n = terms->permit_n,
+                           .exclude = terms->exclude,
+                           .exclude_n = terms->exclude_n};
+    TRY(cs_ca_build(&ask, &tbs, err));
+    TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
+    return cs_cert_decode(cs_buf_view(&der), ret, err);
+}
+
+/* ---- the root's CRL ---- */
+
+static cs_status read_crl(const char *path, cs_crl **ret, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX), der = cs_buf_of(CS_PEM_FILE_MAX);
+    if (!files_exists(path)) return CS_OK;
+    TRY(files_read(path, CS_PEM_FILE_MAX, &text, err));
+    TRY(cs_pem_to_der(cs_buf_view(&text), CS_PEM_CRL, path, &der, err));
+    return cs_crl_decode(cs_buf_view(&der), ret, err);
+}
+
+static uint64_t number_of(const cs_crl *c) {
+    uint64_t n = 0;
+    for (size_t i = 0; c != NULL && i < c->number.n; i++) n = n << 8 | c->number.p[i];
+    return n;
+}
+
+cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
+    CS_SCOPED(cs_buf)
+    tbs = cs_buf_of(CS_PEM_FILE_MAX), der = cs_buf_of(CS_PEM_FILE_MAX), pem = cs_buf_of(2 * CS_PEM_FILE_MAX);
+    CS_AUTO(cs_crl) was = NULL;
+    char path[FILES_PATH_MAX];
+    cs_crl_builder b;
+    cs_crl_entry e;
+    cs_view serial;
+    size_t pos = 0;
+    cs_time now = cs_now(cs_clock_system()) / CS_SEC * CS_SEC;
+    TRY(cas_path(r->dir, r->name, "crl", path, err));
+    TRY(read_crl(path, &was, err));
+    TRY(cs_crl_begin(&b, r->cert, number_of(was) + 1, now - CS_CRL_BACKDATE, r->cert->not_after, &tbs, err));
+    while (was != NULL && cs_crl_next(was, &pos, &serial, &e)) TRY(cs_crl_add(&b, serial, e.at, e.reason, err));
+    TRY(cs_crl_end(&b, err));
+    TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
+    (void)cs_pem_add(&pem, CS_PEM_CRL, cs_buf_view(&der));
+    TRY(cs_buf_ok(&pem, path, err));
+    return files_write(path, cs_buf_view(&pem), 0644, FILES_REPLACE, err);
+}

@@ -1,0 +1,51 @@
+/* cli/ca_root.h - a root at work: its key read from an encrypted file for as long as one command signs CA certificates.
+ * The only place where CA certificates are signed. Owner: the command; one thread. */
+#ifndef CS_CLI_CA_ROOT_H
+#define CS_CLI_CA_ROOT_H
+
+#include "conf/conf.h"
+#include "io/cas.h"
+#include "x509/build.h"
+
+typedef struct ca_root {
+    const conf *conf;
+    char dir[FILES_PATH_MAX];    /* STATE/ca */
+    char name[CAS_NAME_MAX + 1]; /* "root" */
+    char organization[65];
+    cs_cert *cert;
+    cs_key *key;
+} ca_root;
+void ca_root_free(ca_root *r);
+
+/* key_file NULL: STATE/ca/NAME.key. passphrase-*, key-mismatch, the reasons of reading files. */
+CS_MUST_USE cs_status ca_root_open(const conf *c, const char *name, const char *key_file, const char *passphrase_file,
+                                   ca_root *r, cs_err *err);
+
+typedef struct ca_terms {
+    int path_len; /* as cs_ca_ask */
+    cs_constraint permit[CS_CONSTRAINTS_MAX], exclude[CS_CONSTRAINTS_MAX];
+    size_t permit_n, exclude_n;
+    cs_time lifetime; /* 0: CS_CA_ISSUING_LIFETIME; cut to the root's own end */
+} ca_terms;
+
+/* The certificate of a CA with that key; subject n == 0: a name is made from the organization and the key. */
+CS_MUST_USE cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca_terms *terms,
+                                   cs_cert **ret, cs_err *err);
+/* The root's CRL anew, good as long as the root: what was on it stays. */
+CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
+
+/* ---- files of ca/ (ca_files.c) ---- */
+CS_MUST_USE cs_status ca_read_cert(const char *path, cs_cert **ret, cs_err *err);
+CS_MUST_USE cs_status ca_put_cert(const char *dir, const char *name, const cs_cert *c, cs_err *err);
+/* Made now and written as NAME.key, in the clear: the signer reads it at every start. */
+CS_MUST_USE cs_status ca_make_key(const char *dir, const char *name, cs_key_spec spec, cs_key **ret, cs_err *err);
+/* file-exists when there is a CA or a request of that name. */
+CS_MUST_USE cs_status ca_name_free(const char *dir, const char *name, cs_err *err);
+/* STATE/trust/ca.pem (roots) and issuers.pem (all the others), which gateways and others read. */
+CS_MUST_USE cs_status ca_publish_trust(const conf *c, cs_err *err);
+/* The file with all that is to be trusted: trust/ca.pem, or ca/root.crt where there was never another. */
+CS_MUST_USE cs_status ca_trust_path(const conf *c, char out[FILES_PATH_MAX], cs_err *err);
+/* Moves all files of the CA to ca/retired/. */
+CS_MUST_USE cs_status ca_move_away(const char *dir, const char *name, cs_err *err);
+
+#endif
