@@ -30,6 +30,7 @@ const rest_route rest_api_routes[] = {
     {"POST", "/api/v1/requests/deny", rest_request_deny, APPROVES},
     {"GET", "/api/v1/requests/", rest_request_show, READS},
     {"POST", "/api/v1/renewals", rest_renew, ISSUES},
+    {"GET", "/api/v1/openapi.json", rest_openapi, READS},
     {"GET", "/healthz", rest_health, READS},
     {NULL, NULL, NULL, 0},
 };
