@@ -50,9 +50,10 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(conf_path(a->conf, "authority/store.db", db, err));
     TRY(files_mkdir_private(dir, err));
     TRY(files_lock(lock, 2000, "the authority's store", &a->lock_fd, err));
-    TRY(store_open(db, &a->store, err));
-    TRY(store_open(db, &a->reader, err));
-    TRY(store_open(db, &a->feed, err));
+    const char *where = a->conf->store != NULL ? a->conf->store : db;
+    TRY(store_open(where, &a->store, err));
+    TRY(store_open(where, &a->reader, err));
+    TRY(store_open(where, &a->feed, err));
     TRY(open_log(a, err));
     TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
     return crl_load(a, err);

@@ -357,9 +357,11 @@ static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
     cs_err ignored;
     if (a->begun_left) TRY(issue_abandon(a, "store-failed", err));
     CS_FAULT("authority.issue.before-intent", err);
-    TRY(record_intents(a, jobs, n, err));
-    a->begun_left = true;
-    cs_status status = sign_and_record(a, jobs, n, err);
+    cs_status status = record_intents(a, jobs, n, err);
+    /* A database that went away at the commit may have made it. */
+    a->begun_left = status == CS_OK || err->reason == CS_R_STORE_UNREACHABLE;
+    TRY(status);
+    status = sign_and_record(a, jobs, n, err);
     for (size_t i = 0; status == CS_OK && i < n; i++)
         if (jobs[i]->err.status != CS_OK && jobs[i]->err.status != CS_REFUSED) status = CS_AGAIN; /* some are left */
     if (status == CS_OK)

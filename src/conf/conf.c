@@ -158,6 +158,7 @@ static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf
     c->metrics = off_is_empty(first(said->metrics, f->metrics, "127.0.0.1:9443"));
     c->trust_domain = first(said->trust_domain, f->trust_domain, ca.trust_domain);
     if (c->trust_domain == NULL) c->trust_domain = "countersign.internal";
+    if (f->store != NULL && strcmp(f->store, "sqlite") != 0) c->store = f->store;
     c->public_url = first(said->public_url, f->public_url, NULL);
     /* a listener that was named says more about now than what the ceremony recorded */
     if (c->public_url == NULL && said->http == NULL && f->http == NULL) c->public_url = ca.public_url;

@@ -130,8 +130,9 @@ typedef struct conf {
     const char *metrics;    /* "" = none */
     const char *public_url; /* http://HOST:PORT that certificates name for CRL and CA; default from http */
     const char *trust_domain;
-    unsigned threads; /* 0: one a core */
-    conf_site *sites; /* at least one */
+    const char *store; /* postgresql://...; NULL: SQLite in the state folder */
+    unsigned threads;  /* 0: one a core */
+    conf_site *sites;  /* at least one */
     unsigned site_count;
     conf_upstream *upstreams;
     unsigned upstream_count;

@@ -191,6 +191,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     TEXT(file_conf, metrics),
     TEXT(file_conf, public_url),
     TEXT(file_conf, trust_domain),
+    TEXT(file_conf, store),
     TEXT(file_conf, upstream),
     NUMBER(file_conf, threads),
     LIST(file_conf, sites, site_entry, SITES_MAX),

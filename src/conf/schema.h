@@ -77,7 +77,8 @@ typedef struct file_vendor {
 } file_vendor;
 
 typedef struct file_conf {
-    char *state, *https, *http, *metrics, *public_url, *trust_domain, *upstream, *revocation_grace, *ticket_keys;
+    char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
+        *ticket_keys;
     unsigned *threads;
     file_site *sites;
     unsigned sites_count;

@@ -15,6 +15,7 @@ static const struct {
     {"metrics", CONF_ADDRESS_OFF},
     {"public_url", CONF_URL},
     {"trust_domain", CONF_TRUST_DOMAIN},
+    {"store", CONF_STORE},
     {"upstream", CONF_UPSTREAM},
     {"revocation_grace", CONF_DURATION},
     {"sites[].name", CONF_SITE_NAME},
@@ -158,6 +159,14 @@ static bool origin_ok(const char *text, const char *scheme, bool port_may_lack) 
     return endpoint_ok(copy, true, port_may_lack);
 }
 
+/* "//user:password@" would be in every listing of the file, and in every error that quotes it. */
+static bool store_ok(const char *text) {
+    if (strcmp(text, "sqlite") == 0) return true;
+    if (strncmp(text, "postgresql://", 13) != 0) return false;
+    const char *host = text + 13, *at = strchr(host, '@'), *colon = strchr(host, ':');
+    return strstr(text, "password=") == NULL && (at == NULL || colon == NULL || colon > at);
+}
+
 static bool url_ok(const char *text) {
     return origin_ok(text, "http://", true);
 }
@@ -247,6 +256,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_ADDRESS: return endpoint_ok(text, false, false);
     case CONF_ADDRESS_OFF: return text[0] == '\0' || strcmp(text, "off") == 0 || endpoint_ok(text, false, false);
     case CONF_URL: return url_ok(text);
+    case CONF_STORE: return store_ok(text);
     case CONF_UPSTREAM: return server_ok(text) || all_of(text, ALNUM "-_");
     case CONF_SERVER: return server_ok(text);
     case CONF_NAME: return all_of(text, ALNUM "-_");
@@ -282,6 +292,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_TEXT: return "text";
     case CONF_ADDRESS: return "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443";
     case CONF_ADDRESS_OFF: return "ADDRESS:PORT, such as 127.0.0.1:8880 or [::1]:8880, or off";
+    case CONF_STORE: return "sqlite, or postgresql://USER@HOST/DATABASE?passfile=FILE (no password in it)";
     case CONF_URL: return "http://HOST:PORT without a path, such as http://pki.corp.example";
     case CONF_UPSTREAM:
         return "http://HOST:PORT without a path (https, h2c and h2 too), tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH, "

@@ -5,10 +5,11 @@
 #include "base/view.h"
 
 typedef enum conf_type {
-    CONF_TEXT,         /* anything */
-    CONF_ADDRESS,      /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
-    CONF_ADDRESS_OFF,  /* the same, or off */
-    CONF_URL,          /* http://HOST[:PORT] */
+    CONF_TEXT,        /* anything */
+    CONF_ADDRESS,     /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
+    CONF_ADDRESS_OFF, /* the same, or off */
+    CONF_URL,
+    CONF_STORE,        /* http://HOST[:PORT] */
     CONF_UPSTREAM,     /* a server's URL, or the name of an upstream */
     CONF_SERVER,       /* http:// https:// h2c:// h2:// HOST[:PORT], tcp:// tls:// HOST:PORT or unix:/PATH */
     CONF_NAME,         /* letters, digits, - and _ */

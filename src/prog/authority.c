@@ -54,9 +54,10 @@ static bool parse_options(int argc, char **argv, options *o) {
 
 /* What is public of ca/, file by file: the keys beside are out of reach. */
 typedef struct allowed {
-    sandbox_path at[2 * CAS_MAX + CAS_MAX + 8];
-    char path[2 * CAS_MAX + CAS_MAX + 8][CONF_PATH_MAX];
+    sandbox_path at[2 * CAS_MAX + CAS_MAX + 16];
+    char path[2 * CAS_MAX + CAS_MAX + 16][CONF_PATH_MAX];
     size_t n;
+    store_reach store;
 } allowed, *allowed_ptr;
 
 static void allowed_ptr_free(allowed_ptr *l) {
@@ -84,7 +85,9 @@ static cs_status confine(const conf *c, const authority_cas *cas, cs_err *err) {
         TRY(allow(l, ca, cas->roots.at[i], "crl", SANDBOX_READ, err));
     }
     for (size_t i = 0; i < cas->certs.n; i++) TRY(allow(l, ca, cas->certs.at[i], "crt", SANDBOX_READ, err));
-    return sandbox_enter(&(sandbox_plan){.paths = l->at}, err);
+    if (c->store != NULL) TRY(store_reach_of(c->store, &l->store, err));
+    for (size_t i = 0; i < l->store.n; i++) l->at[l->n++] = (sandbox_path){l->store.files[i], SANDBOX_READ};
+    return sandbox_enter(&(sandbox_plan){.paths = l->at, .inet = l->store.inet}, err);
 }
 
 static void wait_for_end(int notify_fd, const sigset_t *ending) {

@@ -122,6 +122,7 @@ cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *e
     TRY(store_stmt_open(st, mark, &s, err));
     store_stmt_i64(s, 1, now);
     TRY(store_stmt_run(s, err));
+    st->fed = true;
     *ret_n = (size_t)store_stmt_changed(s);
     return CS_OK;
 }

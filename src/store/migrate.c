@@ -11,7 +11,10 @@ static cs_status step(store *st, uint64_t from, cs_err *err) {
     TRY(store_begin(st, err));
     cs_status status = st->driver->version(st, &version, err);
     if (status == CS_OK && version == from) {
-        status = st->driver->exec(st, store_migrations[from].sql, store_migrations[from].file, err);
+        if (from == 0 && st->driver->before_first != NULL)
+            status = st->driver->exec(st, st->driver->before_first, "schema", err);
+        if (status == CS_OK)
+            status = st->driver->exec(st, store_migrations[from].sql, store_migrations[from].file, err);
         if (status == CS_OK) status = st->driver->version_set(st, from + 1, err);
     }
     if (status == CS_OK) return store_commit(st, err);

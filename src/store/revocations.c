@@ -12,6 +12,7 @@ static cs_status feed_add(store *st, const char *serial, int reason, cs_time at,
     store_stmt_i64(s, 2, at);
     store_stmt_i64(s, 3, reason);
     TRY(store_stmt_run(s, err));
+    st->fed = true;
     return store_feed_last(st, ret_sequence, err);
 }
 

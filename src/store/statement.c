@@ -125,6 +125,7 @@ void store_settle(store *st) {
 cs_status store_begin(store *st, cs_err *err) {
     store_settle(st);
     st->edge_good = false;
+    st->fed = false;
     return st->driver->begin(st, err);
 }
 
@@ -152,10 +153,26 @@ void store_free(store *st) {
     free(st);
 }
 
+bool store_is_url(const char *where) {
+    return strncmp(where, "postgresql://", 13) == 0 || strncmp(where, "postgres://", 11) == 0;
+}
+
+int store_watch(store *st) {
+    return st->driver->watch != NULL ? st->driver->watch(st) : -1;
+}
+
+bool store_watched(store *st) {
+    return st->driver->watched != NULL && st->driver->watched(st);
+}
+
+bool store_is_shared(const store *st) {
+    return st->driver->watch != NULL;
+}
+
 cs_status store_open(const char *where, store **ret, cs_err *err) {
     store *st = calloc(1, sizeof *st);
     if (st == NULL) return CS_NOMEM_ERR(err);
-    st->driver = &store_sqlite;
+    st->driver = store_is_url(where) ? &store_postgres : &store_sqlite;
     st->where = strdup(where);
     (void)snprintf(st->name, sizeof st->name, "%s", where);
     cs_status status = st->where == NULL ? CS_NOMEM_ERR(err) : st->driver->open(st, err);

@@ -13,14 +13,31 @@
 
 typedef struct store store;
 
-/* Opens or makes (0600) the database; brings an older schema up to date. store-schema-newer, state-corrupt,
- * store-failed, disk-full, file-unwritable. */
-CS_MUST_USE cs_status store_open(const char *path, store **ret, cs_err *err);
+/* Opens or makes (0600) the database at where, a file's path or a URL postgresql://..., and brings an older schema up
+ * to date. A URL may not hold a password: passfile=FILE (libpq) names the file that does. store-schema-newer,
+ * state-corrupt, store-failed, store-unreachable, disk-full, file-unwritable, config-invalid. */
+CS_MUST_USE cs_status store_open(const char *where, store **ret, cs_err *err);
 void store_free(store *st);
 CS_AUTO_DEFINE(store)
 /* Ends every row that is still open (a der that was borrowed is gone): a row left open would hold the connection to
  * the database as it was then, blind to all that is committed later. */
 void store_settle(store *st);
+
+bool store_is_url(const char *where);
+/* What a sandbox must leave open for a URL: the network, if it is not a socket of this machine, and files. */
+typedef struct store_reach {
+    bool inet;
+    size_t n;
+    char files[5][1024];
+} store_reach;
+CS_MUST_USE cs_status store_reach_of(const char *where, store_reach *ret, cs_err *err);
+/* Whether other nodes may write into it too. */
+bool store_is_shared(const store *st);
+/* A descriptor that is readable when another node has added to the feed: then store_watched tells, true also when the
+ * connection was lost and something may have been missed. -1: nobody else writes, or (store_is_shared) it is not there:
+ * ask again after a while. */
+int store_watch(store *st);
+bool store_watched(store *st);
 
 CS_MUST_USE cs_status store_begin(store *st, cs_err *err);
 CS_MUST_USE cs_status store_commit(store *st, cs_err *err); /* rolled back when it fails */

@@ -66,14 +66,17 @@ cs_status store_number(store *st, const char *sql, uint64_t *ret, cs_err *err);
 
 /* ---- what a database does ---- */
 typedef struct store_driver {
-    cs_status (*open)(store *st, cs_err *err);                                    /* st->where says which */
-    void (*close)(store *st);                                                     /* its statements are gone */
+    const char *before_first;                  /* SQL that the first migration needs; NULL: none */
+    cs_status (*open)(store *st, cs_err *err); /* st->where says which */
+    void (*close)(store *st);                  /* its statements are gone */
     cs_status (*exec)(store *st, const char *sql, const char *what, cs_err *err); /* several statements, no rows */
     cs_status (*begin)(store *st, cs_err *err);                                   /* as the one writer */
     cs_status (*commit)(store *st, cs_err *err);
     void (*rollback)(store *st);                                 /* nothing, outside of a transaction */
     cs_status (*version)(store *st, uint64_t *ret, cs_err *err); /* of the schema; 0: there is none */
     cs_status (*version_set)(store *st, uint64_t version, cs_err *err);
+    int (*watch)(store *st); /* NULL: nothing changes but through this process */
+    bool (*watched)(store *st);
     cs_status (*step)(store_stmt *s, bool first, cs_err *err);
     void (*reset)(store_stmt *s);
     void (*drop)(store_stmt *s);
@@ -82,12 +85,13 @@ typedef struct store_driver {
     cs_view (*col_bytes)(const store_stmt *s, int i); /* of text: a NUL follows */
     bool (*col_null)(const store_stmt *s, int i);
 } store_driver;
-extern const store_driver store_sqlite;
+extern const store_driver store_sqlite, store_postgres;
 
 struct store {
     const store_driver *driver;
     void *impl;                             /* the driver's */
     store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
+    bool fed;                               /* this transaction adds to the feed: others are to be told */
     char *where;                            /* path or URL, for the driver */
     merkle_edge edge;                       /* of the log, as this transaction has it */
     bool edge_good;

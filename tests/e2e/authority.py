@@ -44,7 +44,7 @@ class UnixConnection(http.client.HTTPConnection):
 class Authority:
     NAMES = {"signer": ["signer"], "authority": ["authority", "control", "feed"]}
 
-    def __init__(self, restore_signals=True):
+    def __init__(self, restore_signals=True, config=None):
         self.restore_signals = restore_signals
         self.top = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
         self.state = self.top / "s"
@@ -52,6 +52,10 @@ class Authority:
         secret.write_text(PASSPHRASE)
         secret.chmod(0o600)
         countersign("init", "--state", self.state, "--passphrase-file", secret, "Acme", check=0)
+        self.config = None
+        if config is not None:
+            self.config = self.top / "countersign.yaml"
+            self.config.write_text(config)
         self.run = self.state / "run"
         self.run.mkdir(mode=0o700, exist_ok=True)
         self.listeners = {}
@@ -72,7 +76,7 @@ class Authority:
                          "countersign.internal", "--listen", str(fds[0])]
             else:
                 argv += ["--state", str(self.state), "--public", str(fds[0]), "--control", str(fds[1]), "--feed",
-                         str(fds[2])]
+                         str(fds[2])] + (["--config", str(self.config)] if self.config else [])
             self.processes[name] = subprocess.Popen(
                 argv + ["--notify", str(notify)], pass_fds=fds, stdin=subprocess.DEVNULL, stderr=self.log,
                 restore_signals=self.restore_signals, preexec_fn=die_with_parent, env={**os.environ, **(env or {})})

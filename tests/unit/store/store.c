@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,36 @@
 
 #include "store/store.h"
 
-static char path[64];
+/* SQLite's file; or the database that COUNTERSIGN_TEST_STORE names, a URL of PostgreSQL, for the same tests. */
+static char path[1024];
+
+static bool is_sqlite(void) {
+    return !store_is_url(path);
+}
+
+/* As somebody else would, beside the store. */
+static void sql(const char *text) {
+    if (is_sqlite()) {
+        sqlite3 *db = NULL;
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        return;
+    }
+    PGconn *c = PQconnectdb(path);
+    PGresult *r = PQexec(c, text);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK) fail_msg("%s", PQerrorMessage(c));
+    PQclear(r);
+    PQfinish(c);
+}
 
 static int fresh(void **state) {
+    const char *url = getenv("COUNTERSIGN_TEST_STORE");
+    if (url != NULL) {
+        (void)snprintf(path, sizeof path, "%s", url);
+        sql("SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        return 0;
+    }
     (void)snprintf(path, sizeof path, "/tmp/cs-unit-store-%d.db", (int)getpid());
     char beside[80];
     (void)unlink(path);
@@ -218,17 +246,7 @@ static void a_changed_audit_record_is_found(void **state) {
     assert_ok(store_log_check(st, &n, &err));
     assert_int_equal(n, 3);
     store_free(CS_TAKE(st));
-    FILE *f = fopen(path, "r+b"); /* change one byte of the second record's text, wherever it stands */
-    assert_non_null(f);
-    static char file[1 << 20];
-    size_t size = fread(file, 1, sizeof file, f), found = 0;
-    for (size_t i = 0; i + 13 < size; i++)
-        if (memcmp(file + i, "{\"event\":\"x\"}", 13) == 0 && ++found == 2) {
-            assert_int_equal(fseek(f, (long)i + 10, SEEK_SET), 0);
-            assert_int_equal(fputc('y', f), 'y');
-        }
-    (void)fclose(f);
-    assert_true(found >= 2);
+    sql("UPDATE log SET record = '{\"event\":\"y\"}' WHERE sequence = 2");
     assert_ok(store_open(path, &st, &err));
     assert_fails(store_log_check(st, &n, &err), CS_R_STATE_CORRUPT);
 }
@@ -236,6 +254,7 @@ static void a_changed_audit_record_is_found(void **state) {
 static void a_file_that_is_no_database_is_refused(void **state) {
     cs_err err;
     store *st = NULL;
+    if (!is_sqlite()) skip();
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     for (int i = 0; i < 1000; i++) (void)fputs("not a database ", f);
@@ -261,33 +280,58 @@ static void a_compromised_key_is_remembered_and_a_superseded_one_is_not(void **s
     assert_ok(store_commit(st, &err));
 }
 
-static void sql(const char *text) {
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+static void sql_file(const char *name) {
+    char at[1024];
+    static char text[1 << 16];
+    (void)snprintf(at, sizeof at, "%s/%s", SQL_FOLDER, name);
+    FILE *f = fopen(at, "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    (void)fclose(f);
+    sql(text);
+}
+
+/* A database as version 3 left it, with a certificate in it. */
+static void make_version_3(void) {
+    if (!is_sqlite()) sql("CREATE DOMAIN blob AS bytea");
+    sql_file("001_first.sql");
+    sql_file("002_compromised_keys.sql");
+    sql_file("003_counts_and_crls.sql");
+    sql(is_sqlite() ? "PRAGMA user_version = 3" : "INSERT INTO meta (name, value) VALUES ('schema', '3')");
+    sql("INSERT INTO certificates (serial, sequence, kind, name, status, issuer, spki_sha256, tbs_sha256, "
+        "request_sha256, created, not_before, not_after) VALUES ('0a', 1, 'device', 'pump', 1, 'i', 's', 't', 'r', 1, "
+        "1, 100)");
 }
 
 static void an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused(void **state) {
     cs_err err;
     store *st = NULL;
-    uint64_t n = 0;
+    store_cert got;
+    make_version_3();
     assert_ok(store_open(path, &st, &err));
-    issue(st, "0a", "a", 100);
+    assert_ok(store_cert_by_serial(st, "0a", &got, &err));
+    assert_string_equal(got.name, "pump");
+    issue(st, "0b", "a", 100);
     store_free(st);
-    /* as version 1 was */
-    sql("DROP INDEX certificates_by_key; DROP INDEX certificates_revoked; DROP TABLE admins; DROP TABLE log; DROP "
-        "TABLE log_heads; ALTER TABLE crls DROP COLUMN issuer; DROP TABLE ticket_keys; DROP TABLE tokens; DROP TABLE "
-        "requests; DROP INDEX "
-        "certificates_by_token; DROP INDEX certificates_by_parent; ALTER TABLE certificates DROP COLUMN token; ALTER "
-        "TABLE certificates DROP COLUMN parent; PRAGMA user_version = 1");
-    assert_ok(store_open(path, &st, &err));
-    assert_ok(store_log_check(st, &n, &err));
-    store_free(st);
-    sql("SELECT serial FROM certificates INDEXED BY certificates_by_key WHERE spki_sha256 = x'' AND status = 2 AND "
-        "revocation_reason = 1");
-    sql("PRAGMA user_version = 99");
+    sql(is_sqlite() ? "PRAGMA user_version = 9999" : "UPDATE meta SET value = '9999' WHERE name = 'schema'");
     assert_fails(store_open(path, &st, &err), CS_R_STORE_SCHEMA_NEWER);
+}
+
+static void a_password_in_the_url_is_refused_and_not_repeated(void **state) {
+    static const char *const urls[] = {"postgresql://app:hush-hush@127.0.0.1:1/x",
+                                       "postgresql://app@127.0.0.1:1/x?password=hush-hush"};
+    for (size_t i = 0; i < 2; i++) {
+        cs_err err;
+        store *st = NULL;
+        assert_fails(store_open(urls[i], &st, &err), CS_R_CONFIG_INVALID);
+        assert_null(strstr(err.detail, "hush-hush"));
+    }
+}
+
+static void a_database_that_is_not_there_is_said_to_be_unreachable(void **state) {
+    cs_err err;
+    store *st = NULL;
+    assert_fails(store_open("postgresql://app@127.0.0.1:1/x", &st, &err), CS_R_STORE_UNREACHABLE);
 }
 
 int main(void) {
@@ -302,6 +346,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_changed_audit_record_is_found, fresh, fresh),
         cmocka_unit_test_setup_teardown(a_compromised_key_is_remembered_and_a_superseded_one_is_not, fresh, fresh),
         cmocka_unit_test_setup_teardown(an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused, fresh, fresh),
+        cmocka_unit_test(a_password_in_the_url_is_refused_and_not_repeated),
+        cmocka_unit_test(a_database_that_is_not_there_is_said_to_be_unreachable),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, fresh, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,28 @@
+/* postgres_priv.h - one connection to PostgreSQL: made, lost, made anew. Only postgres*.c. */
+#ifndef CS_STORE_POSTGRES_PRIV_H
+#define CS_STORE_POSTGRES_PRIV_H
+
+#include <libpq-fe.h>
+
+#include "store/store_priv.h"
+
+typedef struct postgres {
+    PGconn *c;
+    uint64_t connection; /* which one it is, from 1: statements are prepared for one */
+    bool stale;          /* it is lost, or leads to a server that no longer writes */
+    bool in_transaction;
+    bool streams; /* rows are coming one by one: nothing else can be asked */
+    bool listens;
+} postgres;
+
+cs_status pg_open(store *st, cs_err *err);
+void pg_close(store *st);
+/* Connected: anew, when the one before was lost. store-unreachable. */
+cs_status pg_up(store *st, cs_err *err);
+cs_status pg_exec(store *st, const char *sql, const char *what, cs_err *err);
+/* The connection's last error, or the result's; marks the connection stale when it is. */
+cs_status pg_fail(store *st, PGresult *take_result, const char *what, cs_err *err);
+int pg_watch(store *st);
+bool pg_watched(store *st);
+
+#endif
