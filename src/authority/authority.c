@@ -84,6 +84,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     init_locks(a);
     a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     TRY(cas_load(a, setup->cas, err));
+    TRY(ocsp_open(a, err));
     a->signer.path = setup->signer_path;
     a->signer.cas = a->cas;
     a->signer.ca_count = a->ca_count;
@@ -110,5 +111,6 @@ void authority_free(authority *a) {
     cas_unload(a);
     if (a->lock_fd >= 0) (void)close(a->lock_fd);
     if (a->feed_event >= 0) (void)close(a->feed_event);
+    ocsp_close(a);
     free(a);
 }

@@ -118,7 +118,7 @@ CS_AUTO_DEFINE(authority_blob)
 typedef struct authority_ca {
     const char *name; /* of its files: ca/NAME.crt */
     const cs_cert *cert;
-    char crl_url[512], ca_url[512]; /* what its certificates name */
+    char crl_url[512], ca_url[512], ocsp_url[512]; /* what its certificates name */
 } authority_ca;
 /* By number from 0 on; NULL: there are no more. */
 const authority_ca *authority_ca_at(const authority *a, size_t i);
@@ -145,6 +145,16 @@ const cs_cert *authority_root_at(const authority *a, size_t i);
 const cs_cert *authority_cert_named(const authority *a, cs_view name);
 /* DER; n == 0: there is none. */
 cs_view authority_root_crl(const authority *a, cs_view name);
+
+/* ---- OCSP: ocsp.c ---- */
+typedef struct ocsp_reply {
+    cs_buf der;     /* an OCSPResponse, also where it says no; the caller's to free */
+    bool cacheable; /* by others, until next_update: no nonce, one certificate */
+    cs_time this_update, next_update;
+} ocsp_reply;
+/* Answers one OCSPRequest, about any of our CAs. What is wrong with it is told in the answer (malformedRequest,
+ * unauthorized, tryLater) and *err; CS_OK when it was answered as asked. */
+cs_status authority_ocsp(authority *a, cs_view request, ocsp_reply *ret, cs_err *err);
 
 /* ---- looking ---- */
 /* A reading connection for the time of the call; other readers wait. */

@@ -3,9 +3,11 @@
 #define CS_AUTHORITY_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "authority/log.h"
 #include "ipc/signing.h"
+#include "x509/ocsp.h"
 #include "x509/profile.h"
 
 enum {
@@ -45,6 +47,7 @@ void signer_link_close(signer_link *l);
 CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 /* Appends a request; signer_link_send sends all of them. */
 void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profile *profile, cs_view tbs);
+void signer_link_ask_responder(signer_link *l, const authority_ca *by, const cs_responder_ask *ask, cs_view tbs);
 void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs);
 CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
 /* Any other that is answered by SIGNED. */
@@ -53,7 +56,16 @@ void signer_link_ask(signer_link *l, uint16_t type, cs_view payload);
  * reason; CS_FAILED/signer-unreachable closes the link. */
 CS_MUST_USE cs_status signer_link_next(signer_link *l, cs_view *ret_der, cs_err *err);
 
-typedef enum job_type { JOB_ISSUE, JOB_REVOKE, JOB_RELEASE, JOB_CRL, JOB_PING, JOB_CHANGE, JOB_HEAD } job_type;
+typedef enum job_type {
+    JOB_ISSUE,
+    JOB_REVOKE,
+    JOB_RELEASE,
+    JOB_CRL,
+    JOB_PING,
+    JOB_CHANGE,
+    JOB_HEAD,
+    JOB_RESPONDER
+} job_type;
 
 typedef struct job {
     struct job *next;
@@ -62,7 +74,8 @@ typedef struct job {
     cs_err err;       /* status CS_OK: it is durable */
     cs_time deadline; /* monotonic: until then it waits for the signer */
     const authority_who *asked_by;
-    const authority_ca *ca; /* JOB_ISSUE: by whom; JOB_CRL: whose, NULL: all */
+    const authority_ca *ca;            /* JOB_ISSUE: by whom; JOB_CRL: whose, NULL: all */
+    const cs_responder_ask *responder; /* JOB_RESPONDER: what tbs was made of; leaf is the answer */
     /* JOB_ISSUE */
     store_cert row;
     const cs_profile *profile;
@@ -110,6 +123,9 @@ struct authority {
     uint8_t log_claim[LOG_CLAIM_MAX];
     size_t log_claim_n; /* 0: the signer has not told it yet */
 
+    struct ocsp_desk *ocsp;       /* ocsp.c's */
+    atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
+
     int feed_event; /* eventfd: the feed has grown */
     store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
 
@@ -139,6 +155,9 @@ void revoke_job(authority *a, job *j);
 void head_wanted(authority *a);
 cs_status head_make(authority *a, cs_err *err);
 void head_make_due(authority *a);
+void responder_job(authority *a, job *j);
+CS_MUST_USE cs_status ocsp_open(authority *a, cs_err *err);
+void ocsp_close(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);
 void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);

@@ -111,6 +111,7 @@ static cs_status add_ca(authority *a, const char *name, cs_err *err) {
     h->ca.cert = a->certs[i];
     (void)snprintf(h->ca.crl_url, sizeof h->ca.crl_url, "%s/crl/%s.crl", a->conf->public_url, name);
     (void)snprintf(h->ca.ca_url, sizeof h->ca.ca_url, "%s/ca/%s.crt", a->conf->public_url, name);
+    (void)snprintf(h->ca.ocsp_url, sizeof h->ca.ocsp_url, "%s/ocsp", a->conf->public_url);
     a->ca_count++;
     return CS_OK;
 }

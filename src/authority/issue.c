@@ -131,6 +131,7 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
                                  .not_after = row->not_after,
                                  .crl_url = w->by->crl_url,
                                  .ca_url = w->by->ca_url,
+                                 .ocsp_url = w->by->ocsp_url,
                                  .trust_domain = a->conf->trust_domain};
     TRY(cs_profile_build(&want, &j->tbs, err));
     return cs_sha256(cs_buf_view(&j->tbs), row->tbs_sha256, err);

@@ -138,6 +138,7 @@ static cs_status run(authority *a, job *j, cs_err *err) {
 
 void revoke_tell(authority *a, const uint8_t issuer[32]) {
     const uint64_t one = 1;
+    (void)atomic_fetch_add(&a->changes, 1);
     (void)!write(a->feed_event, &one, sizeof one);
     crl_want(a, issuer);
 }

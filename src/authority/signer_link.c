@@ -123,6 +123,17 @@ void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profi
     ipc_close(&l->out, mark);
 }
 
+void signer_link_ask_responder(signer_link *l, const authority_ca *by, const cs_responder_ask *ask, cs_view tbs) {
+    size_t mark = ipc_open(&l->out, SIGNING_RESPONDER);
+    cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
+    cs_buf_add_view(&l->out, ask->serial);
+    cs_buf_add_u64(&l->out, (uint64_t)ask->not_before);
+    cs_buf_add_u64(&l->out, (uint64_t)ask->not_after);
+    cs_buf_add_vec16(&l->out, ask->spki);
+    cs_buf_add_vec32(&l->out, tbs);
+    ipc_close(&l->out, mark);
+}
+
 void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs) {
     size_t mark = ipc_open(&l->out, SIGNING_CRL);
     cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);

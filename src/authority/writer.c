@@ -13,7 +13,7 @@ static bool is_urgent(const job *j) {
 }
 
 static bool needs_signer(const job *j) {
-    return j->type == JOB_ISSUE || j->type == JOB_CRL || j->type == JOB_HEAD;
+    return j->type == JOB_ISSUE || j->type == JOB_CRL || j->type == JOB_HEAD || j->type == JOB_RESPONDER;
 }
 
 static void enqueue(authority *a, job *j) {
@@ -94,6 +94,7 @@ static void work(authority *a, job *jobs[], size_t n) {
     case JOB_REVOKE:
     case JOB_RELEASE: revoke_job(a, j); break;
     case JOB_CHANGE: change_batch(a, jobs, n); break;
+    case JOB_RESPONDER: responder_job(a, j); break;
     case JOB_CRL: make_asked_crls(a, j); break;
     case JOB_HEAD:
         if (head_make(a, &j->err) == CS_OK) j->err = authority_no_error();

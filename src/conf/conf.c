@@ -172,6 +172,10 @@ static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf
 static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
     set_time(&c->crl_lifetime, f->crl.lifetime, 7 * CS_DAY);
     set_time(&c->crl_interval, f->crl.interval, 12 * CS_HOUR);
+    set_time(&c->ocsp_lifetime, f->ocsp.lifetime, CS_DAY);
+    if (c->ocsp_lifetime < CS_MIN || c->ocsp_lifetime > 7 * CS_DAY)
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: ocsp.lifetime: from 1m to 7d",
+                       c->file != NULL ? c->file : "defaults");
     set_time(&c->revocation_grace, f->revocation_grace, 5 * CS_MIN);
     set_time(&c->limits.handshake, f->limits.handshake, 10 * CS_SEC);
     set_time(&c->limits.header, f->limits.header, 10 * CS_SEC);

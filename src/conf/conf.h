@@ -144,6 +144,7 @@ typedef struct conf {
     conf_vendor *vendors;
     unsigned vendor_count;
     cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
+    cs_time ocsp_lifetime;              /* of an answer; it is made anew at half of it */
     struct {
         cs_time handshake, header, idle, connect, upstream, drain;
         cs_time stream; /* how long nothing may pass in a stream or a tunnel */

@@ -147,6 +147,7 @@ static const cyaml_schema_field_t enroll_fields[] = {
 };
 
 typedef __typeof__(((file_conf *)0)->crl) file_crl;
+typedef __typeof__(((file_conf *)0)->ocsp) file_ocsp;
 typedef __typeof__(((file_conf *)0)->limits) file_limits;
 typedef __typeof__(((file_conf *)0)->log) file_log;
 typedef __typeof__(((file_conf *)0)->notices) file_notices;
@@ -154,6 +155,10 @@ typedef __typeof__(((file_conf *)0)->notices) file_notices;
 static const cyaml_schema_field_t crl_fields[] = {
     TEXT(file_crl, lifetime),
     TEXT(file_crl, interval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t ocsp_fields[] = {
+    TEXT(file_ocsp, lifetime),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
@@ -201,6 +206,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     LIST(file_conf, profiles, profile_entry, PROFILES_MAX),
     SECTION(file_conf, enroll, enroll_fields),
     SECTION(file_conf, crl, crl_fields),
+    SECTION(file_conf, ocsp, ocsp_fields),
     SECTION(file_conf, limits, limits_fields),
     TEXT(file_conf, revocation_grace),
     SECTION(file_conf, log, log_fields),

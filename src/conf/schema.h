@@ -96,6 +96,9 @@ typedef struct file_conf {
         char *lifetime, *interval;
     } crl;
     struct {
+        char *lifetime;
+    } ocsp;
+    struct {
         char *handshake, *header, *idle, *stream, *connect, *upstream, *drain;
         unsigned *connections, *connections_per_address, *handshakes, *handshakes_per_address, *body_rate;
         uint64_t *body;

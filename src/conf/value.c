@@ -74,6 +74,7 @@ static const struct {
     {"enroll.vendors[].list", CONF_FILE},
     {"crl.lifetime", CONF_DURATION},
     {"crl.interval", CONF_DURATION},
+    {"ocsp.lifetime", CONF_DURATION},
     {"limits.handshake", CONF_DURATION},
     {"limits.header", CONF_DURATION},
     {"limits.idle", CONF_DURATION},

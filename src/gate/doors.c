@@ -33,13 +33,20 @@ static unsigned door_of(cs_view path) {
     return 0;
 }
 
+/* What lies below /ocsp/ is base64, whose slashes may be written as they are, twice in a row, or as %2F: the authority
+ * takes all of it as one text and nothing else. @rfc 6960#A.1 */
+static unsigned door_to(cs_view path) {
+    if (cs_view_starts(path, CS_VIEW_LIT("/ocsp/"))) return door_of(CS_VIEW_LIT("/ocsp"));
+    return http_path_is_clean(path) ? door_of(path) : 0;
+}
+
 static cs_status fetching(const http_head *h, unsigned who, cs_err *err) {
     if (h->method_id == HTTP_GET || h->method_id == HTTP_HEAD || (who & ~(unsigned)PUBLIC) != 0) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s", "the authority's files are for GET");
 }
 
 cs_status doors_plain(const http_head *h, cs_err *err) {
-    unsigned who = http_path_is_clean(h->path) ? door_of(h->path) : 0;
+    unsigned who = door_to(h->path);
     if ((who & (PUBLIC | PLAIN)) != 0) return fetching(h, who, err);
     return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s",
                    "the plain listener has the authority's files, and the protocols that protect themselves");
@@ -48,7 +55,7 @@ cs_status doors_plain(const http_head *h, cs_err *err) {
 cs_status doors_tls(const conn *c, const http_head *h, bool *ret, cs_err *err) {
     const gate_site *site = c->site;
     cs_reason lacks = site->enroll ? tls_conn_lacks(c->wire.tls, policy_client(site)) : CS_R_NONE;
-    unsigned who = http_path_is_clean(h->path) ? door_of(h->path) : 0;
+    unsigned who = door_to(h->path);
     bool open = ((who & PUBLIC) != 0 && site->conf->authority) || ((who & KNOCK) != 0 && site->enroll);
     *ret = open || ((who & MEMBERS) != 0 && (site->conf->authority || site->enroll));
     if (open) return fetching(h, who, err);

@@ -15,6 +15,9 @@ enum {
     SIGNING_REFUSED = 6,  /* vec16 reason's name, vec16 detail */
     SIGNING_LOG_KEY = 20, /* nothing -> SIGNED of u64 size of the last head, vec16 SPKI, vec16 claim (signer/heads.h) */
     SIGNING_HEAD = 21,    /* u64 size, 32 octets root, consistency proof -> SIGNED of a note, or REFUSED */
+    /* 32 octets issuer, 16 octets serial, u64 notBefore, u64 notAfter, vec16 SPKI, vec32 TBSCertificate of the OCSP
+     * responder that these make -> SIGNED or REFUSED */
+    SIGNING_RESPONDER = 7,
 };
 
 /* An issuer is named by the SHA-256 of its SubjectPublicKeyInfo. */

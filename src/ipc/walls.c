@@ -4,10 +4,13 @@
 const ipc_rule feed_from_gateway[] = {{FEED_HELLO, 8}, {0, 0}};
 const ipc_rule feed_from_authority[] = {
     {FEED_RESET, 0}, {FEED_REVOKED, 96}, {FEED_SYNCED, 8}, {FEED_TICKET_KEYS, 16 * 80}, {0, 0}};
-const ipc_rule signing_from_authority[] = {
-    {SIGNING_HELLO, 0},           {SIGNING_CERT, CS_CERT_MAX + SIGNING_ISSUER_LEN + 5 + SIGNING_PROFILE_MAX},
-    {SIGNING_CRL, CS_CRL_MAX},    {SIGNING_LOG_KEY, 0},
-    {SIGNING_HEAD, 8 + 32 * 128}, {0, 0}};
+const ipc_rule signing_from_authority[] = {{SIGNING_HELLO, 0},
+                                           {SIGNING_CERT, CS_CERT_MAX + SIGNING_ISSUER_LEN + 5 + SIGNING_PROFILE_MAX},
+                                           {SIGNING_CRL, CS_CRL_MAX},
+                                           {SIGNING_LOG_KEY, 0},
+                                           {SIGNING_HEAD, 8 + 32 * 128},
+                                           {SIGNING_RESPONDER, CS_PEER_CERT_MAX},
+                                           {0, 0}};
 const ipc_rule signing_from_signer[] = {
     {SIGNING_ISSUER, CS_CAS_MAX *(CS_CERT_MAX + 12)}, {SIGNING_SIGNED, CS_CRL_MAX}, {SIGNING_REFUSED, 1024}, {0, 0}};
 

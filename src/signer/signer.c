@@ -10,6 +10,7 @@
 #include "verify/verify.h"
 #include "x509/build.h"
 #include "x509/digest.h"
+#include "x509/ocsp.h"
 #include "x509/profile.h"
 
 /* One record of the journal, 96 bytes: u8 type (SIGNING_CERT, SIGNING_CRL), u8 kind, 6 bytes issuer (the first of its
@@ -17,6 +18,7 @@
  * 32 bytes SHA-256 of the TBS, 32 bytes SHA-256 of the record before and this one, so that none can be changed or taken
  * out unseen. */
 enum { RECORD_LEN = 96, RECORD_BODY = 64, RECORD_ISSUER = 6 };
+enum { RECORD_RESPONDER = 0xff }; /* in the place of a kind: the certificate of an OCSP responder */
 
 /* A CA whose key is here. */
 typedef struct issuer {
@@ -257,6 +259,33 @@ static cs_status check_head(signer *s, cs_view payload, signer_job *job, cs_time
     return note(s, NULL, SIGNING_HEAD, 0, serial, job->head.root.at, now, err);
 }
 
+/* Built again from what is said of it: nothing else can be signed under this head. */
+static cs_status check_responder(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
+    cs_rd r = cs_rd_of(payload);
+    CS_SCOPED(cs_buf) again = cs_buf_of(CS_CERT_MAX);
+    uint8_t hash[CS_SHA256_LEN];
+    cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN), serial = cs_rd_bytes(&r, CS_SERIAL_LEN);
+    cs_responder_ask ask = {.serial = serial};
+    ask.not_before = (cs_time)cs_rd_u64(&r);
+    ask.not_after = (cs_time)cs_rd_u64(&r);
+    ask.spki = cs_rd_vec16(&r);
+    job->tbs = cs_rd_vec32(&r);
+    if (!cs_rd_ended(&r) || serial.p[0] == 0 || (serial.p[0] & 0x80) != 0)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_RESPONDER of %zu bytes", payload.n);
+    TRY(choose_issuer(s, by, job, err));
+    const issuer *of = &s->issuers[job->issuer];
+    ask.issuer = of->ca;
+    if (ask.not_before > now || ask.not_before < now - CS_HOUR)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: notBefore is not about now");
+    TRY(cs_responder_build(&ask, &again, err));
+    if (!cs_view_eq(cs_buf_view(&again), job->tbs))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "not in the form of an OCSP responder's certificate");
+    if (serials_has(&s->used, serial.p)) return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "an OCSP responder's");
+    TRY(cs_sha256(job->tbs, hash, err));
+    TRY(note(s, of, SIGNING_CERT, RECORD_RESPONDER, serial.p, hash, now, err));
+    return serials_add(&s->used, serial.p, err);
+}
+
 /* A clock that runs backwards would backdate certificates; a minute of correction is life. */
 static cs_status check_clock(const signer *s, cs_time now, cs_err *err) {
     char was[CS_TIME_TEXT_MAX], is[CS_TIME_TEXT_MAX];
@@ -274,6 +303,7 @@ void signer_check(signer *s, const ipc_frame *request, signer_job *ret) {
     switch (request->type) {
     case SIGNING_CERT: status = check_cert(s, request->payload, ret, now, &ret->why); break;
     case SIGNING_HEAD: status = check_head(s, request->payload, ret, now, &ret->why); break;
+    case SIGNING_RESPONDER: status = check_responder(s, request->payload, ret, now, &ret->why); break;
     default: status = check_crl(s, request->payload, ret, now, &ret->why); break;
     }
     if (status == CS_OK) ret->why.status = CS_OK;

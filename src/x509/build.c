@@ -105,7 +105,7 @@ cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err) {
     cs_ext_put_aki(tbs, root ? skid : ask->issuer->skid);
     if (!root && ask->crl_url) {
         cs_ext_put_crl_point(tbs, ask->crl_url);
-        cs_ext_put_ca_issuers(tbs, ask->ca_url);
+        cs_ext_put_access(tbs, ask->ca_url, NULL);
     }
     cs_tbs_close(tbs, &t);
     return cs_buf_ok(tbs, "certificate", err);

@@ -100,12 +100,19 @@ void cs_ext_put_crl_point(cs_buf *b, const char *url) {
     cs_ext_close(b, m);
 }
 
-void cs_ext_put_ca_issuers(cs_buf *b, const char *url) {
-    cs_ext_mark m = cs_ext_open(b, CS_OID_AIA, false);
-    cs_der_mark list = cs_der_open(b, CS_DER_SEQUENCE), one = cs_der_open(b, CS_DER_SEQUENCE);
-    cs_der_put_oid(b, CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x02"));
+static void put_access(cs_buf *b, cs_view method, const char *url) {
+    if (url == NULL || url[0] == '\0') return;
+    cs_der_mark one = cs_der_open(b, CS_DER_SEQUENCE);
+    cs_der_put_oid(b, method);
     cs_der_put_str(b, CS_DER_CTX(CS_SAN_URI), url);
     cs_der_close(b, one);
+}
+
+void cs_ext_put_access(cs_buf *b, const char *ca_issuers, const char *ocsp) {
+    cs_ext_mark m = cs_ext_open(b, CS_OID_AIA, false);
+    cs_der_mark list = cs_der_open(b, CS_DER_SEQUENCE);
+    put_access(b, CS_OID_AD_OCSP, ocsp);
+    put_access(b, CS_OID_AD_CA_ISSUERS, ca_issuers);
     cs_der_close(b, list);
     cs_ext_close(b, m);
 }

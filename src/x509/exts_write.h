@@ -19,6 +19,8 @@
 #define CS_OID_AKI CS_OID_LIT("\x55\x1d\x23")
 #define CS_OID_EKU CS_OID_LIT("\x55\x1d\x25")
 #define CS_OID_AIA CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x01\x01")
+#define CS_OID_AD_OCSP CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01")
+#define CS_OID_AD_CA_ISSUERS CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x02")
 #define CS_OID_CN CS_OID_LIT("\x55\x04\x03")
 #define CS_OID_SERIAL_NUMBER CS_OID_LIT("\x55\x04\x05")
 #define CS_OID_COUNTRY CS_OID_LIT("\x55\x04\x06")
@@ -46,7 +48,8 @@ void cs_ext_put_name_constraints(cs_buf *b, const cs_constraint *permit, size_t 
 void cs_ext_put_ski(cs_buf *b, cs_view keyid);
 void cs_ext_put_aki(cs_buf *b, cs_view keyid);
 void cs_ext_put_crl_point(cs_buf *b, const char *url);
-void cs_ext_put_ca_issuers(cs_buf *b, const char *url);
+/* authorityInfoAccess; ocsp may be NULL or "": left out. */
+void cs_ext_put_access(cs_buf *b, const char *ca_issuers, const char *ocsp);
 
 /* One RDN of one attribute. */
 void cs_rdn_put(cs_buf *b, cs_view oid, uint8_t string_tag, const char *value);

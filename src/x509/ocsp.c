@@ -1,14 +1,7 @@
-#include "x509/ocsp.h"
-
 #include <stdlib.h>
 
-#include <openssl/evp.h>
+#include "x509/ocsp_priv.h"
 
-#include "x509/der_write.h"
-
-#define OID_BASIC CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x01")
-#define OID_NONCE CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x02")
-#define OID_NOCHECK CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x05")
 #define OID_SHA1 CS_OID_LIT("\x2b\x0e\x03\x02\x1a")
 
 /* ---- reading ---- */
@@ -24,7 +17,7 @@ static void read_exts(cs_der *list, cs_view *ret_nonce) {
         cs_der_end(&e);
         if (n == 32) cs_der_bad(list, "more than 32 of them");
         if (!cs_der_ok(list)) return;
-        if (ret_nonce != NULL && cs_view_eq(oid, OID_NONCE))
+        if (ret_nonce != NULL && cs_view_eq(oid, CS_OID_OCSP_NONCE))
             *ret_nonce = value;
         else if (critical)
             cs_der_bad(list, "a critical one that is not understood");
@@ -39,25 +32,25 @@ static cs_time read_time(cs_der *d) {
     return t;
 }
 
-typedef struct cert_id {
-    cs_view hash, name_hash, key_hash, serial;
-} cert_id;
+void cs_ocsp_id_read(cs_der *in, cs_ocsp_id *ret) {
+    cs_der alg = cs_der_in(in, CS_DER_SEQUENCE);
+    ret->hash = cs_der_oid(&alg);
+    if (cs_der_peek(&alg) == CS_DER_NULL) (void)cs_der_get(&alg, CS_DER_NULL);
+    cs_der_end(&alg);
+    ret->name_hash = cs_der_get(in, CS_DER_OCTET_STRING);
+    ret->key_hash = cs_der_get(in, CS_DER_OCTET_STRING);
+    ret->serial = cs_der_integer(in);
+    cs_der_end(in);
+}
 
-static bool read_single(cs_der *list, cert_id *id, cs_ocsp_single *ret) {
+static bool read_single(cs_der *list, cs_ocsp_id *id, cs_ocsp_single *ret) {
     cs_der in;
     cs_view v;
     *ret = (cs_ocsp_single){.status = CS_OCSP_UNKNOWN};
     if (!cs_der_more(list)) return false;
     list->fault->field = "certID";
     cs_der s = cs_der_in(list, CS_DER_SEQUENCE), c = cs_der_in(&s, CS_DER_SEQUENCE);
-    cs_der alg = cs_der_in(&c, CS_DER_SEQUENCE);
-    id->hash = cs_der_oid(&alg);
-    if (cs_der_peek(&alg) == CS_DER_NULL) (void)cs_der_get(&alg, CS_DER_NULL);
-    cs_der_end(&alg);
-    id->name_hash = cs_der_get(&c, CS_DER_OCTET_STRING);
-    id->key_hash = cs_der_get(&c, CS_DER_OCTET_STRING);
-    id->serial = cs_der_integer(&c);
-    cs_der_end(&c);
+    cs_ocsp_id_read(&c, id);
     list->fault->field = "certStatus";
     if (cs_der_in_opt(&s, CS_DER_CTX_CONS(1), &in)) {
         cs_der reason;
@@ -98,7 +91,7 @@ static bool read_single(cs_der *list, cert_id *id, cs_ocsp_single *ret) {
 static void read_data(cs_ocsp *o, cs_view data, cs_der_fault *fault) {
     cs_der d = cs_der_of(data, fault), in;
     cs_ocsp_single one;
-    cert_id id;
+    cs_ocsp_id id;
     fault->field = "version";
     if (cs_der_in_opt(&d, CS_DER_CTX_CONS(0), &in)) cs_der_bad(&in, "is written out"); /* v1 is the default */
     fault->field = "responderID";
@@ -178,7 +171,8 @@ cs_status cs_ocsp_decode(cs_view der, cs_ocsp **ret, cs_err *err) {
     fault.field = "responseBytes";
     if (cs_der_in_opt(&s, CS_DER_CTX_CONS(0), &in)) {
         cs_der bytes = cs_der_in(&in, CS_DER_SEQUENCE);
-        if (!cs_view_eq(cs_der_oid(&bytes), OID_BASIC)) cs_der_bad(&bytes, "not of the type id-pkix-ocsp-basic");
+        if (!cs_view_eq(cs_der_oid(&bytes), CS_OID_OCSP_BASIC))
+            cs_der_bad(&bytes, "not of the type id-pkix-ocsp-basic");
         cs_view basic = cs_der_get(&bytes, CS_DER_OCTET_STRING);
         cs_der_end(&bytes);
         cs_der_end(&in);
@@ -209,20 +203,19 @@ void cs_ocsp_free(cs_ocsp *o) {
 
 /* ---- whom it is about, and who made it ---- */
 
-static const EVP_MD *digest_of(cs_view oid) {
+const EVP_MD *cs_ocsp_digest(cs_view oid) {
     if (cs_view_eq(oid, OID_SHA1)) return EVP_sha1(); /* only to identify */
     if (oid.n != 9 || memcmp(oid.p, "\x60\x86\x48\x01\x65\x03\x04\x02", 8) != 0) return NULL;
     return oid.p[8] == 1 ? EVP_sha256() : oid.p[8] == 2 ? EVP_sha384() : oid.p[8] == 3 ? EVP_sha512() : NULL;
 }
 
-static bool hash_is(const EVP_MD *md, cs_view data, cs_view want) {
+bool cs_ocsp_hash_is(const EVP_MD *md, cs_view data, cs_view want) {
     uint8_t out[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     return EVP_Digest(data.p, data.n, out, &n, md, NULL) == 1 && cs_view_eq(cs_view_of(out, n), want);
 }
 
-/* The key's own octets: the BIT STRING of subjectPublicKey without its header. */
-static cs_view key_octets(const cs_cert *c) {
+cs_view cs_ocsp_key_octets(const cs_cert *c) {
     cs_der_fault fault = {0};
     cs_der d = cs_der_of(c->spki, &fault), s = cs_der_in(&d, CS_DER_SEQUENCE);
     (void)cs_der_get(&s, CS_DER_SEQUENCE);
@@ -234,13 +227,14 @@ bool cs_ocsp_find(const cs_ocsp *o, const cs_cert *cert, const cs_cert *issuer, 
     cs_der_fault fault = {0};
     cs_der list = cs_der_of(o->singles, &fault);
     cs_ocsp_single one;
-    cert_id id;
+    cs_ocsp_id id;
     bool found = false;
     while (read_single(&list, &id, &one)) {
-        const EVP_MD *md = digest_of(id.hash);
+        const EVP_MD *md = cs_ocsp_digest(id.hash);
         if (md == NULL || !cs_view_eq(id.serial, cert->serial)) continue;
-        if (!hash_is(md, issuer->subject, id.name_hash) && !hash_is(md, cert->issuer, id.name_hash)) continue;
-        if (!hash_is(md, key_octets(issuer), id.key_hash)) continue;
+        if (!cs_ocsp_hash_is(md, issuer->subject, id.name_hash) && !cs_ocsp_hash_is(md, cert->issuer, id.name_hash))
+            continue;
+        if (!cs_ocsp_hash_is(md, cs_ocsp_key_octets(issuer), id.key_hash)) continue;
         if (!found || worse[one.status] > worse[ret->status]) *ret = one;
         found = true;
     }
@@ -249,7 +243,7 @@ bool cs_ocsp_find(const cs_ocsp *o, const cs_cert *cert, const cs_cert *issuer, 
 
 bool cs_ocsp_is_by(const cs_ocsp *o, const cs_cert *responder) {
     if (o->by_name.n > 0) return cs_name_eq(o->by_name, responder->subject);
-    return hash_is(EVP_sha1(), key_octets(responder), o->by_key);
+    return cs_ocsp_hash_is(EVP_sha1(), cs_ocsp_key_octets(responder), o->by_key);
 }
 
 bool cs_cert_has_nocheck(const cs_cert *c) {
@@ -262,7 +256,7 @@ bool cs_cert_has_nocheck(const cs_cert *c) {
         cs_der outer = cs_der_of(in, &fault), list = cs_der_in(&outer, CS_DER_SEQUENCE);
         while (cs_der_more(&list)) {
             cs_der e = cs_der_in(&list, CS_DER_SEQUENCE);
-            if (cs_view_eq(cs_der_oid(&e), OID_NOCHECK) && cs_der_ok(&e)) return true;
+            if (cs_view_eq(cs_der_oid(&e), CS_OID_OCSP_NOCHECK) && cs_der_ok(&e)) return true;
         }
     }
     return false;
@@ -277,10 +271,10 @@ static void put_hash(cs_buf *b, cs_view data) {
     cs_der_put(b, CS_DER_OCTET_STRING, cs_view_of(out, n));
 }
 
-static void put_nonce(cs_buf *b, cs_view nonce) {
-    cs_der_mark exts = cs_der_open(b, CS_DER_CTX_CONS(2)), list = cs_der_open(b, CS_DER_SEQUENCE);
+void cs_ocsp_nonce_put(cs_buf *b, uint8_t tag, cs_view nonce) {
+    cs_der_mark exts = cs_der_open(b, tag), list = cs_der_open(b, CS_DER_SEQUENCE);
     cs_der_mark one = cs_der_open(b, CS_DER_SEQUENCE);
-    cs_der_put_oid(b, OID_NONCE);
+    cs_der_put_oid(b, CS_OID_OCSP_NONCE);
     cs_der_mark value = cs_der_open(b, CS_DER_OCTET_STRING);
     cs_der_put(b, CS_DER_OCTET_STRING, nonce);
     cs_der_close(b, value);
@@ -298,12 +292,12 @@ cs_status cs_ocsp_request(const cs_cert *cert, const cs_cert *issuer, cs_view no
     cs_der_put(out, CS_DER_NULL, (cs_view){NULL, 0});
     cs_der_close(out, alg);
     put_hash(out, cert->issuer);
-    put_hash(out, key_octets(issuer));
+    put_hash(out, cs_ocsp_key_octets(issuer));
     cs_der_put(out, CS_DER_INTEGER, cert->serial);
     cs_der_close(out, id);
     cs_der_close(out, request);
     cs_der_close(out, list);
-    if (nonce.n > 0) put_nonce(out, nonce);
+    if (nonce.n > 0) cs_ocsp_nonce_put(out, CS_DER_CTX_CONS(2), nonce);
     cs_der_close(out, tbs);
     cs_der_close(out, whole);
     return cs_buf_ok(out, "an OCSP request", err);

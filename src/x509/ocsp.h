@@ -4,6 +4,7 @@
 #ifndef CS_X509_OCSP_H
 #define CS_X509_OCSP_H
 
+#include "keys/keys.h"
 #include "x509/cert_priv.h"
 
 enum { CS_OCSP_SINGLES_MAX = 256, CS_OCSP_CERTS_MAX = 8, CS_OCSP_NONCE_MAX = 128 };
@@ -53,5 +54,50 @@ bool cs_cert_has_nocheck(const cs_cert *c);
  * n == 0. */
 CS_MUST_USE cs_status cs_ocsp_request(const cs_cert *cert, const cs_cert *issuer, cs_view nonce, cs_buf *out,
                                       cs_err *err);
+
+/* ---- answering: src/x509/ocsp_write.c ---- */
+enum {
+    CS_OCSP_ASKED_MAX = 16,          /* certificates in a request; clients ask for one, a server's staple for few */
+    CS_OCSP_REQUEST_MAX = 8 * 1024,  /* octets; a signed one with its certificates has 4 KiB */
+    CS_OCSP_RESPONDER_DAYS_MAX = 16, /* a responder's certificate cannot be revoked: it must end soon */
+};
+
+typedef struct cs_ocsp_id {
+    cs_view whole; /* CertID DER, as it was asked */
+    cs_view hash, name_hash, key_hash, serial;
+} cs_ocsp_id;
+typedef struct cs_ocsp_asked {
+    cs_ocsp_id ids[CS_OCSP_ASKED_MAX]; /* views into the request */
+    size_t n;
+    cs_view nonce; /* n == 0: none */
+} cs_ocsp_asked;
+/* One OCSPRequest of DER. Who asks, and a signature, are read over: anybody may ask. ocsp-invalid; limit-reached. */
+CS_MUST_USE cs_status cs_ocsp_request_read(cs_view der, cs_ocsp_asked *ret, cs_err *err);
+/* Are that name and that key the issuer's, by a hash that is known? */
+bool cs_ocsp_id_is_of(const cs_ocsp_id *id, const cs_cert *issuer);
+
+typedef struct cs_ocsp_answer {
+    const cs_ocsp_id *id;
+    cs_ocsp_single is;
+} cs_ocsp_answer;
+/* ResponseData, appended to tbs. The responder is named by its key. */
+CS_MUST_USE cs_status cs_ocsp_data_build(const cs_ocsp_answer answers[], size_t n, const cs_cert *responder,
+                                         cs_time produced_at, cs_view nonce, cs_buf *tbs, cs_err *err);
+/* The OCSPResponse with data signed by key, which is the responder's; its certificate goes along. */
+CS_MUST_USE cs_status cs_ocsp_response_make(const cs_key *key, cs_view data, const cs_cert *responder, cs_buf *out,
+                                            cs_err *err);
+enum { CS_OCSP_MALFORMED = 1, CS_OCSP_INTERNAL = 2, CS_OCSP_TRY_LATER = 3, CS_OCSP_UNAUTHORIZED = 6 };
+/* An OCSPResponse without an answer: one of the above. */
+void cs_ocsp_error_put(int status, cs_buf *out);
+
+/* TBSCertificate of a delegated responder (RFC 6960 4.2.2.2): OCSPSigning alone, nocheck, no address of a CRL. What
+ * authority and signer both build, so that the signer signs nothing else. profile-violated: longer than
+ * CS_OCSP_RESPONDER_DAYS_MAX, outside the issuer's validity; key-too-weak and its like. */
+typedef struct cs_responder_ask {
+    const cs_cert *issuer;
+    cs_view spki, serial;
+    cs_time not_before, not_after;
+} cs_responder_ask;
+CS_MUST_USE cs_status cs_responder_build(const cs_responder_ask *ask, cs_buf *tbs, cs_err *err);
 
 #endif

@@ -5,6 +5,7 @@ import pytest
 from conftest import run
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
 from cryptography.x509.oid import NameOID
 
@@ -104,7 +105,8 @@ def test_files_are_private_and_whole(issued):
 def test_the_addresses_in_it_answer(up, issued, work):
     cert = leaf_of(issued["device"])
     crl = ext(cert, x509.CRLDistributionPoints).value[0].full_name[0].value
-    ca = next(d.access_location.value for d in ext(cert, x509.AuthorityInformationAccess).value)
+    ca = next(d.access_location.value for d in ext(cert, x509.AuthorityInformationAccess).value
+              if d.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
     for url, what in ((crl, "crl"), (ca, "x509")):
         run("curl", "-sS", "-f", "-o", work / what, url, check=0)
         run("openssl", what, "-inform", "DER", "-in", work / what, "-noout", check=0)

@@ -98,7 +98,7 @@ static void problem(rest_call *c, const cs_err *err) {
     c->status = (unsigned)cs_reason_of(err->reason)->http;
     c->type = "application/problem+json";
     c->etag = NULL;
-    c->modified = 0;
+    c->modified = c->expires = 0;
     cs_json j = cs_json_to(&c->out);
     cs_json_object(&j, NULL);
     rest_put_problem(&j, err);
@@ -165,6 +165,20 @@ static bool not_modified(const rest_call *c) {
     return strcmp(since, date) == 0;
 }
 
+static void add_cache_headers(const rest_call *c, struct MHD_Response *r) {
+    char date[40], control[80];
+    cs_time left = c->expires - authority_now(c->a);
+    if (c->expires == 0 || left <= 0) {
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, c->etag != NULL ? "no-cache" : "no-store");
+        return;
+    }
+    (void)snprintf(control, sizeof control, "max-age=%lld, public, no-transform, must-revalidate",
+                   (long long)(left / CS_SEC));
+    http_date(c->expires, date);
+    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, control);
+    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_EXPIRES, date);
+}
+
 static enum MHD_Result respond(rest_call *c) {
     cs_err err;
     if (c->out.failed) {
@@ -179,7 +193,7 @@ static enum MHD_Result respond(rest_call *c) {
     if (!same) (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->type);
     (void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (c->etag != NULL) (void)MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, c->etag);
-    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, c->etag != NULL ? "no-cache" : "no-store");
+    add_cache_headers(c, r);
     if (c->modified != 0) {
         http_date(c->modified, date);
         (void)MHD_add_response_header(r, MHD_HTTP_HEADER_LAST_MODIFIED, date);

@@ -30,6 +30,7 @@ typedef struct rest_call {
     const char *etag; /* with quotes; NULL: none */
     char etag_text[72];
     cs_time modified; /* 0: none */
+    cs_time expires;  /* others may keep it until then; 0: they ask again each time */
     struct {
         const char *name; /* static */
         char value[100];
@@ -67,6 +68,7 @@ rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request
     rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
 rest_handler rest_openapi;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
+rest_handler rest_ocsp_post, rest_ocsp_get;
 rest_handler rest_ca_list, rest_ca_show, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 
 static inline void json_decref_at(json_t **j) {

@@ -215,7 +215,7 @@ static void forged(cs_buf *tbs, bool make_ca, unsigned ku, unsigned eku, bool ex
     cs_ext_put_ski(tbs, cs_view_of(keyid, sizeof(keyid)));
     cs_ext_put_aki(tbs, ca.issuing->skid);
     cs_ext_put_crl_point(tbs, "http://127.0.0.1:8880/crl/issuing.crl");
-    cs_ext_put_ca_issuers(tbs, "http://127.0.0.1:8880/ca/issuing.crt");
+    cs_ext_put_access(tbs, "http://127.0.0.1:8880/ca/issuing.crt", NULL);
     if (extra) {
         cs_ext_mark m = cs_ext_open(tbs, CS_OID_LIT("\x2a\x03\x04"), false);
         cs_der_put(tbs, CS_DER_NULL, cs_view_of(NULL, 0));

@@ -1,0 +1,43 @@
+/* OCSP over HTTP: POST to /ocsp, GET of /ocsp/BASE64. @rfc 6960#A.1 @rfc 5019#5 */
+#include "base/text.h"
+#include "proto/rest/rest_priv.h"
+#include "report/log.h"
+#include "x509/digest.h"
+#include "x509/ocsp.h"
+
+static cs_status answer(rest_call *c, cs_view request, cs_err *err) {
+    ocsp_reply reply;
+    c->quiet = true; /* whatever it was, the answer says it */
+    if (authority_ocsp(c->a, request, &reply, err) != CS_OK && cs_reason_of(err->reason)->http >= 500)
+        log_failure(LOG_ERROR, "ocsp-failed", err);
+    c->type = "application/ocsp-response";
+    (void)cs_buf_add_view(&c->out, cs_buf_view(&reply.der));
+    if (reply.cacheable) {
+        uint8_t sha256[CS_SHA256_LEN];
+        char hex[2 * CS_SHA256_LEN + 1];
+        TRY(cs_sha256(cs_buf_view(&reply.der), sha256, err));
+        (void)snprintf(c->etag_text, sizeof c->etag_text, "\"%s\"", cs_hex(cs_view_of(sha256, sizeof sha256), hex));
+        c->etag = c->etag_text;
+        c->modified = reply.this_update;
+        c->expires = reply.next_update;
+    }
+    cs_buf_free(&reply.der);
+    return CS_OK;
+}
+
+cs_status rest_ocsp_post(rest_call *c, cs_err *err) {
+    const char *type = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
+    cs_view want = CS_VIEW_LIT("application/ocsp-request");
+    cs_view got = cs_view_str(type != NULL ? type : "");
+    if (got.n > want.n && (got.p[want.n] == ';' || got.p[want.n] == ' ')) got.n = want.n;
+    if (!cs_view_eq_nocase(got, want))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "Content-Type: application/ocsp-request is expected");
+    return answer(c, cs_buf_view(&c->body), err);
+}
+
+/* The path arrives with %XX decoded; base64 has '/' in it. */
+cs_status rest_ocsp_get(rest_call *c, cs_err *err) {
+    CS_SCOPED(cs_buf) der = cs_buf_of(CS_OCSP_REQUEST_MAX);
+    if (!cs_base64_decode(cs_view_str(c->rest), true, &der)) cs_buf_clear(&der); /* malformedRequest */
+    return answer(c, cs_buf_view(&der), err);
+}
