@@ -56,7 +56,7 @@ static cs_status check_times(enroll *e, const lookup *l, cs_err *err) {
 
 cs_status renew_entitle(enroll *e, const cs_cert *cert, const cs_csr *csr, entitled *ret, cs_err *err) {
     lookup l = {.cert = cert, .csr = csr};
-    cs_view profile;
+    char profile[CS_PROFILE_NAME_MAX + 1];
     if (cert->serial.n > CS_SERIAL_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "its serial is longer than any of ours");
     (void)cs_hex(cert->serial, l.serial);
@@ -65,8 +65,8 @@ cs_status renew_entitle(enroll *e, const cs_cert *cert, const cs_csr *csr, entit
     TRY(check_times(e, &l, err));
     ret->who.kind = l.row.kind;
     (void)snprintf(ret->who.name, sizeof ret->who.name, "%s", l.row.name);
-    if (cs_profile_of_cert(cert, &profile))
-        (void)snprintf(ret->profile, sizeof ret->profile, "%.*s", (int)profile.n, (const char *)profile.p);
+    if (cs_profile_of_cert(cert, profile))
+        (void)snprintf(ret->profile, sizeof ret->profile, "%s", profile);
     else
         (void)snprintf(ret->profile, sizeof ret->profile, "%s", cs_kind_name(l.row.kind));
     (void)snprintf(ret->credential, sizeof ret->credential, "certificate %s", l.serial);

@@ -84,9 +84,9 @@ CS_MUST_USE cs_status cs_profile_name_check(const cs_profile *p, const cs_san *s
  * another than who asks. */
 CS_MUST_USE cs_status cs_profile_request_name_check(const cs_profile *p, const cs_san *san, cs_err *err);
 
-/* The profile that a certificate was issued by, from our own extension, when it is none of the built-in ones. Only as
- * good as the issuer: ask it of certificates of the own authority. False: it names none. */
-bool cs_profile_of_cert(const cs_cert *c, cs_view *ret_name);
+/* The profile that a certificate was issued by, from its certificateTemplateName, when it is none of the built-in ones.
+ * Only as good as the issuer: ask it of certificates of the own authority. False: it names none. */
+bool cs_profile_of_cert(const cs_cert *c, char out[CS_PROFILE_NAME_MAX + 1]);
 
 enum { CS_SERIAL_LEN = 16 };
 #define CS_BACKDATE (10 * CS_MIN) /* the built-in profiles' */
@@ -132,6 +132,9 @@ typedef struct cs_profile_rule {
  * (may be NULL) are for the journal. */
 CS_MUST_USE cs_status cs_profile_check(cs_view tbs, cs_kind kind, const cs_profile_rule *rule,
                                        cs_identity *ret_identity, uint8_t ret_serial[CS_SERIAL_LEN], cs_err *err);
+
+/* What would be signed, read as the certificate that it would become (its signature is empty). */
+CS_MUST_USE cs_status cs_profile_decode(cs_view tbs, const cs_cert *issuer, cs_cert **ret, cs_err *err);
 
 /* The SAN that is the identity itself, into *ret; store holds its octets. */
 CS_MUST_USE cs_status cs_identity_san(const cs_identity *who, const char *trust_domain,

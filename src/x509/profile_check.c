@@ -136,17 +136,21 @@ static cs_status rebuild_and_compare(const cs_cert *c, const cs_profile *profile
     return VIOLATED(err, "not in the profile's form, from octet %zu on", at);
 }
 
+cs_status cs_profile_decode(cs_view tbs, const cs_cert *issuer, cs_cert **ret, cs_err *err) {
+    cs_view algorithm;
+    TRY(cs_key_algorithm(issuer->spki, &algorithm, err));
+    return decode(tbs, algorithm, ret, err);
+}
+
 cs_status cs_profile_check(cs_view tbs, cs_kind kind, const cs_profile_rule *rule, cs_identity *ret_identity,
                            uint8_t ret_serial[CS_SERIAL_LEN], cs_err *err) {
     const cs_profile *profile = rule->profile ? rule->profile : cs_profile_of(kind);
     CS_AUTO(cs_cert) c = NULL;
     cs_identity who;
-    cs_view algorithm;
     if (!profile) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "kind %d", (int)kind);
     if (profile->kind != kind)
         return VIOLATED(err, "%s is a profile for kind %s", profile->name, cs_kind_name(profile->kind));
-    TRY(cs_key_algorithm(rule->issuer->spki, &algorithm, err));
-    TRY(decode(tbs, algorithm, &c, err)); /* refuses another algorithm inside: both must be the same */
+    TRY(cs_profile_decode(tbs, rule->issuer, &c, err)); /* refuses another algorithm inside: both must be the same */
     TRY(check_fields(c, profile, rule->issuer, err));
     TRY(check_validity(c, profile, rule, err));
     TRY(cs_lint_before_signing(c, err));

@@ -7,8 +7,9 @@
 
 #define OID_POLICIES CS_OID_LIT("\x55\x1d\x20")
 #define OID_TLS_FEATURE CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x01\x18")
-/* 2.25.229220038211088151186135689578793598362: a UUID of our own (ITU-T X.667), content: UTF8String, the name. */
-#define OID_PROFILE CS_OID_LIT("\x69\x82\xd8\xf2\x96\x9b\xad\x86\xe2\xba\x9b\xb7\x9b\xd2\xb8\x9f\xb5\xfb\xfb\x1a")
+/* certificateTemplateName, 1.3.6.1.4.1.311.20.2: what enterprise CAs use to say by which template one was issued; a
+ * BMPString. Identifiers made from a UUID would be our own, but parsers in wide use refuse their 128 bits. */
+#define OID_PROFILE CS_OID_LIT("\x2b\x06\x01\x04\x01\x82\x37\x14\x02")
 
 enum { STATUS_REQUEST = 5 }; /* the TLS extension's number, @rfc 7633#4.2.3.1 */
 
@@ -40,7 +41,8 @@ void cs_profile_put_own_exts(const cs_profile *p, cs_buf *tbs) {
     }
     if (!is_builtin(p)) {
         m = cs_ext_open(tbs, OID_PROFILE, false);
-        cs_der_put_str(tbs, CS_DER_UTF8_STRING, p->name);
+        cs_der_put_head(tbs, CS_DER_BMP_STRING, 2 * strlen(p->name));
+        for (const char *c = p->name; *c; c++) cs_buf_add_u16(tbs, (uint16_t)(uint8_t)*c);
         cs_ext_close(tbs, m);
     }
     for (size_t i = 0; i < p->extra_count; i++) {
@@ -50,15 +52,21 @@ void cs_profile_put_own_exts(const cs_profile *p, cs_buf *tbs) {
     }
 }
 
-bool cs_profile_of_cert(const cs_cert *c, cs_view *ret_name) {
+bool cs_profile_of_cert(const cs_cert *c, char out[CS_PROFILE_NAME_MAX + 1]) {
     cs_view value;
     bool critical;
     cs_der_fault fault = {0};
     if (!cs_cert_ext_find(c, OID_PROFILE, &critical, &value)) return false;
     cs_der d = cs_der_of(value, &fault);
-    *ret_name = cs_der_get(&d, CS_DER_UTF8_STRING);
+    cs_view name = cs_der_get(&d, CS_DER_BMP_STRING);
     cs_der_end(&d);
-    return cs_der_ok(&d) && ret_name->n > 0 && ret_name->n <= CS_PROFILE_NAME_MAX;
+    if (!cs_der_ok(&d) || name.n == 0 || name.n % 2 != 0 || name.n > 2 * CS_PROFILE_NAME_MAX) return false;
+    for (size_t i = 0; i < name.n / 2; i++) {
+        if (name.p[2 * i] != 0 || name.p[2 * i + 1] <= 0x20 || name.p[2 * i + 1] >= 0x7f) return false;
+        out[i] = (char)name.p[2 * i + 1];
+    }
+    out[name.n / 2] = '\0';
+    return true;
 }
 
 /* ---- sealed ---- */
@@ -85,7 +93,10 @@ static cs_status check_extra(const cs_profile *p, size_t at, cs_err *err) {
 static cs_status check(const cs_profile *p, cs_err *err) {
     unsigned never = CS_KU_CERT_SIGN | CS_KU_CRL_SIGN;
     if (p->kind == CS_KIND_OTHER) return bad(p, "kind", "expected server, user or device", err);
-    if (strlen(p->name) > CS_PROFILE_NAME_MAX) return bad(p, "name", "longer than 64 characters", err);
+    size_t n = strlen(p->name);
+    if (n == 0 || n > CS_PROFILE_NAME_MAX) return bad(p, "name", "not 1 to 64 characters", err);
+    for (size_t i = 0; i < n; i++)
+        if (p->name[i] <= 0x20 || p->name[i] >= 0x7f) return bad(p, "name", "not visible ASCII", err);
     if (p->key_usage == 0 || (p->key_usage & never))
         return bad(p, "key_usage", "none, or one that belongs to a CA", err);
     if (p->eku == 0 || (p->eku & (CS_EKU_ANY | CS_EKU_OCSP_SIGNING)))

@@ -67,14 +67,14 @@ static cs_status take_ask(const rest_call *c, const json_t *body, issue_ask *ask
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, const cs_cert *leaf) {
     const cs_cert *chain[AUTHORITY_CHAIN_MAX], *root = authority_root(c->a);
     size_t n = authority_chain(c->a, leaf, chain);
-    cs_view profile;
+    char profile[CS_PROFILE_NAME_MAX + 1];
     char name[CS_NAME_TEXT_MAX + 1];
     cs_json_object(j, NULL);
     cs_json_hex(j, "serial", leaf->serial);
     cs_json_str(j, "kind", cs_kind_name(kind));
     cs_json_view(j, "name", name_text);
-    if (cs_profile_of_cert(leaf, &profile))
-        cs_json_view(j, "profile", profile);
+    if (cs_profile_of_cert(leaf, profile))
+        cs_json_str(j, "profile", profile);
     else
         cs_json_str(j, "profile", cs_kind_name(kind));
     json_pem(j, "certificate", (const cs_cert *const[]){leaf}, 1);
