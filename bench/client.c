@@ -20,6 +20,7 @@ typedef struct conn {
     state at;
     int fd;
     SSL *ssl;
+    load_h2 *h2;
     SSL_SESSION *session; /* resume: what the next connection of this slot offers */
     long who;             /* resume: the identity that the session belongs to */
     uint64_t began;
@@ -39,6 +40,8 @@ struct load_run {
     char request[512];
     int request_len;
     bool counting, opening;
+    double due; /* rate: connections that may begin now */
+    uint64_t due_at;
     load_totals *totals;
 };
 
@@ -56,6 +59,7 @@ static SSL_CTX *new_ctx(const load_options *o) {
     SSL_CTX_set_min_proto_version(ctx, o->tls);
     SSL_CTX_set_max_proto_version(ctx, o->tls);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    if (o->mode == LOAD_H2) SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\2h2", 3);
     SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* the cheapest client: its work is not what is measured */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -83,6 +87,8 @@ load_run *run_new(const load_options *o, const load_pki *pki) {
 static void end(conn *c) {
     SSL_free(c->ssl);
     c->ssl = NULL;
+    h2_free(c->h2);
+    c->h2 = NULL;
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
     c->at = FREE;
@@ -148,6 +154,23 @@ static void count_one(conn *c) {
     t->took[t->took_count++] = now_us() - c->began;
 }
 
+static void answered_h2(void *arg, uint64_t began) {
+    conn *c = arg;
+    c->began = began;
+    count_one(c);
+}
+
+static int step_h2(conn *c) {
+    static uint8_t some[16384];
+    int n = SSL_read(c->ssl, some, sizeof some);
+    if (n <= 0) return n;
+    if (h2_take(c->h2, some, (size_t)n, answered_h2, c) != 0) {
+        errno = EPROTO;
+        return -2;
+    }
+    return h2_say(c->h2, c->ssl) > 0 ? n : -2;
+}
+
 /* The answer is whole. */
 static void answered(conn *c) {
     load_mode mode = c->run->o->mode;
@@ -185,12 +208,18 @@ static int step(conn *c) {
     case SHAKING:
         n = SSL_do_handshake(c->ssl);
         if (n == 1) c->at = SENDING;
+        if (n == 1 && c->run->o->mode == LOAD_H2) c->h2 = h2_new(c->run->o);
         break;
     case SENDING:
-        n = SSL_write(c->ssl, c->run->request, c->run->request_len);
+        n = c->h2 != NULL ? h2_say(c->h2, c->ssl) : SSL_write(c->ssl, c->run->request, c->run->request_len);
         if (n > 0) c->at = READING;
         break;
     case READING:
+        if (c->h2 != NULL) {
+            n = step_h2(c);
+            if (n == -2) return -1;
+            break;
+        }
         if (c->body_left < 0) {
             n = SSL_read(c->ssl, c->head + c->have, (int)(sizeof c->head - 1 - c->have));
             if (n > 0) {
@@ -223,12 +252,26 @@ static void drive(conn *c) {
     }
 }
 
+/* rate: whether one more may begin; what was missed while the client was busy is made up for, a tenth of a second of
+ * it. */
+static bool due(load_run *r) {
+    uint64_t now = now_us();
+    if (r->o->rate <= 0) return true;
+    r->due += r->due_at == 0 ? 1 : (double)(now - r->due_at) / 1e6 * r->o->rate;
+    if (r->due > r->o->rate / 10 + 1) r->due = r->o->rate / 10 + 1;
+    r->due_at = now;
+    if (r->due < 1) return false;
+    r->due -= 1;
+    return true;
+}
+
 /* idle opens no more than at_once at a time, and none again. */
 static void start_free_ones(load_run *r, long *opened) {
     bool idle = r->o->mode == LOAD_IDLE;
     for (long i = idle ? *opened : 0; i < r->count; i++) {
         if (idle && *opened - r->parked - r->totals->failed >= r->o->at_once) return;
         if (r->conns[i].at != FREE) continue;
+        if (!due(r)) return;
         if (idle) ++*opened;
         start(&r->conns[i]);
         drive(&r->conns[i]);
@@ -248,9 +291,13 @@ void run_for(load_run *r, double seconds, bool count, load_totals *totals) {
     r->counting = count;
     r->totals = totals;
     while (now_us() < until) {
-        turn(r, r->o->mode == LOAD_IDLE ? NULL : &opened, 20);
-        if (totals->failed > 1000) return;
+        turn(r, r->o->mode == LOAD_IDLE ? NULL : &opened, r->o->rate > 0 ? 1 : 20);
+        if (r->o->rate <= 0 && totals->failed > 1000) return;
     }
+}
+
+long run_begun(const load_run *r) {
+    return r->next_client;
 }
 
 bool run_open_all(load_run *r, load_totals *totals) {

@@ -1,13 +1,15 @@
 /* load - drives a mutual-TLS server and says what it cost that server.
  *
  *   load pki FOLDER                       root, issuing CA and a certificate for localhost
- *   load full|resume|keepalive|idle PORT --pki FOLDER [options]
+ *   load full|resume|keepalive|h2|idle PORT --pki FOLDER [options]
  *     --tls 1.2|1.3 (1.3)   --at-once N (16)   --seconds S (5)   --warm-up S (1)   --clients N (1000)
  *     --name NAME (localhost)   --path PATH (/)   --server-pid PID   --connections N (idle: 1000)
+ *     --rate N   full, resume: N connections begun a second, at most --at-once at one time
  *
  * full       a handshake, one GET and its answer, close; each connection another of N client certificates
  * resume     the same with the session of the slot's last connection
  * keepalive  connections stay; an operation is one GET and its answer
+ * h2         connections stay, each with 16 requests at one time
  * idle       opens N connections, has each answer one GET, says so on stdout and holds them until stdin ends
  *
  * Prints one JSON object. The server's CPU time comes from /proc/PID/task/TID/schedstat (nanoseconds that it ran), for
@@ -27,7 +29,9 @@
 
 #include "load.h"
 
-static const char *const mode_names[] = {"full", "resume", "keepalive", "idle"};
+enum { WARM_UPS_MAX = 20 };
+
+static const char *const mode_names[] = {"full", "resume", "keepalive", "idle", "h2"};
 
 void die(const char *format, ...) {
     va_list ap;
@@ -101,7 +105,7 @@ static load_options read_options(int argc, char **argv) {
         {"pki", 1, NULL, 'k'},         {"tls", 1, NULL, 't'},     {"at-once", 1, NULL, 'c'},
         {"seconds", 1, NULL, 's'},     {"warm-up", 1, NULL, 'w'}, {"clients", 1, NULL, 'n'},
         {"name", 1, NULL, 'h'},        {"path", 1, NULL, 'p'},    {"server-pid", 1, NULL, 'P'},
-        {"connections", 1, NULL, 'N'}, {NULL, 0, NULL, 0},
+        {"connections", 1, NULL, 'N'}, {"rate", 1, NULL, 'r'},    {NULL, 0, NULL, 0},
     };
     load_options o = {.name = "localhost",
                       .path = "/",
@@ -112,8 +116,8 @@ static load_options read_options(int argc, char **argv) {
                       .seconds = 5,
                       .warm_up = 1};
     int mode = 0;
-    while (mode <= LOAD_IDLE && strcmp(argv[1], mode_names[mode]) != 0) mode++;
-    if (mode > LOAD_IDLE) die("unknown mode %s", argv[1]);
+    while (mode <= LOAD_H2 && strcmp(argv[1], mode_names[mode]) != 0) mode++;
+    if (mode > LOAD_H2) die("unknown mode %s", argv[1]);
     o.mode = (load_mode)mode;
     o.server = (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -127,6 +131,7 @@ static load_options read_options(int argc, char **argv) {
         case 'h': o.name = optarg; break;
         case 'p': o.path = optarg; break;
         case 'P': o.server_pid = atoi(optarg); break;
+        case 'r': o.rate = atof(optarg); break;
         case 'N': o.connections = atol(optarg); break;
         default: exit(2);
         }
@@ -163,7 +168,7 @@ int main(int argc, char **argv) {
         pki_make(argv[2]);
         return 0;
     }
-    if (argc < 3) die("usage: load pki FOLDER | load full|resume|keepalive|idle PORT --pki FOLDER [options]");
+    if (argc < 3) die("usage: load pki FOLDER | load full|resume|keepalive|h2|idle PORT --pki FOLDER [options]");
     load_options o = read_options(argc, argv);
     load_pki pki;
     load_totals warm = {0}, totals = {0};
@@ -176,6 +181,10 @@ int main(int argc, char **argv) {
     load_run *r = run_new(&o, &pki);
     if (o.mode == LOAD_IDLE) return hold(r, &totals, &o);
     run_for(r, o.warm_up, false, &warm);
+    /* each client once: a device that returns is the rule, one never seen the exception */
+    for (int i = 0;
+         i < WARM_UPS_MAX && o.mode == LOAD_FULL && o.rate <= 0 && o.warm_up >= 1 && run_begun(r) < o.clients; i++)
+        run_for(r, o.warm_up, false, &warm);
     double server = cpu_of(o.server_pid), client = cpu_of_self();
     uint64_t began = now_us();
     run_for(r, o.seconds, true, &totals);

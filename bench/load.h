@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum load_mode { LOAD_FULL, LOAD_RESUME, LOAD_KEEPALIVE, LOAD_IDLE } load_mode;
+typedef enum load_mode { LOAD_FULL, LOAD_RESUME, LOAD_KEEPALIVE, LOAD_IDLE, LOAD_H2 } load_mode;
 
 typedef struct load_options {
     load_mode mode;
@@ -21,6 +21,7 @@ typedef struct load_options {
     long clients;     /* different client certificates */
     long connections; /* idle: how many */
     double seconds, warm_up;
+    double rate;    /* full, resume: connections begun a second, whatever becomes of them; 0: as fast as they end */
     int server_pid; /* whose CPU time is measured, with its threads and children */
 } load_options;
 
@@ -50,8 +51,17 @@ typedef struct load_run load_run;
 load_run *run_new(const load_options *o, const load_pki *pki);
 /* Drives connections for that long. Only with `count` do operations that complete go into totals. */
 void run_for(load_run *r, double seconds, bool count, load_totals *totals);
+long run_begun(const load_run *r); /* connections, of other clients each */
 /* idle: opens all and has each answer one request; false when that takes longer than a minute. */
 bool run_open_all(load_run *r, load_totals *totals);
+
+/* ---- h2.c ---- */
+typedef struct load_h2 load_h2;
+load_h2 *h2_new(const load_options *o);
+/* What came; ended(arg, when its request began) for each whole answer. -1: not what was asked for. */
+int h2_take(load_h2 *h, const uint8_t *p, size_t n, void (*ended)(void *, uint64_t), void *arg);
+int h2_say(load_h2 *h, SSL *ssl); /* what waits to be sent; as SSL_write */
+void h2_free(load_h2 *h);
 
 /* ---- load.c ---- */
 uint64_t now_us(void);

@@ -23,6 +23,7 @@ enum {
     GATE_FLOW_HIGH = 256 * 1024, /* a side stops being read when this much waits for the other */
     GATE_FLOW_MAX = 2 * 1024 * 1024,
     GATE_READ = 32 * 1024,
+    GATE_BULK = 64 * 1024, /* read at once from a socket that has much: what goes on from there is still in the cache */
     GATE_POOL_IDLE = 64, /* idle connections to one upstream, a thread */
     GATE_POOLS = 64,
     GATE_ADDRESS_SLOTS = 1 << 16,
@@ -65,6 +66,7 @@ typedef struct wire {
     bool clean_eof;
     bool broken; /* nothing can be said to the peer */
     bool shut;   /* nothing more comes from the socket: not asked again */
+    bool much;   /* plain: the last read filled what it was given */
 } wire;
 void wire_init(wire *w, int fd, tls_conn *take_tls);
 void wire_free(wire *w);                /* not the descriptor */

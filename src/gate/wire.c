@@ -7,7 +7,7 @@ void flow_eat(flow *f, size_t n) {
     f->at += n;
     if (f->at < f->b.n) return;
     f->at = 0;
-    if (f->b.cap > (size_t)GATE_READ) {
+    if (f->b.cap > (size_t)GATE_BULK) {
         size_t max = f->b.max;
         cs_buf_free(&f->b);
         f->b = cs_buf_of(max);
@@ -140,15 +140,28 @@ static bool take(wire *w, bool tls, size_t n) {
     return true;
 }
 
+/* Much in a row goes where it belongs without the copy. */
+static cs_status read_much(wire *w, size_t most, size_t *n) {
+    cs_err err;
+    uint8_t *p = flow_room(&w->in, most);
+    if (p == NULL) return CS_NOMEM_ERR(&err);
+    cs_status s = net_recv(w->fd, p, most, n, &err);
+    if (s == CS_OK) cs_buf_commit(&w->in.b, *n);
+    return s;
+}
+
 void wire_fill(wire *w) {
     cs_err err;
     bool tls = w->tls != NULL && !w->clear;
     while (!w->shut && (tls || flow_size(&w->in) < w->high)) {
         size_t n = 0;
         size_t most = w->high < sizeof shared ? w->high : sizeof shared;
-        cs_status s = net_recv(w->fd, shared, most, &n, &err);
+        bool direct = !tls && w->much && w->high >= GATE_BULK;
+        if (direct) most = GATE_BULK;
+        cs_status s = direct ? read_much(w, most, &n) : net_recv(w->fd, shared, most, &n, &err);
         if (s == CS_AGAIN) return;
-        if (s != CS_OK || (n > 0 && !take(w, tls, n))) {
+        w->much = n == most;
+        if (s != CS_OK || (n > 0 && !direct && !take(w, tls, n))) {
             w->broken = true;
             n = 0;
         }
@@ -159,7 +172,7 @@ void wire_fill(wire *w) {
             else
                 w->eof = w->clean_eof = true;
         }
-        if (tls || n < most) return;
+        if (tls || n < most || direct) return;
     }
 }
 
