@@ -24,7 +24,7 @@ enum {
     GATE_FLOW_MAX = 2 * 1024 * 1024,
     GATE_READ = 32 * 1024,
     GATE_BULK = 64 * 1024, /* read at once from a socket that has much: what goes on from there is still in the cache */
-    GATE_POOL_IDLE = 64, /* idle connections to one upstream, a thread */
+    GATE_POOL_IDLE = 64,   /* idle connections to one upstream, a thread */
     GATE_POOLS = 64,
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
