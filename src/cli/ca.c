@@ -12,8 +12,8 @@
 
 typedef struct ca_said {
     conf_overrides conf;
-    const char *out, *root, *root_key, *passphrase_file, *key_type;
-    cli_texts permit, exclude;
+    const char *out, *root, *root_key, *passphrase_file, *key_type, *key_uri;
+    cli_texts permit, exclude, allow;
     unsigned path_length, days;
     bool force, json;
 } ca_said;
@@ -74,6 +74,12 @@ static void say_ca(const ca_work *w, const char *name, const cs_cert *c, const c
 
 /* ---- verbs ---- */
 
+static cs_status get_key(const ca_work *w, const char *name, cs_key_spec spec, cs_key **ret, cs_err *err) {
+    const ca_said *said = w->said;
+    if (said->key_uri == NULL) return ca_make_key(w->dir, name, spec, ret, err);
+    return ca_point_to_key(w->dir, name, said->key_uri, &said->allow, ret, err);
+}
+
 /* Remembers what it has written, to take it back when a later step fails. */
 static cs_status create(ca_work *w, cs_err *err) {
     const char *name = w->words->at[1];
@@ -88,13 +94,14 @@ static cs_status create(ca_work *w, cs_err *err) {
     TRY(key_spec(w->said, &spec, err));
     TRY(read_terms(w->said, &terms, err));
     TRY(open_root(w, &root, err));
-    TRY(ca_make_key(w->dir, name, spec, &key, err));
+    TRY(get_key(w, name, spec, &key, err));
     cs_status s = ca_root_sign(&root, cs_key_spki(key), (cs_view){NULL, 0}, &terms, &made, err);
     if (s == CS_OK) s = ca_root_publish_crl(&root, err);
     if (s == CS_OK) s = ca_put_cert(w->dir, name, made, err);
     if (s != CS_OK) {
         cs_err ignored;
         if (cas_path(w->dir, name, "key", path, &ignored) == CS_OK) (void)unlink(path);
+        if (cas_path(w->dir, name, "uri", path, &ignored) == CS_OK) (void)unlink(path);
         return s;
     }
     TRY(ca_publish_trust(w->conf, err));
@@ -119,7 +126,7 @@ static cs_status request(ca_work *w, cs_err *err) {
     TRY(ca_name_free(w->dir, name, err));
     if (cas_is_root(name)) return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "%s: such names are for roots", name);
     TRY(key_spec(w->said, &spec, err));
-    TRY(ca_make_key(w->dir, name, spec, &key, err));
+    TRY(get_key(w, name, spec, &key, err));
     TRY(cs_csr_make(key, name, NULL, 0, &der, err));
     (void)cs_pem_add(&pem, CS_PEM_CSR, cs_buf_view(&der));
     TRY(cs_buf_ok(&pem, "request", err));
@@ -368,6 +375,10 @@ int cli_ca(int argc, char **argv) {
         {"days", 0, CLI_NUMBER, &said.days, "N", "how long it lives (default 5 years; never longer than the root)"},
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE",
          "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-3072, rsa-4096"},
+        {"key-uri", 0, CLI_TEXT, &said.key_uri, "URI",
+         "the key is in a token: pkcs11:token=...;object=...?module-path=..."},
+        {"allow", 0, CLI_LIST, &said.allow, "FOLDER",
+         "what the token's module needs when it signs; network too (may repeat)"},
         {"root", 0, CLI_TEXT, &said.root, "NAME", "the root that signs (default: root)"},
         {"root-key", 0, CLI_TEXT, &said.root_key, "FILE", "its key, where it is not ca/NAME.key"},
         {"passphrase-file", 0, CLI_TEXT, &said.passphrase_file, "FILE",

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/ca_root.h"
+#include "signer/keyfile.h"
 #include "x509/pem.h"
 
 static const char *const parts[] = {"crt", "key", "uri", "csr", "crl"};
@@ -36,6 +38,25 @@ cs_status ca_make_key(const char *dir, const char *name, cs_key_spec spec, cs_ke
     TRY(cs_key_write_pem(*ret, &pem, err));
     TRY(cas_path(dir, name, "key", path, err));
     return files_write(path, cs_buf_view(&pem), 0600, FILES_NEW, err);
+}
+
+cs_status ca_point_to_key(const char *dir, const char *name, const char *uri, const cli_texts *allow, cs_key **ret,
+                          cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(8 * 1024);
+    keyfile_needs *needs = calloc(1, sizeof *needs);
+    char path[FILES_PATH_MAX];
+    if (needs == NULL) return CS_NOMEM_ERR(err);
+    (void)cs_buf_addf(&text, "%s\n", uri);
+    for (size_t i = 0; i < allow->n; i++) (void)cs_buf_addf(&text, "allow %s\n", allow->at[i]);
+    cs_status s = cs_buf_ok(&text, "uri", err);
+    if (s == CS_OK) s = cas_path(dir, name, "uri", path, err);
+    if (s == CS_OK) s = files_write(path, cs_buf_view(&text), 0600, FILES_NEW, err);
+    if (s == CS_OK) {
+        s = keyfile_open(dir, name, needs, ret, err);
+        if (s != CS_OK) (void)unlink(path);
+    }
+    free(needs);
+    return s;
 }
 
 cs_status ca_name_free(const char *dir, const char *name, cs_err *err) {

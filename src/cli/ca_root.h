@@ -3,6 +3,7 @@
 #ifndef CS_CLI_CA_ROOT_H
 #define CS_CLI_CA_ROOT_H
 
+#include "cli/cli.h"
 #include "conf/conf.h"
 #include "io/cas.h"
 #include "x509/build.h"
@@ -37,8 +38,11 @@ CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
 /* ---- files of ca/ (ca_files.c) ---- */
 CS_MUST_USE cs_status ca_read_cert(const char *path, cs_cert **ret, cs_err *err);
 CS_MUST_USE cs_status ca_put_cert(const char *dir, const char *name, const cs_cert *c, cs_err *err);
-/* Made now and written as NAME.key, in the clear: the signer reads it at every start. */
+/* Made now and written as NAME.key, in the clear: the signer reads it at every start. With a URI: the key that is
+ * there, and NAME.uri with the folders (or "network") that its module needs. */
 CS_MUST_USE cs_status ca_make_key(const char *dir, const char *name, cs_key_spec spec, cs_key **ret, cs_err *err);
+CS_MUST_USE cs_status ca_point_to_key(const char *dir, const char *name, const char *uri, const cli_texts *allow,
+                                      cs_key **ret, cs_err *err);
 /* file-exists when there is a CA or a request of that name. */
 CS_MUST_USE cs_status ca_name_free(const char *dir, const char *name, cs_err *err);
 /* STATE/trust/ca.pem (roots) and issuers.pem (all the others), which gateways and others read. */

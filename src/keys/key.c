@@ -10,6 +10,8 @@ struct cs_key {
     EVP_PKEY *pkey;
     uint8_t *spki;
     size_t spki_n;
+    const cs_key_far *far; /* has the private half; NULL: pkey has it */
+    void *far_self;
 };
 
 static const struct {
@@ -45,6 +47,7 @@ void cs_key_free(cs_key *k) {
     if (!k) return;
     EVP_PKEY_free(k->pkey); /* wipes the private part with its last reference */
     OPENSSL_free(k->spki);
+    if (k->far) k->far->free(k->far_self);
     free(k);
 }
 
@@ -62,7 +65,7 @@ static cs_status key_wrap(EVP_PKEY *take_pkey, cs_key **ret, cs_err *err) {
     int n = i2d_PUBKEY(take_pkey, &spki);
     cs_key *k = n > 0 ? calloc(1, sizeof(*k)) : NULL;
     if (k) {
-        *k = (cs_key){take_pkey, spki, (size_t)n};
+        *k = (cs_key){take_pkey, spki, (size_t)n, NULL, NULL};
         *ret = k;
         return CS_OK;
     }
@@ -72,17 +75,45 @@ static cs_status key_wrap(EVP_PKEY *take_pkey, cs_key **ret, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "no public key: %s", cs_ossl_words(words));
 }
 
-cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err) {
+/* May it be used, and do both halves belong together? */
+static cs_status key_prove(const cs_key *k, const char *what, cs_err *err) {
     static const uint8_t probe[] = "do both halves belong together?";
     cs_view said = {probe, sizeof(probe) - 1};
-    CS_AUTO(cs_key) k = NULL;
     CS_SCOPED(cs_buf) sig = cs_buf_of(2048);
-    if (key_wrap(take_pkey, &k, err) != CS_OK || !k) return cs_fail_in(err, "%s", what);
     if (cs_key_spki_check(cs_key_spki(k), err) != CS_OK) return cs_fail_in(err, "%s", what);
-    if (cs_key_sign(k, said, &sig, err) != CS_OK ||
-        cs_key_verify(cs_key_spki(k), said, cs_buf_view(&sig), err) != CS_OK)
+    cs_status status = cs_key_sign(k, said, &sig, err);
+    if (status != CS_OK && err->reason == CS_R_KEY_UNAVAILABLE) return status;
+    if (status != CS_OK || cs_key_verify(cs_key_spki(k), said, cs_buf_view(&sig), err) != CS_OK)
         return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s: its private and public halves do not belong together",
                        what);
+    return CS_OK;
+}
+
+cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_err *err) {
+    CS_AUTO(cs_key) k = NULL;
+    if (key_wrap(take_pkey, &k, err) != CS_OK || !k) return cs_fail_in(err, "%s", what);
+    TRY(key_prove(k, what, err));
+    *ret = CS_TAKE(k);
+    return CS_OK;
+}
+
+cs_status cs_key_of_far(const cs_key_far *how, void *take_self, cs_view spki, cs_key **ret, cs_err *err) {
+    CS_AUTO(cs_key) k = NULL;
+    const uint8_t *p = spki.p;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    char words[128];
+    if (!pkey) {
+        how->free(take_self);
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the token's public key: %s", cs_ossl_words(words));
+    }
+    cs_status status = key_wrap(pkey, &k, err);
+    if (status != CS_OK) {
+        how->free(take_self);
+        return status;
+    }
+    k->far = how;
+    k->far_self = take_self;
+    TRY(key_prove(k, "the token's key", err));
     *ret = CS_TAKE(k);
     return CS_OK;
 }
@@ -107,6 +138,7 @@ cs_status cs_key_sign(const cs_key *k, cs_view tbs, cs_buf *signature, cs_err *e
     const cs_key_alg *alg = cs_key_alg_of(cs_key_spki(k));
     char words[128];
     if (!alg) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "nothing is signed here with such a key");
+    if (k->far) return k->far->sign(k->far_self, alg, tbs, signature, err);
     size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
     uint8_t *out = cs_buf_reserve(signature, n);
     if (!out) return cs_buf_ok(signature, "signature", err);

@@ -17,6 +17,16 @@ typedef struct cs_key_alg {
     cs_view sig_algorithm;  /* AlgorithmIdentifier of its signatures */
     const char *digest;     /* NULL: the algorithm hashes by itself */
 } cs_key_alg;
+/* The SPKI of an uncompressed point, or of 32 octets of Ed25519; false for any other. */
+bool cs_key_alg_spki(cs_view octets, cs_buf *spki);
+
+/* A key that is not in this process; behind pointers, so that programs without tokens do not link their library. */
+typedef struct cs_key_far {
+    cs_status (*sign)(void *self, const cs_key_alg *alg, cs_view tbs, cs_buf *signature, cs_err *err);
+    void (*free)(void *self);
+} cs_key_far;
+/* Takes `self`, also on failure. */
+CS_MUST_USE cs_status cs_key_of_far(const cs_key_far *how, void *take_self, cs_view spki, cs_key **ret, cs_err *err);
 /* NULL when it is none that we use. */
 const cs_key_alg *cs_key_alg_of(cs_view spki);
 

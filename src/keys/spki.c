@@ -61,6 +61,18 @@ const cs_key_alg *cs_key_alg_of(cs_view spki) {
     return NULL;
 }
 
+bool cs_key_alg_spki(cs_view octets, cs_buf *spki) {
+    for (size_t i = 0; i < ALG_COUNT; i++) {
+        size_t head = algs[i].spki_head.n;
+        if (algs[i].spki_len == 0) continue;
+        if (algs[i].curve != 0) head--; /* it ends with the 04 of the point */
+        if (octets.n == 0 || head + octets.n != algs[i].spki_len || (algs[i].curve != 0 && octets.p[0] != 4)) continue;
+        (void)cs_buf_add(spki, algs[i].spki_head.p, head);
+        return cs_buf_add_view(spki, octets);
+    }
+    return false;
+}
+
 cs_status cs_key_algorithm(cs_view spki, cs_view *ret, cs_err *err) {
     const cs_key_alg *alg = cs_key_alg_of(spki);
     if (!alg) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "nothing is signed here with such a key");

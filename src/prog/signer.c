@@ -13,6 +13,7 @@
 #include "io/files.h"
 #include "io/sandbox.h"
 #include "report/log.h"
+#include "signer/keyfile.h"
 #include "signer/signer.h"
 
 enum { PEERS_MAX = 4, ANSWER_WAIT_MS = 10000 };
@@ -118,20 +119,13 @@ static int serve(signer *s, const options *o) {
 /* What is read at start of each CA: its certificate and its key. */
 typedef struct ca_files {
     cas_list names;
+    keyfile_needs needs;
     cs_buf pem[CS_CAS_MAX];
     char path[CS_CAS_MAX][FILES_PATH_MAX]; /* of the certificates */
 } ca_files;
 
 static void ca_files_free(ca_files *f) {
     for (size_t i = 0; i < f->names.n; i++) cs_buf_free(&f->pem[i]);
-}
-
-static cs_status read_key(const options *o, const char *name, cs_key **ret, cs_err *err) {
-    char path[FILES_PATH_MAX];
-    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
-    TRY(cas_path(o->ca, name, "key", path, err));
-    TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
-    return cs_key_read_pem(cs_buf_view(&pem), NULL, path, ret, err);
 }
 
 static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs_err *err) {
@@ -144,7 +138,7 @@ static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs
     for (size_t i = 0; i < f->names.n; i++) {
         TRY(cas_path(o->ca, f->names.at[i], "crt", f->path[i], err));
         TRY(files_read(f->path[i], CS_CERT_MAX, &f->pem[i], err));
-        TRY(read_key(o, f->names.at[i], &setup->ca[i].take_key, err));
+        TRY(keyfile_open(o->ca, f->names.at[i], &f->needs, &setup->ca[i].take_key, err));
         setup->ca[i].pem = cs_buf_view(&f->pem[i]);
         setup->ca[i].name = f->path[i];
         setup->ca_count = i + 1;
@@ -182,9 +176,11 @@ static cs_status open_signer(const options *o, const conf *c, signer **ret, cs_e
     for (size_t i = 0; status != CS_OK && i < setup.ca_count; i++) cs_key_free(setup.ca[i].take_key);
     TRY(status);
     TRY(signer_new(&setup, ret, err));
-    /* The keys are in memory and the journal is open: from here on the process needs no file at all. */
-    static const sandbox_path none[] = {{NULL, 0}};
-    return sandbox_enter(&(sandbox_plan){.paths = none, .holds_key = true}, err);
+    /* The keys are in memory, or behind a module that needs what was allowed; the journal is open. */
+    sandbox_path paths[KEYFILE_PATHS_MAX + 1] = {{NULL, 0}};
+    for (size_t i = 0; i < files.needs.n; i++)
+        paths[i] = (sandbox_path){files.needs.path[i], SANDBOX_READ | SANDBOX_WRITE};
+    return sandbox_enter(&(sandbox_plan){.paths = paths, .inet = files.needs.network, .holds_key = true}, err);
 }
 
 static bool parse_options(int argc, char **argv, options *o) {
