@@ -100,10 +100,14 @@ static void end_h2(exchange *x) {
 void client_end(exchange *x) {
     conn *c = x->c;
     bool whole = x->body.done;
-    if (x->id != 0)
+    if (x->reply_trailers.n > 0) http_trailers_filter(&x->reply_trailers);
+    if (x->id != 0) {
         end_h2(x);
-    else if (x->plan.framing == HTTP_BODY_CHUNKED)
+    } else if (x->plan.framing == HTTP_BODY_CHUNKED) {
         (void)wire_write(&c->wire, HTTP_CHUNK_LAST);
+        if (x->trailers_welcome) (void)wire_write(&c->wire, cs_buf_view(&x->reply_trailers));
+        (void)wire_write(&c->wire, HTTP_CHUNK_TAIL);
+    }
     exchange_done(x);
     exchange_over(x);
     if (x->id == 0) again(c, !x->plan.keep_alive || !whole || c->close_after || c->w->draining);

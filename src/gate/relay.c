@@ -153,6 +153,7 @@ static bool pump_reply_head(exchange *x) {
     x->status = h->status;
     x->up_keep = h->keep_alive && h->framing != HTTP_BODY_UNTIL_CLOSE;
     http_body_init(&x->reply, h, 0);
+    x->reply.keep = &x->reply_trailers;
     if (x->up_id != 0) x->reply.done = x->got_end && flow_size(&x->got) == 0;
     client_head(x, h);
     up_head_eat(x, h->size);

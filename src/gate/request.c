@@ -114,7 +114,6 @@ static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
 
 /* What the exchange must know of its request beyond the head. */
 static void note(exchange *x, const http_head *h) {
-    cs_view te;
     int n = h->path.n < 120 ? (int)h->path.n : 120;
     (void)snprintf(x->what, sizeof x->what, "%.*s %.*s", h->method.n < 20 ? (int)h->method.n : 20,
                    (const char *)h->method.p, n, (const char *)h->path.p);
@@ -123,8 +122,9 @@ static void note(exchange *x, const http_head *h) {
     x->keep_alive = h->keep_alive;
     x->upgrade = h->upgrade;
     x->framing = h->framing;
-    x->trailers_welcome = x->id != 0 && http_head_get(h, "te", &te) && cs_view_eq_str(te, "trailers");
+    x->trailers_welcome = http_trailers_welcome(h);
     http_body_init(&x->body, h, worker_conf(x->c->w)->limits.body);
+    x->body.keep = &x->ask_trailers;
 }
 
 cs_status request_begin(conn *c) {

@@ -38,10 +38,14 @@ void up_write(exchange *x, cs_view data) {
 }
 
 void up_end(exchange *x) {
-    if (x->up_id != 0)
+    if (x->ask_trailers.n > 0) http_trailers_filter(&x->ask_trailers);
+    if (x->up_id != 0) {
         (void)http2_end(x->up->h2, x->up_id, cs_buf_view(&x->ask_trailers));
-    else if (x->framing == HTTP_BODY_CHUNKED)
+    } else if (x->framing == HTTP_BODY_CHUNKED) {
         (void)wire_write(&x->up->wire, HTTP_CHUNK_LAST);
+        (void)wire_write(&x->up->wire, cs_buf_view(&x->ask_trailers));
+        (void)wire_write(&x->up->wire, HTTP_CHUNK_TAIL);
+    }
 }
 
 cs_status up_head(exchange *x, http_head *h, cs_err *err) {

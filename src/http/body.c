@@ -86,6 +86,8 @@ static cs_status size_octet(http_body *b, uint8_t c, cs_err *err) {
 static cs_status trailer_octet(http_body *b, uint8_t c, cs_err *err) {
     if (++b->trailers > CS_HTTP_LINE_MAX)
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_HEADER_TOO_LARGE, "trailers over %d octets", CS_HTTP_LINE_MAX);
+    if (b->keep != NULL && b->state != S_END_LF && (b->state != S_TRAILER || c != '\r'))
+        (void)cs_buf_add_byte(b->keep, c);
     switch (b->state) {
     case S_TRAILER:
         if (c == '\r')

@@ -50,6 +50,14 @@ static bool named_in_connection(const http_head *h, cs_view name) {
     return false;
 }
 
+bool http_trailers_welcome(const http_head *h) {
+    cs_view te, item;
+    if (!http_head_get(h, "te", &te)) return false;
+    while (http_list_next(&te, &item))
+        if (cs_view_eq_nocase(item, CS_VIEW_LIT("trailers"))) return true;
+    return false;
+}
+
 bool http_request_rebuild(const http_head *h, cs_view lines, bool upgrade, cs_buf *out) {
     uint8_t *start = cs_buf_reserve(out, h->size + lines.n + HTTP_REBUILD_SPARE), *at = start;
     if (start == NULL) return false;
@@ -70,7 +78,9 @@ bool http_request_rebuild(const http_head *h, cs_view lines, bool upgrade, cs_bu
     }
     at = put_framing(at, h->framing, h->has_length, h->length);
     if (h->expect_continue) at = PUT(at, "Expect: 100-continue\r\n");
-    if (upgrade && h->upgrade) at = PUT(at, "Connection: upgrade\r\nUpgrade: websocket\r\n");
+    bool switches = upgrade && h->upgrade;
+    if (!switches && http_trailers_welcome(h)) at = PUT(at, "TE: trailers\r\nConnection: TE\r\n");
+    if (switches) at = PUT(at, "Connection: upgrade\r\nUpgrade: websocket\r\n");
     at = PUT(put(at, lines), "\r\n");
     cs_buf_commit(out, (size_t)(at - start));
     return true;

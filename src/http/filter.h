@@ -42,6 +42,10 @@ CS_MUST_USE cs_status http_identity_render_none(unsigned tell, cs_buf *out, cs_e
 /* X-Forwarded-For, X-Forwarded-Proto and Via, likewise once a connection. peer: the address without port. */
 CS_MUST_USE cs_status http_forwarded_render(const char *peer, bool tls, cs_buf *out, cs_err *err);
 
+/* Does the client say TE: trailers? The upstream is told, and the client gets those that may be passed on.
+ * @rfc 9110#10.1.4 */
+bool http_trailers_welcome(const http_head *request);
+
 /* The request's head for the upstream, appended to `out`: origin-form target, Host first, end-to-end fields in their
  * order, framing by ours (chunked or Content-Length as head->framing), then `lines` (what the render functions made).
  * Expect: 100-continue goes on if the client sent it; Upgrade: websocket only if `upgrade` allows it. False: out's

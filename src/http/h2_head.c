@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "http/body.h"
 #include "http/h1.h"
 #include "http/h2_priv.h"
 #include "http/octets.h"
@@ -95,7 +96,7 @@ bool h2_block_trailers(const h2_block *b, cs_buf *text) {
     while (rest.n > 0) {
         const uint8_t *end = memchr(rest.p, '\n', rest.n), *colon = memchr(rest.p, ':', rest.n);
         size_t n = (size_t)(end - rest.p) + 1;
-        bool plain = http_field_classify(cs_view_of(rest.p, (size_t)(colon - rest.p))) == HTTP_F_PLAIN;
+        bool plain = http_trailer_may(cs_view_of(rest.p, (size_t)(colon - rest.p)));
         if (plain) (void)cs_buf_add(text, rest.p, n);
         rest = cs_view_of(rest.p + n, rest.n - n);
     }
@@ -115,7 +116,7 @@ static bool add_lit(h2_fields *f, const char *name, cs_view value) {
 /* Of one hop in HTTP/1.1, none in HTTP/2 (RFC 9113 8.2.2). */
 static bool stays(cs_view name) {
     return !cs_view_eq_str(name, "connection") && !cs_view_eq_str(name, "transfer-encoding") &&
-           !cs_view_eq_str(name, "upgrade") && !cs_view_eq_str(name, "host");
+           !cs_view_eq_str(name, "upgrade") && !cs_view_eq_str(name, "host") && !cs_view_eq_str(name, "te");
 }
 
 /* Field lines, names made lower case where they stand. */

@@ -20,7 +20,7 @@ class Upstream:
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.requests, self.octets = [], b""
+        self.requests, self.octets, self.trailers = [], b"", []
         self.lock = threading.Lock()
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -46,7 +46,9 @@ class Upstream:
             while (n := int(self.line(f), 16)) > 0:
                 body += f.read(n)
                 assert f.read(2) == b"\r\n"
-            assert self.line(f) == b"\r\n", "a trailer came through"
+            while (line := self.line(f)) not in (b"\r\n", b""):
+                name, _, value = line.decode("latin-1").partition(":")
+                self.trailers.append((name.lower(), value.strip()))
             return body
         return f.read(int(headers.get("content-length", 0)))
 
