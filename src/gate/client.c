@@ -59,6 +59,7 @@ void client_head(exchange *x, const http_head *h) {
     conn *c = x->c;
     bool close = c->close_after || c->w->draining || !x->body.done;
     x->plan = http_reply_plan_of(h, x->http10, x->keep_alive, close);
+    if (!x->trailers_welcome) cs_buf_clear(&x->reply_trailers);
     bool end = x->id != 0 && x->reply.done && x->reply_trailers.n == 0;
     if (x->id != 0) x->plan = (http_reply_plan){.framing = HTTP_BODY_LENGTH, .keep_alive = true};
     if (!send_head(x, h, &x->plan, end) && x->id == 0) c->wire.broken = true;
@@ -100,12 +101,13 @@ static void end_h2(exchange *x) {
 void client_end(exchange *x) {
     conn *c = x->c;
     bool whole = x->body.done;
+    if (!x->trailers_welcome) cs_buf_clear(&x->reply_trailers);
     if (x->reply_trailers.n > 0) http_trailers_filter(&x->reply_trailers);
     if (x->id != 0) {
         end_h2(x);
     } else if (x->plan.framing == HTTP_BODY_CHUNKED) {
         (void)wire_write(&c->wire, HTTP_CHUNK_LAST);
-        if (x->trailers_welcome) (void)wire_write(&c->wire, cs_buf_view(&x->reply_trailers));
+        (void)wire_write(&c->wire, cs_buf_view(&x->reply_trailers));
         (void)wire_write(&c->wire, HTTP_CHUNK_TAIL);
     }
     exchange_done(x);

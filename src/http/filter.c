@@ -51,10 +51,12 @@ static bool named_in_connection(const http_head *h, cs_view name) {
 }
 
 bool http_trailers_welcome(const http_head *h) {
-    cs_view te, item;
-    if (!http_head_get(h, "te", &te)) return false;
-    while (http_list_next(&te, &item))
-        if (cs_view_eq_nocase(item, CS_VIEW_LIT("trailers"))) return true;
+    for (unsigned i = 0; i < h->field_count; i++) {
+        cs_view list = h->fields[i].value, item;
+        if (h->fields[i].id != HTTP_F_HOP || !cs_view_eq_nocase(h->fields[i].name, CS_VIEW_LIT("te"))) continue;
+        while (http_list_next(&list, &item))
+            if (cs_view_eq_nocase(item, CS_VIEW_LIT("trailers"))) return true;
+    }
     return false;
 }
 
