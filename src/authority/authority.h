@@ -142,6 +142,7 @@ size_t authority_chain(const authority *a, const cs_cert *leaf, const cs_cert *r
 /* Certificates of ca/: roots (root first) and all the others, by the names of their files; NULL when i is past the end.
  */
 const cs_cert *authority_root_at(const authority *a, size_t i);
+const cs_cert *authority_cert_at(const authority *a, size_t i);
 const cs_cert *authority_cert_named(const authority *a, cs_view name);
 /* DER; n == 0: there is none. */
 cs_view authority_root_crl(const authority *a, cs_view name);

@@ -36,6 +36,10 @@ const cs_cert *authority_root_at(const authority *a, size_t i) {
     return i < a->names.roots.n ? a->roots[i] : NULL;
 }
 
+const cs_cert *authority_cert_at(const authority *a, size_t i) {
+    return i < a->names.certs.n ? a->certs[i] : NULL;
+}
+
 const cs_cert *authority_cert_named(const authority *a, cs_view name) {
     for (size_t i = 0; i < a->names.roots.n; i++)
         if (cs_view_eq_str(name, a->names.roots.at[i])) return a->roots[i];

@@ -110,17 +110,6 @@ typedef struct conf_enroll {
     bool supersede; /* a renewal revokes what it renews */
 } conf_enroll;
 
-/* A manufacturer whose certificates (IEEE 802.1AR IDevID) devices may enroll with. */
-typedef struct conf_vendor {
-    const char *name;
-    const char *ca;       /* PEM anchors */
-    cs_kind kind;         /* of what is enrolled: a device, unless said */
-    const char *serial;   /* which serialNumbers of subjects: '*' for any run; NULL: any that list names */
-    const char *identity; /* the name, '*' standing for the serialNumber; NULL: the serialNumber itself */
-    const char *list;     /* lines "SERIALNUMBER [NAME]" of those that may; NULL: all that serial fits */
-    bool again;           /* a device may enroll more than once */
-} conf_vendor;
-
 typedef struct conf {
     const char *state;      /* the folder, absolute, without trailing slash */
     const char *file;       /* the YAML file; NULL: none */
@@ -140,9 +129,7 @@ typedef struct conf {
     cs_time follow;          /* how often files are looked at for changes; 0: never */
     cs_profile *profiles;    /* server, user and device first; then as the file has them. Sealed */
     unsigned profile_count;
-    conf_enroll enroll[CS_KIND_COUNT]; /* by cs_kind */
-    conf_vendor *vendors;
-    unsigned vendor_count;
+    conf_enroll enroll[CS_KIND_COUNT];  /* by cs_kind */
     cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
     cs_time ocsp_lifetime;              /* of an answer; it is made anew at half of it */
     struct {

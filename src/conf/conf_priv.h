@@ -46,6 +46,6 @@ CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *f
                                       cs_err *err);
 
 /* Who may enroll, and what for. */
-CS_MUST_USE cs_status conf_enroll_fill(conf *c, const file_conf *f, const char *folder, cs_err *err);
+void conf_enroll_fill(conf *c, const file_conf *f);
 
 #endif

@@ -131,18 +131,11 @@ static const cyaml_schema_field_t enroll_kind_fields[] = {
     TEXT(file_enroll, approval),   TEXT(file_enroll, grace), TEXT(file_enroll, retry),
     TRUTH(file_enroll, supersede), CYAML_FIELD_END,
 };
-static const cyaml_schema_field_t vendor_fields[] = {
-    NEEDED_TEXT(file_vendor, name), NEEDED_TEXT(file_vendor, ca), TEXT(file_vendor, kind),   TEXT(file_vendor, serial),
-    TEXT(file_vendor, identity),    TEXT(file_vendor, list),      TRUTH(file_vendor, again), CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t vendor_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_vendor, vendor_fields)};
-
 typedef __typeof__(((file_conf *)0)->enroll) file_enrolls;
 static const cyaml_schema_field_t enroll_fields[] = {
     SECTION(file_enrolls, server, enroll_kind_fields),
     SECTION(file_enrolls, user, enroll_kind_fields),
     SECTION(file_enrolls, device, enroll_kind_fields),
-    LIST(file_enrolls, vendors, vendor_entry, SITES_MAX),
     CYAML_FIELD_END,
 };
 

@@ -71,11 +71,6 @@ typedef struct file_enroll {
     bool *supersede;
 } file_enroll;
 
-typedef struct file_vendor {
-    char *name, *ca, *kind, *serial, *identity, *list;
-    bool *again;
-} file_vendor;
-
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
         *ticket_keys;
@@ -89,8 +84,6 @@ typedef struct file_conf {
     unsigned profiles_count;
     struct {
         file_enroll server, user, device;
-        file_vendor *vendors;
-        unsigned vendors_count;
     } enroll;
     struct {
         char *lifetime, *interval;

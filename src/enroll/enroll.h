@@ -17,7 +17,7 @@ typedef struct enroll_setup {
     const cs_clock *clock;
     const cs_rng *rng;
 } enroll_setup;
-/* Makes the key of tokens (authority/enroll.key, 0600) when there is none; reads vendors' anchors. */
+/* Makes the key of tokens (authority/enroll.key, 0600) when there is none. */
 CS_MUST_USE cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err);
 void enroll_free(enroll *e);
 CS_AUTO_DEFINE(enroll)

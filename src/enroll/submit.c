@@ -230,18 +230,22 @@ static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authori
 }
 
 /* Who shows nothing costs no record; who shows what is wrong costs a few a minute. */
-static void record_refusal(enroll *e, const enroll_ask *ask, const authority_who *by, const cs_err *why) {
+static void record_refusal(enroll *e, const enroll_ask *ask, const entitled *who, const authority_who *by,
+                           const cs_err *why) {
     char detail[CS_DETAIL_MAX + 64];
     cs_err err;
-    bool shown = ask->certificate != NULL || ask->token != NULL || ask->secret.n > 0;
-    log_event ev = log_begin(shown ? LOG_WARN : LOG_INFO, "enroll-refused");
+    bool wrong = why->reason == CS_R_TOKEN_INVALID || why->reason == CS_R_UNKNOWN_ISSUER;
+    bool known = who->credential[0] != '\0' && strcmp(who->credential, "none") != 0;
+    bool late = ask->certificate != NULL && (why->reason == CS_R_REVOKED || why->reason == CS_R_RENEWAL_TOO_LATE ||
+                                             why->reason == CS_R_NOT_YET_VALID);
+    log_event ev = log_begin(wrong || known || late ? LOG_WARN : LOG_INFO, "enroll-refused");
     log_str(&ev, "by", by->by);
     log_str(&ev, "from", by->from);
     log_str(&ev, "via", by->via);
     log_fail(&ev, why);
     log_end(&ev);
-    if (!shown) return;
-    guard_wrong(e, ask->source);
+    if (wrong || late) guard_wrong(e, ask->source);
+    if (!wrong && !known && !late) return;
     (void)snprintf(detail, sizeof detail, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
     if (authority_note(e->a, "enroll-refused", by, NULL, detail, &err) != CS_OK)
         log_failure(LOG_ERROR, "audit-failed", &err);
@@ -258,6 +262,6 @@ cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs
     say_who(ask, &who, &by);
     enroll_answer_free(ret);
     if (err->reason == CS_R_LINEAGE_FORKED && who.parent != NULL) renew_forked(e, who.parent, &by);
-    if (status == CS_REFUSED) record_refusal(e, ask, &by, err);
+    if (status == CS_REFUSED) record_refusal(e, ask, &who, &by, err);
     return status;
 }

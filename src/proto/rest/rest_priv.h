@@ -67,6 +67,9 @@ rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
     rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
 rest_handler rest_openapi;
+/* Doors of other protocols. */
+#define EST_PATH "/.well-known/est/"
+rest_handler est_door;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ocsp_post, rest_ocsp_get;
 rest_handler rest_ca_list, rest_ca_show, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;

@@ -39,5 +39,6 @@ const rest_route rest_public_routes[] = {
     {"GET", "/ca/ca.pem", rest_ca_pem, 0}, {"GET", "/ca/", rest_ca_crt, 0},
     {"GET", "/crl/", rest_ca_crl, 0},      {"POST", "/ocsp", rest_ocsp_post, 0},
     {"GET", "/ocsp/", rest_ocsp_get, 0},   {"GET", "/healthz", rest_health, 0},
-    {"POST", REST_ENROLL, rest_enroll, 0}, {NULL, NULL, NULL, 0},
+    {"POST", REST_ENROLL, rest_enroll, 0}, {"GET", EST_PATH, est_door, 0},
+    {"POST", EST_PATH, est_door, 0},       {NULL, NULL, NULL, 0},
 };

@@ -1,0 +1,130 @@
+#include "proto/est/est_msg.h"
+
+#include "base/text.h"
+#include "x509/der_write.h"
+#include "x509/pem.h"
+
+enum { LINE = 64, ANSWER_MAX = 1024 * 1024 };
+
+#define OID_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")
+#define OID_SIGNED_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")
+#define OID_EC_PUBLIC_KEY CS_OID_LIT("\x2a\x86\x48\xce\x3d\x02\x01")
+#define OID_P256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07")
+#define OID_ECDSA_SHA256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x02")
+
+cs_status est_path_read(cs_view rest, est_op *ret, char label[EST_LABEL_MAX + 1], cs_err *err) {
+    static const struct {
+        const char *name;
+        est_op op;
+    } ops[] = {{"cacerts", EST_CACERTS},           {"csrattrs", EST_CSRATTRS},
+               {"simpleenroll", EST_SIMPLEENROLL}, {"simplereenroll", EST_SIMPLEREENROLL},
+               {"serverkeygen", EST_SERVERKEYGEN}, {"fullcmc", EST_FULLCMC}};
+    const uint8_t *slash = rest.n > 0 ? memchr(rest.p, '/', rest.n) : NULL;
+    cs_view op = rest;
+    label[0] = '\0';
+    if (slash != NULL) {
+        size_t n = (size_t)(slash - rest.p);
+        op = cs_view_of(slash + 1, rest.n - n - 1);
+        if (n == 0 || n > EST_LABEL_MAX || memchr(rest.p, '\0', n) != NULL)
+            return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "a label has 1 to %d characters", EST_LABEL_MAX);
+        memcpy(label, rest.p, n);
+        label[n] = '\0';
+    }
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        if (!cs_view_eq_str(op, ops[i].name)) continue;
+        *ret = ops[i].op;
+        return CS_OK;
+    }
+    return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no operation of EST");
+}
+
+cs_status est_csr_read(cs_view body, cs_buf *der, cs_err *err) {
+    cs_view text = cs_view_trim(body);
+    if (text.n == 0) return cs_fail(err, CS_REFUSED, CS_R_CSR_MALFORMED, "the body is empty");
+    bool as_it_is =
+        body.p[0] == CS_DER_SEQUENCE && body.n > 1 && (body.p[1] & 0x80) != 0; /* no base64 has that octet */
+    bool pem = cs_view_starts(text, CS_VIEW_LIT("-----BEGIN "));
+    if (as_it_is || pem) {
+        (void)cs_buf_add_view(der, body);
+        return cs_buf_ok(der, "the request", err);
+    }
+    if (cs_base64_decode(text, true, der) && !der->failed) return CS_OK;
+    TRY(cs_buf_ok(der, "the request", err));
+    return cs_fail(err, CS_REFUSED, CS_R_CSR_MALFORMED, "the body is not base64 of a PKCS#10 request");
+}
+
+bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view *ret_password) {
+    static const char scheme[] = "Basic ";
+    size_t n = sizeof scheme - 1;
+    if (header.n <= n || !cs_view_eq_nocase(cs_view_of(header.p, n), cs_view_str(scheme))) return false;
+    if (!cs_base64_decode(cs_view_trim(cs_view_of(header.p + n, header.n - n)), true, decoded) || decoded->n == 0)
+        return false;
+    const uint8_t *colon = memchr(decoded->p, ':', decoded->n);
+    if (colon == NULL) return false;
+    size_t user = (size_t)(colon - decoded->p);
+    *ret_user = cs_view_of(decoded->p, user);
+    *ret_password = cs_view_of(colon + 1, decoded->n - user - 1);
+    return true;
+}
+
+bool est_base64_add(cs_buf *b, cs_view der) {
+    cs_buf line = b->secret ? cs_buf_secret(2 * ANSWER_MAX) : cs_buf_of(2 * ANSWER_MAX);
+    if (!cs_base64_add(&line, der)) b->failed = true;
+    for (size_t at = 0; at < line.n; at += LINE) {
+        (void)cs_buf_add(b, line.p + at, line.n - at < LINE ? line.n - at : LINE);
+        (void)cs_buf_add_byte(b, '\n');
+    }
+    cs_buf_free(&line);
+    return !b->failed;
+}
+
+/* ContentInfo { signedData, [0] { 1, {}, { data }, [0] certificates, {} } } */
+cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err) {
+    CS_SCOPED(cs_buf) der = cs_buf_of(ANSWER_MAX);
+    cs_der_mark info = cs_der_open(&der, CS_DER_SEQUENCE);
+    cs_der_put_oid(&der, OID_SIGNED_DATA);
+    cs_der_mark wrap = cs_der_open(&der, CS_DER_CTX_CONS(0)), signed_data = cs_der_open(&der, CS_DER_SEQUENCE);
+    cs_der_put_uint(&der, CS_DER_INTEGER, 1);
+    cs_der_put(&der, CS_DER_SET, (cs_view){NULL, 0});
+    cs_der_mark content = cs_der_open(&der, CS_DER_SEQUENCE);
+    cs_der_put_oid(&der, OID_DATA);
+    cs_der_close(&der, content);
+    cs_der_mark set = cs_der_open(&der, CS_DER_CTX_CONS(0));
+    for (size_t i = 0; i < n; i++) (void)cs_buf_add_view(&der, certs[i]->der);
+    cs_der_close(&der, set);
+    cs_der_put(&der, CS_DER_SET, (cs_view){NULL, 0});
+    cs_der_close(&der, signed_data);
+    cs_der_close(&der, wrap);
+    cs_der_close(&der, info);
+    TRY(cs_buf_ok(&der, "the certificates", err));
+    (void)est_base64_add(b, cs_buf_view(&der));
+    return cs_buf_ok(b, "the certificates", err);
+}
+
+cs_status est_csrattrs_add(cs_buf *b, cs_err *err) {
+    CS_SCOPED(cs_buf) der = cs_buf_of(1024);
+    cs_der_mark all = cs_der_open(&der, CS_DER_SEQUENCE), attribute = cs_der_open(&der, CS_DER_SEQUENCE);
+    cs_der_put_oid(&der, OID_EC_PUBLIC_KEY);
+    cs_der_mark values = cs_der_open(&der, CS_DER_SET);
+    cs_der_put_oid(&der, OID_P256);
+    cs_der_close(&der, values);
+    cs_der_close(&der, attribute);
+    cs_der_put_oid(&der, OID_ECDSA_SHA256);
+    cs_der_close(&der, all);
+    TRY(cs_buf_ok(&der, "csrattrs", err));
+    (void)est_base64_add(b, cs_buf_view(&der));
+    return cs_buf_ok(b, "csrattrs", err);
+}
+
+cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, cs_err *err) {
+    CS_SCOPED(cs_buf) der = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(cs_key_write_der(key, &der, err));
+    (void)cs_buf_add_str(b, "--" EST_BOUNDARY "\r\nContent-Type: application/pkcs8\r\n"
+                            "Content-Transfer-Encoding: base64\r\n\r\n");
+    (void)est_base64_add(b, cs_buf_view(&der));
+    (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "\r\nContent-Type: application/pkcs7-mime; smime-type=certs-only\r\n"
+                            "Content-Transfer-Encoding: base64\r\n\r\n");
+    TRY(est_certs_add(b, &leaf, 1, err));
+    (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "--\r\n");
+    return cs_buf_ok(b, "the answer", err);
+}

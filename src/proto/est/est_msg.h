@@ -1,0 +1,37 @@
+/* proto/est/est_msg.h - EST's messages (RFC 7030, RFC 8951): bytes in, bytes out. Nothing is kept; any thread. */
+#ifndef CS_PROTO_EST_MSG_H
+#define CS_PROTO_EST_MSG_H
+
+#include "keys/keys.h"
+#include "x509/cert.h"
+
+typedef enum est_op {
+    EST_CACERTS,
+    EST_CSRATTRS,
+    EST_SIMPLEENROLL,
+    EST_SIMPLEREENROLL,
+    EST_SERVERKEYGEN,
+    EST_FULLCMC,
+} est_op;
+enum { EST_LABEL_MAX = 64 };
+/* What follows "/.well-known/est/": OPERATION or LABEL/OPERATION. route-unknown. */
+CS_MUST_USE cs_status est_path_read(cs_view rest, est_op *ret, char label[EST_LABEL_MAX + 1], cs_err *err);
+
+/* A request's body as DER or PEM, appended to der: base64 of DER whatever the transfer encoding says (RFC 8951 3.1),
+ * and, for people with curl, DER or PEM as they are. csr-malformed. */
+CS_MUST_USE cs_status est_csr_read(cs_view body, cs_buf *der, cs_err *err);
+
+/* Authorization: Basic. user and password look into decoded, a cs_buf_secret. False: it is none. */
+bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view *ret_password);
+
+/* base64 in lines of 64: what every answer is (some clients need the lines). */
+bool est_base64_add(cs_buf *b, cs_view der);
+/* A certs-only answer: base64 of a degenerate SignedData.                                             @rfc 5652#5.1 */
+CS_MUST_USE cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err);
+/* CsrAttrs: which key and signature are wanted, no more.                                            @rfc 8951#3.2 */
+CS_MUST_USE cs_status est_csrattrs_add(cs_buf *b, cs_err *err);
+/* The two parts of serverkeygen: PKCS#8 and certs-only. b must be a cs_buf_secret.               @rfc 7030#4.4.2 */
+#define EST_BOUNDARY "countersign-est-boundary-6f1d"
+CS_MUST_USE cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, cs_err *err);
+
+#endif
