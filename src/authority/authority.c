@@ -54,6 +54,7 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(store_open(where, &a->store, err));
     TRY(store_open(where, &a->reader, err));
     TRY(store_open(where, &a->feed, err));
+    TRY(store_open(where, &a->scan, err));
     TRY(open_log(a, err));
     TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
     return crl_load(a, err);
@@ -108,6 +109,7 @@ void authority_free(authority *a) {
     store_free(a->store);
     store_free(a->reader);
     store_free(a->feed);
+    store_free(a->scan);
     cas_unload(a);
     if (a->lock_fd >= 0) (void)close(a->lock_fd);
     if (a->feed_event >= 0) (void)close(a->feed_event);

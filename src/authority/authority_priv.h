@@ -133,6 +133,7 @@ struct authority {
     pthread_t writer;
     bool writer_runs;
     store *store;
+    store *scan; /* what CRLs are built from, so that changes go on meanwhile */
     signer_link signer;
     cs_time tickets_at; /* monotonic: look at the ticket keys then */
     bool begun_left;    /* intents that are neither issued nor abandoned: the store failed half way */
@@ -145,6 +146,9 @@ cs_status authority_submit(authority *a, job *j, cs_err *err);
 /* Several at once, that share what a batch shares; each job's err is its answer. */
 void authority_submit_all(authority *a, job *const jobs[], size_t n);
 void *authority_writer(void *arg);
+/* From within a long work of the writer, outside of any transaction and with nothing asked of the signer: does the
+ * front of the queue, unless that is a CRL. */
+void writer_meanwhile(authority *a);
 
 /* Work of the writer. Each fills the jobs' err. */
 /* Intents that may have been signed, and whose certificates nobody was given: abandoned, which is revoked on sight. */

@@ -8,7 +8,10 @@
 
 #define RETRY_AFTER (5 * CS_SEC) /* a CRL that could not be made */
 #define BIG_TAKES (CS_SEC / 10)  /* a CRL that takes longer to make ... */
-enum { BIG_SHARE = 5 };          /* ... may take a fifth of the writer's time */
+enum {
+    BIG_SHARE = 5,      /* ... may take a fifth of the writer's time */
+    STRETCH = 4 * 1024, /* revoked certificates read at a stretch, in some milliseconds: then others have a turn */
+};
 
 void authority_blob_free(authority_blob *b) {
     if (b != NULL && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0) free(b);
@@ -88,20 +91,27 @@ void crl_want(authority *a, const uint8_t issuer[32]) {
 typedef struct building {
     cs_crl_builder builder;
     const cs_cert *issuer;
+    authority *a;
+    size_t seen;
 } building;
 
 static cs_status add_entry(void *cls, const store_revocation *r, cs_err *err) {
     building *b = cls;
+    if (++b->seen % STRETCH == 0) writer_meanwhile(b->a);
     if (!cs_view_eq(r->issuer, cs_view_of(b->issuer->spki_sha256, 32))) return CS_OK; /* of another CA */
     return cs_crl_add(&b->builder, r->serial, r->at, r->reason, err);
 }
 
 static cs_status build(authority *a, const ca_here *h, store_crl *crl, cs_buf *tbs, cs_err *err) {
-    building b = {.issuer = h->ca.cert};
+    building b = {.issuer = h->ca.cert, .a = a};
     /* An entry stays until it has been on a CRL made after the certificate's end (RFC 5280 3.3). */
     cs_time since = crl->this_update - a->conf->crl_lifetime;
     TRY(cs_crl_begin(&b.builder, h->ca.cert, crl->number, crl->this_update, crl->next_update, tbs, err));
-    TRY(store_revoked(a->store, since, add_entry, &b, err));
+    /* One statement sees one state of the store, not older than the intent's feed_sequence; what is revoked meanwhile
+     * wants a CRL of its own. */
+    cs_status status = store_revoked(a->scan, since, add_entry, &b, err);
+    store_settle(a->scan);
+    if (status != CS_OK) return status;
     TRY(cs_crl_end(&b.builder, err));
     crl->entries = b.builder.entries;
     return CS_OK;
@@ -154,18 +164,21 @@ static cs_status make(authority *a, ca_here *h, const authority_who *asked_by, c
     TRY(store_commit(a->store, err));
     CS_FAULT("authority.crl.after-intent", err);
     TRY(build(a, h, &crl, &tbs, err));
+    TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err)); /* it may have gone meanwhile */
     return sign_and_publish(a, h, &crl, cs_buf_view(&tbs), asked_by, err);
 }
 
 void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
     cs_time began = cs_mono(a->clock);
+    bool due = h->crl_due;
+    h->crl_due = false; /* first: what is revoked while this one is built sets it again */
     if (make(a, h, asked_by, err) != CS_OK) {
+        if (due && !h->crl_due) h->crl_due = true;
         h->crl_again = cs_mono(a->clock) + RETRY_AFTER;
         return;
     }
     cs_time took = cs_mono(a->clock) - began;
     *err = authority_no_error();
-    h->crl_due = false;
     h->crl_again = took > BIG_TAKES ? began + took * BIG_SHARE : 0;
 }
 

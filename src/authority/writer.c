@@ -76,6 +76,32 @@ static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
     return n;
 }
 
+static void work(authority *a, job *jobs[], size_t n);
+
+/* Does the front of the queue, if the signer is there for it. Called and left with the queue locked. */
+static void serve(authority *a, bool signs) {
+    job *jobs[BATCH_MAX];
+    cs_err why = {.status = CS_AGAIN}; /* nobody has looked whether the signer is there */
+    (void)pthread_mutex_unlock(&a->queue_lock);
+    if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
+    (void)pthread_mutex_lock(&a->queue_lock);
+    size_t n = take(a, &why, jobs);
+    if (n == 0) return;
+    (void)pthread_mutex_unlock(&a->queue_lock);
+    work(a, jobs, n);
+    if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD) head_wanted(a);
+    (void)pthread_mutex_lock(&a->queue_lock);
+    for (size_t i = 0; i < n; i++) jobs[i]->done = true;
+    (void)pthread_cond_broadcast(&a->job_done);
+}
+
+void writer_meanwhile(authority *a) {
+    (void)pthread_mutex_lock(&a->queue_lock);
+    const job *head = a->first;
+    if (head != NULL && head->type != JOB_CRL) serve(a, needs_signer(head));
+    (void)pthread_mutex_unlock(&a->queue_lock);
+}
+
 /* The first failure is the answer; the other CAs' are made all the same. */
 static void make_asked_crls(authority *a, job *j) {
     for (size_t i = 0; i < a->ca_count; i++) {
@@ -143,32 +169,22 @@ static bool crl_comes_first(authority *a, bool busy) {
 
 void *authority_writer(void *arg) {
     authority *a = arg;
-    job *jobs[BATCH_MAX];
     (void)pthread_mutex_lock(&a->queue_lock);
     while (a->first != NULL || !a->stopping) {
         const job *head = a->first;
         bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
         bool heads = !a->stopping && a->head_at != 0 && a->head_at <= cs_mono(a->clock);
         bool keys = !a->stopping && tickets_next(a) <= cs_mono(a->clock);
-        cs_err why = {.status = CS_AGAIN}; /* nobody has looked whether the signer is there */
         if (head == NULL && !crl && !heads && !keys) {
             rest(a);
             continue;
         }
         (void)pthread_mutex_unlock(&a->queue_lock);
-        if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
         if (keys) tickets_make(a);
         if (crl) make_due_crl(a);
         if (heads) head_make_due(a);
         (void)pthread_mutex_lock(&a->queue_lock);
-        size_t n = take(a, &why, jobs);
-        if (n == 0) continue;
-        (void)pthread_mutex_unlock(&a->queue_lock);
-        work(a, jobs, n);
-        if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD) head_wanted(a);
-        (void)pthread_mutex_lock(&a->queue_lock);
-        for (size_t i = 0; i < n; i++) jobs[i]->done = true;
-        (void)pthread_cond_broadcast(&a->job_done);
+        serve(a, signs);
     }
     (void)pthread_mutex_unlock(&a->queue_lock);
     if (a->head_at != 0) head_make_due(a); /* the last word is signed too */
