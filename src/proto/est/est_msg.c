@@ -4,7 +4,7 @@
 #include "x509/der_write.h"
 #include "x509/pem.h"
 
-enum { LINE = 64, ANSWER_MAX = 1024 * 1024 };
+enum { ANSWER_MAX = 1024 * 1024 };
 
 #define OID_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")
 #define OID_SIGNED_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")
@@ -68,14 +68,7 @@ bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view 
 }
 
 bool est_base64_add(cs_buf *b, cs_view der) {
-    cs_buf line = b->secret ? cs_buf_secret(2 * ANSWER_MAX) : cs_buf_of(2 * ANSWER_MAX);
-    if (!cs_base64_add(&line, der)) b->failed = true;
-    for (size_t at = 0; at < line.n; at += LINE) {
-        (void)cs_buf_add(b, line.p + at, line.n - at < LINE ? line.n - at : LINE);
-        (void)cs_buf_add_byte(b, '\n');
-    }
-    cs_buf_free(&line);
-    return !b->failed;
+    return cs_base64_add(b, der) && cs_buf_add_byte(b, '\n');
 }
 
 /* ContentInfo { signedData, [0] { 1, {}, { data }, [0] certificates, {} } } */

@@ -24,7 +24,7 @@ CS_MUST_USE cs_status est_csr_read(cs_view body, cs_buf *der, cs_err *err);
 /* Authorization: Basic. user and password look into decoded, a cs_buf_secret. False: it is none. */
 bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view *ret_password);
 
-/* base64 in lines of 64: what every answer is (some clients need the lines). */
+/* base64 in one line (RFC 8951 2.1): strongSwan reads no more than that. */
 bool est_base64_add(cs_buf *b, cs_view der);
 /* A certs-only answer: base64 of a degenerate SignedData.                                             @rfc 5652#5.1 */
 CS_MUST_USE cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err);
