@@ -98,13 +98,13 @@ static cs_status folder_of_file(conf *c, const char **ret, cs_err *err) {
 }
 
 static cs_status read_conf_file(conf *c, const char **ret_folder, cs_err *err) {
-    CS_SCOPED(cs_buf) text = cs_buf_of(CONF_FILE_MAX);
+    CS_SCOPED(cs_buf) text = cs_buf_of(CONF_FILE_MAX), load = cs_buf_of((size_t)4 * CONF_FILE_MAX);
     bool empty = false;
     conf_memory *m = c->memory;
     TRY(files_read(c->file, CONF_FILE_MAX, &text, err));
     TRY(folder_of_file(c, ret_folder, err));
-    TRY(conf_tree_check(cs_buf_view(&text), c->file, *ret_folder, &empty, err));
-    return empty ? CS_OK : conf_file_load(cs_buf_view(&text), c->file, &m->file, err);
+    TRY(conf_tree_check(cs_buf_view(&text), c->file, *ret_folder, &empty, &load, err));
+    return empty ? CS_OK : conf_file_load(cs_buf_view(&load), c->file, &m->file, err);
 }
 
 /* -c FILE, else STATE/countersign.yaml when that exists. */

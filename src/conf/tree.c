@@ -177,8 +177,61 @@ static cs_status not_yaml(const yaml_parser_t *p, const char *file, cs_err *err)
                    p->context != NULL ? ", " : "", p->context != NULL ? p->context : "");
 }
 
-cs_status conf_tree_check(cs_view text, const char *file, const char *folder, bool *ret_empty, cs_err *err) {
+/* ---- profiles by name ---- */
+
+/* `profiles: {device: {lifetime: 30d}}` says the same as `profiles: [{name: device, lifetime: 30d}]`, into which it is
+ * made. False: out of memory. */
+static bool name_entries(yaml_document_t *doc, yaml_node_pair_t *pair, bool *ret_changed) {
+    int map = pair->value, list = 0;
+    if (yaml_document_get_node(doc, map)->type != YAML_MAPPING_NODE) return true;
+    list = yaml_document_add_sequence(doc, NULL, YAML_BLOCK_SEQUENCE_STYLE);
+    if (list == 0) return false;
+    pair->value = list; /* before the pairs of the root may move: none is added to it */
+    for (size_t i = 0;; i++) {
+        const yaml_node_t *from = yaml_document_get_node(doc, map); /* adding a node may move all of them */
+        if (from->data.mapping.pairs.start + i >= from->data.mapping.pairs.top) break;
+        yaml_node_pair_t entry = from->data.mapping.pairs.start[i];
+        if (yaml_document_get_node(doc, entry.value)->type == YAML_MAPPING_NODE) {
+            int name = yaml_document_add_scalar(doc, NULL, (const yaml_char_t *)"name", 4, YAML_PLAIN_SCALAR_STYLE);
+            if (name == 0 || yaml_document_append_mapping_pair(doc, entry.value, name, entry.key) == 0) return false;
+        }
+        if (yaml_document_append_sequence_item(doc, list, entry.value) == 0) return false;
+    }
+    *ret_changed = true;
+    return true;
+}
+
+static bool name_profiles(yaml_document_t *doc, bool *ret_changed) {
+    const yaml_node_t *root = yaml_document_get_root_node(doc);
+    if (root == NULL || root->type != YAML_MAPPING_NODE) return true;
+    for (yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key = yaml_document_get_node(doc, p->key);
+        if (key->type == YAML_SCALAR_NODE && strcmp(scalar(key), "profiles") == 0)
+            return name_entries(doc, p, ret_changed);
+    }
+    return true;
+}
+
+static int write_text(void *to, unsigned char *p, size_t n) {
+    return cs_buf_add(to, p, n) ? 1 : 0;
+}
+
+/* Takes the document. */
+static cs_status dump(yaml_document_t *doc, cs_buf *to, cs_err *err) {
+    yaml_emitter_t emitter;
+    if (yaml_emitter_initialize(&emitter) == 0) return CS_NOMEM_ERR(err);
+    yaml_emitter_set_output(&emitter, write_text, to);
+    yaml_emitter_set_unicode(&emitter, 1);
+    bool ok = yaml_emitter_open(&emitter) != 0 && yaml_emitter_dump(&emitter, doc) != 0 &&
+              yaml_emitter_close(&emitter) != 0 && yaml_emitter_flush(&emitter) != 0;
+    yaml_emitter_delete(&emitter);
+    return ok && !to->failed ? CS_OK : CS_NOMEM_ERR(err);
+}
+
+cs_status conf_tree_check(cs_view text, const char *file, const char *folder, bool *ret_empty, cs_buf *ret_text,
+                          cs_err *err) {
     yaml_parser_t parser;
+    bool changed = false;
     tree t = {.file = file, .folder = folder, .err = err};
     const where top = {"", ""};
     if (yaml_parser_initialize(&parser) == 0) return CS_NOMEM_ERR(err);
@@ -188,10 +241,15 @@ cs_status conf_tree_check(cs_view text, const char *file, const char *folder, bo
         yaml_parser_delete(&parser);
         return s;
     }
+    cs_status s = name_profiles(&t.doc, &changed) ? CS_OK : CS_NOMEM_ERR(err);
     const yaml_node_t *root = yaml_document_get_root_node(&t.doc);
     *ret_empty = root == NULL;
-    cs_status s = root == NULL ? CS_OK : check_mapping(&t, root, conf_schema.mapping.fields, &top);
-    yaml_document_delete(&t.doc);
+    if (s == CS_OK && root != NULL) s = check_mapping(&t, root, conf_schema.mapping.fields, &top);
+    if (s == CS_OK && changed)
+        s = dump(&t.doc, ret_text, err);
+    else
+        yaml_document_delete(&t.doc);
+    if (s == CS_OK && !changed && !cs_buf_add_view(ret_text, text)) s = CS_NOMEM_ERR(err);
     yaml_parser_delete(&parser);
     return s;
 }

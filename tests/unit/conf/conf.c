@@ -191,6 +191,23 @@ static void sites_routes_and_files_are_read(void **state) {
     assert_string_equal(c->log_format, "text");
 }
 
+static void profiles_may_be_written_by_name(void **state) {
+    conf *c = NULL;
+    conf_overrides said = saying("profiles:\n  device: {lifetime: 30d}\n  sensor:\n    kind: device\n    lifetime: 3d\n"
+                                 "log: {format: text}\n");
+    assert_ok(conf_load(&said, &c, &err));
+    assert_int_equal(c->profile_count, 4);
+    assert_true(c->profiles[2].lifetime == 30 * CS_DAY && c->profiles[3].lifetime == 3 * CS_DAY);
+    assert_string_equal(c->profiles[3].name, "sensor");
+    assert_string_equal(c->log_format, "text");
+    conf_free(c);
+    said = saying("profiles:\n  device: {lifetme: 30d}\n");
+    assert_fails(conf_load(&said, &c, &err), CS_R_CONFIG_INVALID);
+    assert_non_null(strstr(err.detail, ":2:12: profiles[0]: unknown key"));
+    said = saying("profiles:\n  device: 30d\n");
+    assert_fails(conf_load(&said, &c, &err), CS_R_CONFIG_INVALID);
+}
+
 static void profiles_are_built_in_changed_or_new(void **state) {
     CS_AUTO(conf) c = NULL;
     const cs_profile *p = NULL;
@@ -346,17 +363,12 @@ static void children_get_what_was_said(void **state) {
 int main(void) {
     enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
     const struct CMUnitTest good[] = {
-        TEST(without_a_file_the_defaults_hold),
-        TEST(comments_alone_are_the_defaults),
-        TEST(the_command_line_wins_over_the_file),
-        TEST(sites_routes_and_files_are_read),
-        TEST(profiles_are_built_in_changed_or_new),
-        TEST(what_is_wrong_with_a_profile_is_said),
-        TEST(what_the_ceremony_recorded_is_the_default),
-        TEST(a_file_in_the_state_folder_is_found),
-        TEST(a_missing_or_empty_file_is_named),
-        TEST(the_command_line_is_judged_like_the_file),
-        TEST(a_state_folder_too_deep_for_sockets_is_refused),
+        TEST(without_a_file_the_defaults_hold),         TEST(comments_alone_are_the_defaults),
+        TEST(the_command_line_wins_over_the_file),      TEST(sites_routes_and_files_are_read),
+        TEST(profiles_are_built_in_changed_or_new),     TEST(profiles_may_be_written_by_name),
+        TEST(what_is_wrong_with_a_profile_is_said),     TEST(what_the_ceremony_recorded_is_the_default),
+        TEST(a_file_in_the_state_folder_is_found),      TEST(a_missing_or_empty_file_is_named),
+        TEST(the_command_line_is_judged_like_the_file), TEST(a_state_folder_too_deep_for_sockets_is_refused),
         cmocka_unit_test(children_get_what_was_said),
     };
     enum { GOOD = sizeof good / sizeof good[0] };
