@@ -170,6 +170,10 @@ static void on_event(void *data, unsigned events) {
         up_h2_event(u);
         return;
     }
+    if (u->owner->id != 0) { /* the answers of many streams that came together leave together */
+        conn_ready(u->owner);
+        return;
+    }
     conn_mark(u->owner);
     conn_turn(u->owner->c);
 }
