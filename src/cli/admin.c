@@ -55,6 +55,9 @@ static cs_status change(const admin_said *said, session *s, const char *verb, co
     if (status != CS_OK) return status;
     if (said->json)
         (void)print_json(answer);
+    else if (strcmp(json_text(answer, "state"), "waiting") == 0)
+        (void)cs_buf_addf(b, "Proposal %lld waits for a second administrator\n",
+                          (long long)json_number(answer, "proposal"));
     else
         (void)cs_buf_addf(b, "%s: %zu role%s now\n", name, json_array_size(json_object_get(answer, "roles")),
                           json_array_size(json_object_get(answer, "roles")) == 1 ? "" : "s");

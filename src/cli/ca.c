@@ -349,6 +349,27 @@ static const struct {
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
+/* With two_person: cas, what changes the CAs is done only once a second administrator has approved just that. */
+static cs_status ask_permit(const conf *c, const ca_said *said, const cli_texts *words, cs_err *err) {
+    __attribute__((cleanup(session_auto_))) session *s = NULL;
+    char what[128];
+    json_t *answer = NULL;
+    if ((c->two_person & CONF_TWO_CAS) == 0 || strcmp(words->at[0], "list") == 0 || strcmp(words->at[0], "show") == 0)
+        return CS_OK;
+    (void)snprintf(what, sizeof what, "ca %s%s%s", words->at[0], words->n > 1 ? " " : "",
+                   words->n > 1 ? words->at[1] : "");
+    json_t *body = json_pack("{s:s}", "what", what);
+    if (body == NULL) return CS_NOMEM_ERR(err);
+    cs_status status = session_open(c, &said->conf, &s, err);
+    if (status == CS_OK) status = session_call(s, "POST", "/api/v1/permits", body, false, &answer, err);
+    json_decref(body);
+    TRY(status);
+    bool permitted = strcmp(json_text(answer, "state"), "permitted") == 0;
+    long long id = (long long)json_number(answer, "proposal");
+    json_decref(answer);
+    return permitted ? CS_OK : cs_fail(err, CS_REFUSED, CS_R_PROPOSAL_WAITING, "%s: proposal %lld", what, id);
+}
+
 static cs_status run(const ca_said *said, const cli_texts *words, size_t verb, cs_buf *out, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     ca_work w = {.said = said, .words = words, .out = out};
@@ -358,6 +379,7 @@ static cs_status run(const ca_said *said, const cli_texts *words, size_t verb, c
     w.conf = c;
     TRY(conf_path(c, "ca", w.dir, err));
     if (!files_exists(w.dir)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
+    TRY(ask_permit(c, said, words, err));
     TRY(files_join(c->state, ".init.lock", lock, err));
     TRY(files_lock(lock, 3000, "another command that changes the CAs", &held, err));
     cs_status s = verbs[verb].run(&w, err);

@@ -34,6 +34,7 @@ int cli_renew(int argc, char **argv);
 int cli_token(int argc, char **argv);
 int cli_request(int argc, char **argv);
 int cli_admin(int argc, char **argv);
+int cli_proposal(int argc, char **argv);
 int cli_log(int argc, char **argv);
 int cli_ca(int argc, char **argv);
 int cli_crl(int argc, char **argv);

@@ -33,6 +33,7 @@ static const cli_command commands[] = {
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"notify", cli_notify, "tell of certificates that end soon"},
     {"status", cli_status, "what runs, what was issued, what expires next"},
+    {"proposal", cli_proposal, "what waits for a second administrator"},
     {"log", cli_log, "the audit log: read, proven, verified"},
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},

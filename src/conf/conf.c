@@ -203,6 +203,8 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->limits.handshakes_per_address = f->limits.handshakes_per_address != NULL ? *f->limits.handshakes_per_address : 0;
     c->limits.body_rate = f->limits.body_rate != NULL ? *f->limits.body_rate : 100;
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
+    for (unsigned i = 0; i < f->two_person_count; i++)
+        c->two_person |= strcmp(f->two_person[i], "cas") == 0 ? CONF_TWO_CAS : CONF_TWO_ADMINS;
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;
     TRY(conf_notices_fill(c, f, folder, err));

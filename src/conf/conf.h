@@ -110,6 +110,8 @@ typedef struct conf_enroll {
     bool supersede; /* a renewal revokes what it renews */
 } conf_enroll;
 
+enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
+
 typedef struct conf {
     const char *state;      /* the folder, absolute, without trailing slash */
     const char *file;       /* the YAML file; NULL: none */
@@ -141,6 +143,7 @@ typedef struct conf {
         uint64_t body;      /* bytes of a request body; 0: no limit */
     } limits;
     cs_time revocation_grace; /* how long the gateway admits with a feed that has gone silent */
+    unsigned two_person;      /* what needs a second administrator: CONF_TWO_... */
     const char *log_format;   /* "json" or "text" */
     bool access_log;
     conf_notices notices;

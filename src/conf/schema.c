@@ -194,6 +194,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     NUMBER(file_conf, threads),
     LIST(file_conf, sites, site_entry, SITES_MAX),
     LIST(file_conf, upstreams, upstream_entry, SITES_MAX),
+    LIST(file_conf, two_person, text_entry, 8),
     TEXT(file_conf, follow),
     TEXT(file_conf, ticket_keys),
     LIST(file_conf, profiles, profile_entry, PROFILES_MAX),

@@ -96,6 +96,8 @@ typedef struct file_conf {
         unsigned *connections, *connections_per_address, *handshakes, *handshakes_per_address, *body_rate;
         uint64_t *body;
     } limits;
+    char **two_person;
+    unsigned two_person_count;
     struct {
         char *format;
         bool *access;

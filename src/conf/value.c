@@ -77,6 +77,7 @@ static const struct {
     {"limits.stream", CONF_DURATION},
     {"limits.upstream", CONF_DURATION},
     {"limits.drain", CONF_DURATION},
+    {"two_person[]", CONF_TWO_PERSON},
     {"log.format", CONF_LOG_FORMAT},
     {"notices.before[]", CONF_DURATION},
     {"notices.mail_to[]", CONF_MAIL},
@@ -280,6 +281,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_SMTP: return origin_ok(text, "smtp://", true) || origin_ok(text, "smtps://", true);
     case CONF_WEBHOOK: return webhook_ok(text);
     case CONF_APPROVAL: return one_of(text, approvals);
+    case CONF_TWO_PERSON: return strcmp(text, "admins") == 0 || strcmp(text, "cas") == 0;
     }
     return false;
 }
@@ -316,6 +318,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_PROTOCOL: return "http or tcp";
     case CONF_STARTTLS: return "postgres";
     case CONF_APPROVAL: return "never, unknown or always";
+    case CONF_TWO_PERSON: return "admins or cas";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     case CONF_MAIL: return "an address, such as ops@corp.example";
     case CONF_SMTP: return "smtp://HOST[:PORT] or smtps://HOST[:PORT]";

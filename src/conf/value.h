@@ -34,6 +34,7 @@ typedef enum conf_type {
     CONF_MAIL,         /* ops@corp.example */
     CONF_SMTP,         /* smtp://HOST[:PORT], smtps://HOST[:PORT] */
     CONF_WEBHOOK,      /* https://HOST[:PORT]/..., http:// of this machine */
+    CONF_TWO_PERSON,   /* admins, cas */
     CONF_APPROVAL,     /* never, unknown, always */
 } conf_type;
 

@@ -240,6 +240,32 @@ typedef cs_status store_serial_seen(void *cls, const char *serial, cs_err *err);
 CS_MUST_USE cs_status store_lineage_children(store *st, const char *serial, store_serial_seen *seen, void *cls,
                                              cs_err *err);
 
+/* ---- proposals: what a second administrator decides on ---- */
+typedef enum store_proposal_state {
+    PROPOSAL_WAITING = 0,
+    PROPOSAL_APPROVED = 1,
+    PROPOSAL_DENIED = 2,
+    PROPOSAL_USED = 3
+} store_proposal_state;
+enum { STORE_PROPOSAL_WHAT = 160 };
+typedef struct store_proposal {
+    uint64_t id;
+    char method[8]; /* "": a permit */
+    char what[STORE_PROPOSAL_WHAT], proposed_by[CS_IDENTITY_NAME_MAX + 16], decided_by[CS_IDENTITY_NAME_MAX + 16];
+    cs_time proposed_at, ends, decided_at;
+    store_proposal_state state;
+    cs_view body; /* valid until the next verb */
+} store_proposal;
+/* Sets the id. */
+CS_MUST_USE cs_status store_proposal_add(store *st, store_proposal *p, cs_err *err);
+CS_MUST_USE cs_status store_proposal_set(store *st, uint64_t id, store_proposal_state state, const char *by, cs_time at,
+                                         cs_err *err);
+/* proposal-unknown */
+CS_MUST_USE cs_status store_proposal_get(store *st, uint64_t id, store_proposal *ret, cs_err *err);
+typedef cs_status store_proposal_seen(void *cls, const store_proposal *p, cs_err *err);
+/* The newest 200. */
+CS_MUST_USE cs_status store_proposal_list(store *st, store_proposal_seen *seen, void *cls, cs_err *err);
+
 /* ---- audit ---- */
 typedef struct store_record {
     uint64_t sequence; /* from 1, without gaps; given by the store */

@@ -144,6 +144,7 @@ static cs_status dispatch(rest_call *c, const door *d, const guest *g, cs_err *e
     const rest_route *r = find(c, api ? rest_api_routes : rest_public_routes, err);
     if (r == NULL) return err->status;
     if (api) TRY(rest_caller_needs(c, r->needs, err));
+    if (api && rest_guarded(c, r)) return rest_propose(c, err);
     return r->handler(c, err);
 }
 

@@ -45,6 +45,10 @@ static const about table[] = {
     {"POST", "/api/v1/requests/deny", "Deny a request that waits", NULL, "id!:string note:string"},
     {"GET", "/api/v1/requests/", "One request", NULL, NULL},
     {"POST", "/api/v1/renewals", "Renew or rekey a certificate", NULL, "csr!:string serial:string name:string"},
+    {"POST", "/api/v1/permits", "May it be done now? Proposes it where two people are needed", NULL, "what!:string"},
+    {"GET", "/api/v1/proposals", "What was proposed to a second administrator", NULL, NULL},
+    {"POST", "/api/v1/proposals/approve", "Approve, which carries a request out", NULL, "id!:integer"},
+    {"POST", "/api/v1/proposals/deny", "Deny", NULL, "id!:integer"},
     {"GET", "/api/v1/openapi.json", "This", NULL, NULL},
     {"GET", "/healthz", "Can certificates be issued?", NULL, NULL},
 };

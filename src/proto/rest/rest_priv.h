@@ -21,6 +21,7 @@ typedef struct rest_call {
     bool too_big;
     authority_who who; /* who asks; of the public door: nobody, until rest_caller found out */
     unsigned roles;
+    bool approved;         /* by a second administrator */
     bool local;            /* over the control socket: may everything */
     bool quiet;            /* a failure is no line of the log: anybody may cause it, as often as they like */
     atomic_int *under_way; /* of its door: counts this one */
@@ -48,6 +49,7 @@ typedef struct rest_route {
     const char *method, *path;
     rest_handler *handler;
     unsigned needs;
+    unsigned guard; /* CONF_TWO_...: with two_person it waits for a second administrator; 0: never */
 } rest_route;
 
 /* The API, below REST_API: over the control socket for our user and root, over the gateway for administrators. */
@@ -66,6 +68,10 @@ rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, res
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
     rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
+/* proposals.c */
+bool rest_guarded(const rest_call *c, const rest_route *r);
+CS_MUST_USE cs_status rest_propose(rest_call *c, cs_err *err);
+rest_handler rest_permit, rest_proposal_list, rest_proposal_approve, rest_proposal_deny;
 rest_handler rest_openapi;
 /* Doors of other protocols. */
 #define EST_PATH "/.well-known/est/"
