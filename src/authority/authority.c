@@ -55,6 +55,9 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(store_open(where, &a->reader, err));
     TRY(store_open(where, &a->feed, err));
     TRY(store_open(where, &a->scan, err));
+    uint32_t node = 0;
+    TRY(cs_rng_fill(a->rng, (uint8_t *)&node, sizeof node, err));
+    TRY(store_node_set(a->store, (node & INT32_MAX) | 1, err));
     TRY(open_log(a, err));
     TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
     return crl_load(a, err);

@@ -126,8 +126,9 @@ struct authority {
     struct ocsp_desk *ocsp;       /* ocsp.c's */
     atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
 
-    int feed_event; /* eventfd: the feed has grown */
-    store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
+    bool others_wrote; /* atomic: another node has added to the store; for the writer */
+    int feed_event;    /* eventfd: the feed has grown */
+    store *feed;       /* the feed thread's alone: no slow reader may hold up a revocation */
 
     /* the writer's alone */
     pthread_t writer;
@@ -165,6 +166,8 @@ void ocsp_close(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);
 void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err);
 cs_status crl_load(authority *a, cs_err *err);
+/* Another node may have published, or revoked. */
+void crl_refresh(authority *a);
 /* The feed has grown: gateways are told now, a CRL of that CA (NULL: of each) follows. */
 void revoke_tell(authority *a, const uint8_t issuer[32]);
 void crl_want(authority *a, const uint8_t issuer[32]);

@@ -62,6 +62,23 @@ static cs_status load(authority *a, ca_here *h, cs_err *err) {
     return CS_OK;
 }
 
+static cs_status refresh(authority *a, ca_here *h, cs_err *err) {
+    uint64_t newest = 0, last = 0, known = h->crl != NULL ? h->crl->crl.number : 0;
+    TRY(store_crl_newest(a->store, h->ca.cert->spki_sha256, &newest, err));
+    if (newest > known) {
+        h->crl_due = false; /* unless it lacks something, as load finds */
+        return load(a, h, err);
+    }
+    TRY(store_feed_last(a->store, &last, err));
+    if (h->crl != NULL && last > h->crl->crl.feed_sequence) crl_want(a, h->ca.cert->spki_sha256);
+    return CS_OK;
+}
+
+void crl_refresh(authority *a) {
+    cs_err ignored; /* the database is away: asked again when it is back */
+    for (size_t i = 0; i < a->ca_count; i++) (void)refresh(a, &a->cas[i], &ignored);
+}
+
 /* A store from the time of one CA does not say whose its CRLs are: of the first. */
 static cs_status adopt(authority *a, cs_err *err) {
     const authority_ca *first = authority_ca_named(a, cs_view_str(CAS_FIRST));
@@ -146,7 +163,7 @@ static cs_time this_update(const ca_here *h, cs_time now) {
     return at < now ? at : now;
 }
 
-static cs_status make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
+static cs_status make_now(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
     store_crl crl = {0};
     memcpy(crl.issuer, h->ca.cert->spki_sha256, sizeof crl.issuer);
     CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX - 1024);
@@ -166,6 +183,16 @@ static cs_status make(authority *a, ca_here *h, const authority_who *asked_by, c
     TRY(build(a, h, &crl, &tbs, err));
     TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err)); /* it may have gone meanwhile */
     return sign_and_publish(a, h, &crl, cs_buf_view(&tbs), asked_by, err);
+}
+
+/* Of several nodes one publishes at a time. */
+static cs_status make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
+    bool mine = false;
+    TRY(store_turn_take(a->store, &mine, err));
+    if (!mine) return cs_fail(err, CS_FAILED, CS_R_STATE_BUSY, "another node makes a CRL");
+    cs_status status = make_now(a, h, asked_by, err);
+    store_turn_end(a->store);
+    return status;
 }
 
 void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {

@@ -10,7 +10,8 @@
 
 enum { PEERS_MAX = 64, IN_MAX = 128 * 1024, OUT_MAX = 1024 * 1024, CHUNK = 4096 /* entries read at a time */ };
 #define STALL_MAX (10 * CS_SEC) /* a gateway that takes nothing for so long is cut off: it connects anew */
-#define ADMIT_AGAIN CS_SEC      /* after a failure to accept, such as for want of descriptors */
+#define WATCH_AGAIN (CS_SEC / 2)
+#define ADMIT_AGAIN CS_SEC /* after a failure to accept, such as for want of descriptors */
 
 typedef struct peer {
     int fd; /* -1: free */
@@ -28,6 +29,7 @@ typedef struct hub {
     authority *a;
     int listen_fd, stop_fd;
     cs_time admit_at; /* monotonic: not before */
+    cs_time watch_at; /* monotonic: not before, while the database is away */
     peer peers[PEERS_MAX];
 } hub;
 
@@ -149,10 +151,38 @@ static void serve(hub *h, peer *p, bool readable, bool news) {
     drop(p);
 }
 
+/* The writer too has something to look at. */
+static void others_wrote(authority *a) {
+    atomic_fetch_add(&a->changes, 1);
+    __atomic_store_n(&a->others_wrote, true, __ATOMIC_RELEASE);
+    (void)pthread_mutex_lock(&a->queue_lock);
+    (void)pthread_cond_signal(&a->queue_grew);
+    (void)pthread_mutex_unlock(&a->queue_lock);
+}
+
+/* What tells of the other nodes; -1: there are none, or the database is away and is asked for again in a while. */
+static int watch(hub *h, cs_time *until, bool *news) {
+    cs_time now = cs_mono(h->a->clock);
+    if (!store_is_shared(h->a->feed)) return -1;
+    if (now < h->watch_at) {
+        if (h->watch_at < *until) *until = h->watch_at;
+        return -1;
+    }
+    bool anew = false;
+    int fd = store_watch(h->a->feed, &anew);
+    h->watch_at = fd < 0 ? now + WATCH_AGAIN : 0;
+    if (fd < 0 && h->watch_at < *until) *until = h->watch_at;
+    if (fd < 0 || !(store_watched(h->a->feed) || anew)) return fd;
+    others_wrote(h->a); /* a statement of ours has read it off the connection, or it came before we listened */
+    *news = true;
+    *until = now;
+    return fd;
+}
+
 /* Waits; false when it is time to end. */
 static bool turn(hub *h) {
     bool admits = cs_mono(h->a->clock) >= h->admit_at, news = false;
-    struct pollfd p[PEERS_MAX + 3] = {{.fd = h->stop_fd, .events = POLLIN},
+    struct pollfd p[PEERS_MAX + 4] = {{.fd = h->stop_fd, .events = POLLIN},
                                       {.fd = admits ? h->listen_fd : -1, .events = POLLIN},
                                       {.fd = h->a->feed_event, .events = POLLIN}};
     cs_time until = cs_mono(h->a->clock) + FEED_HEARTBEAT;
@@ -161,11 +191,16 @@ static bool turn(hub *h) {
         p[i + 3] = (struct pollfd){.fd = q->fd, .events = (short)(POLLIN | (q->out.n > 0 ? POLLOUT : 0))};
         if (q->fd >= 0 && q->greeted && q->out.n == 0 && q->beat_at < until) until = q->beat_at;
     }
+    p[PEERS_MAX + 3] = (struct pollfd){.fd = watch(h, &until, &news), .events = POLLIN};
     cs_time wait = until - cs_mono(h->a->clock);
-    if (poll(p, PEERS_MAX + 3, wait > 0 ? (int)(wait / 1000) + 1 : 0) < 0 && errno != EINTR) return false;
+    if (poll(p, PEERS_MAX + 4, wait > 0 ? (int)(wait / 1000) + 1 : 0) < 0 && errno != EINTR) return false;
     if (p[0].revents != 0) return false;
     uint64_t ignored;
-    if (p[2].revents != 0) news = read(h->a->feed_event, &ignored, sizeof ignored) > 0;
+    if (p[2].revents != 0 && read(h->a->feed_event, &ignored, sizeof ignored) > 0) news = true;
+    if (p[PEERS_MAX + 3].revents != 0 && store_watched(h->a->feed)) {
+        others_wrote(h->a);
+        news = true;
+    }
     for (size_t i = 0; i < PEERS_MAX; i++)
         if (h->peers[i].fd >= 0) serve(h, &h->peers[i], (p[i + 3].revents & (POLLIN | POLLHUP | POLLERR)) != 0, news);
     if (p[1].revents != 0) admit(h);

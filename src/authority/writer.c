@@ -150,7 +150,8 @@ static void make_due_crl(authority *a) {
     ca_here *h = NULL;
     cs_time now = cs_mono(a->clock);
     (void)crl_next(a, &h);
-    if (a->begun_left) (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
+    if (a->begun_left || store_is_shared(a->store))
+        (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
     crl_make(a, h, AUTHORITY_SELF("schedule"), &err);
     head_wanted(a);
     if (err.status == CS_OK) {
@@ -175,11 +176,13 @@ void *authority_writer(void *arg) {
         bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
         bool heads = !a->stopping && a->head_at != 0 && a->head_at <= cs_mono(a->clock);
         bool keys = !a->stopping && tickets_next(a) <= cs_mono(a->clock);
-        if (head == NULL && !crl && !heads && !keys) {
+        bool others = __atomic_exchange_n(&a->others_wrote, false, __ATOMIC_ACQ_REL);
+        if (head == NULL && !crl && !heads && !keys && !others) {
             rest(a);
             continue;
         }
         (void)pthread_mutex_unlock(&a->queue_lock);
+        if (others) crl_refresh(a);
         if (keys) tickets_make(a);
         if (crl) make_due_crl(a);
         if (heads) head_make_due(a);

@@ -45,9 +45,9 @@ static cs_status taken(store *st, const store_cert *c, cs_err *err) {
 cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     static const char sql[] =
         "INSERT INTO certificates (serial, sequence, kind, name, status, issuer, spki_sha256, tbs_sha256, "
-        "request_sha256, idempotency_key, created, not_before, not_after, token, parent) "
+        "request_sha256, idempotency_key, created, not_before, not_after, token, parent, node) "
         "VALUES (?1, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM certificates), ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, "
-        "?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
+        "?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, c->serial);
@@ -63,6 +63,7 @@ cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     store_stmt_i64(s, 11, c->not_after);
     store_stmt_text(s, 12, c->token[0] != '\0' ? c->token : NULL);
     store_stmt_text(s, 13, c->parent[0] != '\0' ? c->parent : NULL);
+    store_stmt_i64(s, 14, st->node);
     TRY(store_stmt_run(s, err));
     return store_stmt_changed(s) == 1 ? CS_OK : taken(st, c, err);
 }
@@ -108,22 +109,25 @@ cs_status store_intent_drop(store *st, const char *serial, cs_err *err) {
     return run_one(st, s, serial, err);
 }
 
+#define FORSAKEN "status = 0 AND (node IS NULL OR node = ?2 OR node NOT IN (SELECT node FROM nodes_alive))"
+
 cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *err) {
     static const char feed[] =
         "INSERT INTO feed (sequence, serial, issuer, at, reason) SELECT "
         "(SELECT COALESCE(MAX(sequence), 0) FROM feed) + ROW_NUMBER() OVER (ORDER BY sequence), serial, issuer, ?1, 5 "
-        "FROM certificates WHERE status = 0";
+        "FROM certificates WHERE " FORSAKEN;
     static const char mark[] = "UPDATE certificates SET status = 3, revoked_at = ?1, revocation_reason = 5, "
-                               "idempotency_key = NULL WHERE status = 0";
+                               "idempotency_key = NULL WHERE " FORSAKEN;
+    static const char *const both[] = {feed, mark};
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, feed, &s, err));
-    store_stmt_i64(s, 1, now);
-    TRY(store_stmt_run(s, err));
-    TRY(store_stmt_open(st, mark, &s, err));
-    store_stmt_i64(s, 1, now);
-    TRY(store_stmt_run(s, err));
-    st->fed = true;
+    for (int i = 0; i < 2; i++) {
+        TRY(store_stmt_open(st, both[i], &s, err));
+        store_stmt_i64(s, 1, now);
+        store_stmt_i64(s, 2, st->node);
+        TRY(store_stmt_run(s, err));
+    }
     *ret_n = (size_t)store_stmt_changed(s);
+    if (*ret_n > 0) st->fed = true;
     return CS_OK;
 }
 

@@ -6,17 +6,45 @@
 
 enum { OLDEST = 130000 };
 
+/* Of advisory locks: one for each node that lives, one for whoever publishes. */
+#define NODES_CLASS "1668183410"
+#define TURN "1668183411, 1"
+
 /* What a session must be like. What is acknowledged is on the server's disk, whatever its default says; a node that
  * hangs inside of a transaction holds up the others for so long and no longer. */
 static const char session[] =
     "SET lock_timeout = '10s'; SET statement_timeout = '120s'; SET idle_in_transaction_session_timeout = '60s'; "
     "SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on; "
     "SELECT set_config('synchronous_commit', 'on', false) "
-    "WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+    "WHERE current_setting('synchronous_commit') IN ('off', 'local'); "
+    "CREATE TEMP VIEW nodes_alive AS SELECT CAST(objid AS BIGINT) AS node FROM pg_locks WHERE locktype = 'advisory' "
+    "AND "
+    "classid = " NODES_CLASS " AND objsubid = 2 AND granted AND "
+    "database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 static void mute(void *arg, const char *message) {
     (void)arg;
     (void)message; /* notices are no errors, and only the edge logs */
+}
+
+/* Shared, so that the end of the connection before need not have been noticed yet. */
+cs_status pg_node_set(store *st, cs_err *err) {
+    char sql[96];
+    if (st->node == 0) return CS_OK;
+    (void)snprintf(sql, sizeof sql, "SELECT pg_advisory_lock_shared(" NODES_CLASS ", %lu)", (unsigned long)st->node);
+    return pg_exec(st, sql, "node", err);
+}
+
+cs_status pg_turn_take(store *st, bool *ret_mine, cs_err *err) {
+    uint64_t mine = 0;
+    TRY(store_number(st, "SELECT CAST(pg_try_advisory_lock(" TURN ") AS INTEGER)", &mine, err));
+    *ret_mine = mine == 1;
+    return CS_OK;
+}
+
+void pg_turn_end(store *st) {
+    cs_err ignored; /* a connection that is lost has ended it */
+    (void)pg_exec(st, "SELECT pg_advisory_unlock(" TURN ")", "turn", &ignored);
 }
 
 static cs_status connect_now(store *st, cs_err *err) {
@@ -47,7 +75,8 @@ static cs_status connect_now(store *st, cs_err *err) {
         return cs_fail(err, CS_FAILED, CS_R_STORE_FAILED, "%s: PostgreSQL %d; needed is 13 or later", st->name,
                        PQserverVersion(pg->c) / 10000);
     pg->stale = false;
-    return pg_exec(st, session, "settings", err);
+    TRY(pg_exec(st, session, "settings", err));
+    return pg_node_set(st, err);
 }
 
 cs_status pg_up(store *st, cs_err *err) {
@@ -112,11 +141,12 @@ void pg_close(store *st) {
     free(pg);
 }
 
-int pg_watch(store *st) {
+int pg_watch(store *st, bool *ret_anew) {
     postgres *pg = st->impl;
     cs_err ignored;
     if (pg_up(st, &ignored) != CS_OK) return -1;
     if (!pg->listens && pg_exec(st, "LISTEN countersign", "listen", &ignored) != CS_OK) return -1;
+    *ret_anew = !pg->listens;
     pg->listens = true;
     return PQsocket(pg->c);
 }

@@ -22,7 +22,10 @@ cs_status pg_up(store *st, cs_err *err);
 cs_status pg_exec(store *st, const char *sql, const char *what, cs_err *err);
 /* The connection's last error, or the result's; marks the connection stale when it is. */
 cs_status pg_fail(store *st, PGresult *take_result, const char *what, cs_err *err);
-int pg_watch(store *st);
+cs_status pg_node_set(store *st, cs_err *err);
+cs_status pg_turn_take(store *st, bool *ret_mine, cs_err *err);
+void pg_turn_end(store *st);
+int pg_watch(store *st, bool *ret_anew);
 bool pg_watched(store *st);
 
 #endif

@@ -119,7 +119,9 @@ cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err) {
     TRY(store_stmt_open(st, drop, &s, err));
     store_stmt_i64(s, 1, (int64_t)crl->number);
     store_stmt_blob(s, 2, cs_view_of(crl->issuer, sizeof crl->issuer));
-    return store_stmt_run(s, err);
+    TRY(store_stmt_run(s, err));
+    st->fed = true; /* other nodes show it too */
+    return CS_OK;
 }
 
 cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err) {
@@ -147,4 +149,16 @@ cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err) {
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_blob(s, 1, cs_view_of(issuer, 32));
     return store_stmt_run(s, err);
+}
+
+cs_status store_crl_newest(store *st, const uint8_t issuer[32], uint64_t *ret_number, cs_err *err) {
+    static const char sql[] = "SELECT MAX(number) FROM crls WHERE der IS NOT NULL AND issuer = ?1";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_blob(s, 1, cs_view_of(issuer, 32));
+    cs_status status = store_stmt_step(s, err);
+    if (status != CS_OK && status != CS_AGAIN) return status;
+    *ret_number = status == CS_OK ? (uint64_t)store_col_i64(s, 0) : 0;
+    store_stmt_done(s);
+    return CS_OK;
 }

@@ -157,12 +157,26 @@ bool store_is_url(const char *where) {
     return strncmp(where, "postgresql://", 13) == 0 || strncmp(where, "postgres://", 11) == 0;
 }
 
-int store_watch(store *st) {
-    return st->driver->watch != NULL ? st->driver->watch(st) : -1;
+int store_watch(store *st, bool *ret_anew) {
+    return st->driver->watch != NULL ? st->driver->watch(st, ret_anew) : -1;
 }
 
 bool store_watched(store *st) {
     return st->driver->watched != NULL && st->driver->watched(st);
+}
+
+cs_status store_node_set(store *st, uint32_t node, cs_err *err) {
+    st->node = node;
+    return st->driver->node_set != NULL ? st->driver->node_set(st, err) : CS_OK;
+}
+
+cs_status store_turn_take(store *st, bool *ret_mine, cs_err *err) {
+    *ret_mine = true;
+    return st->driver->turn_take != NULL ? st->driver->turn_take(st, ret_mine, err) : CS_OK;
+}
+
+void store_turn_end(store *st) {
+    if (st->driver->turn_end != NULL) st->driver->turn_end(st);
 }
 
 bool store_is_shared(const store *st) {

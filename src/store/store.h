@@ -35,9 +35,16 @@ CS_MUST_USE cs_status store_reach_of(const char *where, store_reach *ret, cs_err
 bool store_is_shared(const store *st);
 /* A descriptor that is readable when another node has added to the feed: then store_watched tells, true also when the
  * connection was lost and something may have been missed. -1: nobody else writes, or (store_is_shared) it is not there:
- * ask again after a while. */
-int store_watch(store *st);
+ * ask again after a while. anew: it was not there before, and something may have been missed. */
+int store_watch(store *st, bool *ret_anew);
 bool store_watched(store *st);
+
+/* Of several nodes on one database each has a number from 1 that no other has. It counts as alive as long as this
+ * connection lasts: what it intends is nobody else's to abandon. */
+CS_MUST_USE cs_status store_node_set(store *st, uint32_t node, cs_err *err);
+/* Publishing is for one node at a time: false when it is another's turn. Ends with store_turn_end or the connection. */
+CS_MUST_USE cs_status store_turn_take(store *st, bool *ret_mine, cs_err *err);
+void store_turn_end(store *st);
 
 CS_MUST_USE cs_status store_begin(store *st, cs_err *err);
 CS_MUST_USE cs_status store_commit(store *st, cs_err *err); /* rolled back when it fails */
@@ -73,8 +80,8 @@ CS_MUST_USE cs_status store_issued_set(store *st, const char *serial, const char
 CS_MUST_USE cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err);
 /* The signer refused it: nothing was signed. */
 CS_MUST_USE cs_status store_intent_drop(store *st, const char *serial, cs_err *err);
-/* At start: intents of a process that died may have been signed. Each becomes abandoned, counts as revoked, loses its
- * idempotency key and enters the feed. */
+/* Intents of this node and of nodes that died may have been signed (nobody must be at work on one here). Each becomes
+ * abandoned, counts as revoked, loses its idempotency key and enters the feed. */
 CS_MUST_USE cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *err);
 
 /* certificate-unknown when there is none. */
@@ -156,6 +163,7 @@ CS_MUST_USE cs_status store_crl_publish(store *st, const store_crl *crl, cs_err 
 /* The newest of that CA that was signed; state-missing when there is none. */
 CS_MUST_USE cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err);
 /* CRLs from the time of one CA are of that one. */
+CS_MUST_USE cs_status store_crl_newest(store *st, const uint8_t issuer[32], uint64_t *ret_number, cs_err *err);
 CS_MUST_USE cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err);
 
 /* ---- keys that gateways seal sessions with ---- */

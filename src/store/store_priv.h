@@ -75,8 +75,12 @@ typedef struct store_driver {
     void (*rollback)(store *st);                                 /* nothing, outside of a transaction */
     cs_status (*version)(store *st, uint64_t *ret, cs_err *err); /* of the schema; 0: there is none */
     cs_status (*version_set)(store *st, uint64_t version, cs_err *err);
-    int (*watch)(store *st); /* NULL: nothing changes but through this process */
+    int (*watch)(store *st, bool *ret_anew); /* NULL: nothing changes but through this process */
     bool (*watched)(store *st);
+    /* NULL: there is one node. */
+    cs_status (*node_set)(store *st, cs_err *err);
+    cs_status (*turn_take)(store *st, bool *ret_mine, cs_err *err);
+    void (*turn_end)(store *st);
     cs_status (*step)(store_stmt *s, bool first, cs_err *err);
     void (*reset)(store_stmt *s);
     void (*drop)(store_stmt *s);
@@ -91,6 +95,7 @@ struct store {
     const store_driver *driver;
     void *impl;                             /* the driver's */
     store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
+    uint32_t node;                          /* 0: not said */
     bool fed;                               /* this transaction adds to the feed: others are to be told */
     char *where;                            /* path or URL, for the driver */
     merkle_edge edge;                       /* of the log, as this transaction has it */
