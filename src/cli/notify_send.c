@@ -120,7 +120,7 @@ static cs_status by_smtp(const conf_notices *n, const char *text, cs_err *err) {
     (void)curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
     (void)curl_easy_setopt(curl, CURLOPT_READDATA, &s);
-    if (n->smtp_user != NULL) {
+    if (n->smtp_user != NULL && password != NULL) {
         (void)curl_easy_setopt(curl, CURLOPT_USERNAME, n->smtp_user);
         (void)curl_easy_setopt(curl, CURLOPT_PASSWORD, (const char *)password->p);
     }

@@ -14,7 +14,7 @@ static cs_status read_node(store *st, uint64_t sequence, unsigned level, merkle_
     cs_status status = store_stmt_step(s, err);
     if (status != CS_OK && status != CS_AGAIN) return status;
     cs_view v = status == CS_OK ? store_col_blob(s, 0) : cs_view_of(NULL, 0);
-    bool there = v.n >= (level + 1) * sizeof ret->at;
+    bool there = v.p != NULL && v.n >= (level + 1) * sizeof ret->at;
     if (there) memcpy(ret->at, v.p + level * sizeof ret->at, sizeof ret->at);
     store_stmt_done(s);
     if (there) return CS_OK;

@@ -40,7 +40,7 @@ def test_its_commands_work(page, work):
 def test_the_operators_configurations_are_taken(work):
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/guide/operator.md").read_text(), re.S)
     assert len(blocks) >= 3
-    for name in ("inner-ca.pem", "gateway.crt", "gateway.key", "orders.txt"):
+    for name in ("server.crt", "server.key", "clients.pem", "clients.crl", "inner-ca.pem", "gateway.crt", "gateway.key", "orders.txt"):
         (work / name).write_text("")
     for text in blocks:
         (work / "c.yaml").write_text(text)

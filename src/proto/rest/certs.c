@@ -145,7 +145,7 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
     cs_json_array(&j, "results");
     for (size_t i = 0, k = 0; i < b.n; i++) {
         const cs_err *why = &b.bad[i];
-        if (why->status == CS_OK && b.answers[k].err.status == CS_OK) {
+        if (why->status == CS_OK && b.answers[k].leaf != NULL) {
             rest_put_issued(c, &j, b.asks[k].kind, b.asks[k].name, b.answers[k].leaf);
             k++;
             continue;
