@@ -23,6 +23,7 @@ typedef struct conf_allow {
     const char *uri, *spiffe;     /* likewise; spiffe: only such URIs */
     const char *issuer;           /* its name, RFC 4514 */
     const char *o, *ou;           /* one of the subject's */
+    const char *profile;          /* by which it was issued, as the certificate says */
     const char *fingerprint;      /* SHA-256 of the certificate, 64 hex digits */
     const char *fingerprints;     /* a file of them, one a line */
 } conf_allow;

@@ -20,10 +20,11 @@ enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000, P
 static const cyaml_schema_value_t text_entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, TEXT_MAX)};
 
 static const cyaml_schema_field_t allow_fields[] = {
-    TEXT(file_allow, kind), TEXT(file_allow, name), TEXT(file_allow, dns),         TEXT(file_allow, email),
-    TEXT(file_allow, ip),   TEXT(file_allow, uri),  TEXT(file_allow, spiffe),      TEXT(file_allow, issuer),
-    TEXT(file_allow, o),    TEXT(file_allow, ou),   TEXT(file_allow, fingerprint), TEXT(file_allow, fingerprints),
-    CYAML_FIELD_END,
+    TEXT(file_allow, kind),         TEXT(file_allow, name),    TEXT(file_allow, dns),
+    TEXT(file_allow, email),        TEXT(file_allow, ip),      TEXT(file_allow, uri),
+    TEXT(file_allow, spiffe),       TEXT(file_allow, issuer),  TEXT(file_allow, o),
+    TEXT(file_allow, ou),           TEXT(file_allow, profile), TEXT(file_allow, fingerprint),
+    TEXT(file_allow, fingerprints), CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t allow_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_allow, allow_fields)};
 

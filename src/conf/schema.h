@@ -10,7 +10,7 @@
 
 /* NULL everywhere: not written. */
 typedef struct file_allow {
-    char *kind, *name, *dns, *email, *ip, *uri, *spiffe, *issuer, *o, *ou, *fingerprint, *fingerprints;
+    char *kind, *name, *dns, *email, *ip, *uri, *spiffe, *issuer, *o, *ou, *profile, *fingerprint, *fingerprints;
 } file_allow;
 
 typedef struct file_route {

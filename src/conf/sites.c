@@ -42,6 +42,7 @@ static cs_status fill_allow(conf *c, const file_allow *from, unsigned count, con
                              .issuer = f->issuer,
                              .o = f->o,
                              .ou = f->ou,
+                             .profile = f->profile,
                              .fingerprint = f->fingerprint,
                              .fingerprints = conf_file_path(c, folder, f->fingerprints)};
     }

@@ -1,11 +1,13 @@
 /* Where a request leads, and who may go there. */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "gate/policy.h"
 #include "io/files.h"
+#include "x509/profile.h"
 
 /* The next octet, a percent-encoded one as what it stands for; the upstream will read it so. */
 static uint8_t next_octet(cs_view *v) {
@@ -173,6 +175,13 @@ static bool listed(const gate_allow *a, const cs_cert *leaf) {
     return bsearch(leaf->sha256, a->prints, a->print_count, 32, by_digest) != NULL;
 }
 
+/* A certificate of a built-in profile does not name it: there is one for each kind. */
+static bool of_profile(const char *pattern, cs_kind kind, const cs_cert *leaf) {
+    char name[CS_PROFILE_NAME_MAX + 1];
+    if (!cs_profile_of_cert(leaf, name)) (void)snprintf(name, sizeof name, "%s", cs_kind_name(kind));
+    return fits(pattern, cs_view_str(name), false);
+}
+
 static bool named(const gate_allow *a, cs_kind kind, const char *who) {
     const conf_allow *c = a->conf;
     if (c->kind != NULL && strcmp(c->kind, cs_kind_name(kind)) != 0) return false;
@@ -192,6 +201,7 @@ static bool holds(const gate_allow *a, cs_kind kind, const char *who, const cs_c
     if (c->o != NULL && !any_part(leaf, CS_NAME_O, c->o)) return false;
     if (c->ou != NULL && !any_part(leaf, CS_NAME_OU, c->ou)) return false;
     if (c->issuer != NULL && !fits(c->issuer, cs_view_str(cs_name_text(leaf->issuer, issuer)), false)) return false;
+    if (c->profile != NULL && !of_profile(c->profile, kind, leaf)) return false;
     if (c->fingerprint != NULL && memcmp(a->print, leaf->sha256, 32) != 0) return false;
     return c->fingerprints == NULL || listed(a, leaf);
 }
