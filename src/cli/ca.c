@@ -86,7 +86,7 @@ static cs_status create(ca_work *w, cs_err *err) {
     char path[FILES_PATH_MAX];
     ca_terms terms;
     cs_key_spec spec;
-    CS_SCOPED(ca_root) root = {NULL};
+    CS_SCOPED(ca_root) root = {.conf = NULL};
     CS_AUTO(cs_key) key = NULL;
     CS_AUTO(cs_cert) made = NULL;
     TRY(ca_name_free(w->dir, name, err));
@@ -143,7 +143,7 @@ static cs_status read_request(const char *path, cs_csr **ret, cs_err *err) {
 /* On the root's machine. The name in the request is not taken over: each CA's name is made from its key. */
 static cs_status sign(ca_work *w, cs_err *err) {
     ca_terms terms;
-    CS_SCOPED(ca_root) root = {NULL};
+    CS_SCOPED(ca_root) root = {.conf = NULL};
     CS_AUTO(cs_csr) csr = NULL;
     CS_AUTO(cs_cert) made = NULL;
     CS_SCOPED(cs_buf) pem = cs_buf_of(2 * CS_CERT_MAX);
@@ -161,7 +161,7 @@ static cs_status sign(ca_work *w, cs_err *err) {
 
 static cs_status cross_sign(ca_work *w, cs_err *err) {
     ca_terms terms;
-    CS_SCOPED(ca_root) root = {NULL};
+    CS_SCOPED(ca_root) root = {.conf = NULL};
     CS_AUTO(cs_cert) other = NULL;
     CS_AUTO(cs_cert) made = NULL;
     CS_SCOPED(cs_buf) pem = cs_buf_of(2 * CS_CERT_MAX);

@@ -160,9 +160,10 @@ static bool origin_ok(const char *text, const char *scheme, bool port_may_lack) 
 /* "//user:password@" would be in every listing of the file, and in every error that quotes it. */
 static bool store_ok(const char *text) {
     if (strcmp(text, "sqlite") == 0) return true;
-    if (strncmp(text, "postgresql://", 13) != 0) return false;
-    const char *host = text + 13, *at = strchr(host, '@'), *colon = strchr(host, ':');
-    return strstr(text, "password=") == NULL && (at == NULL || colon == NULL || colon > at);
+    if (!cs_view_starts(cs_view_str(text), CS_VIEW_LIT("postgresql://"))) return false;
+    bool colon = false;
+    for (const char *p = strstr(text, "//"); p != NULL && *p != '\0' && *p != '@'; p++) colon = colon || *p == ':';
+    return strstr(text, "password=") == NULL && (strchr(text, '@') == NULL || !colon);
 }
 
 static bool url_ok(const char *text) {

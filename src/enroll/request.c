@@ -137,7 +137,8 @@ cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[
     bool go = false;
     *ret = (enroll_answer){.leaf = NULL};
     TRY(get_with_csr(e, request, &s, err));
-    CS_AUTO(cs_csr) csr = s.csr;
+    CS_AUTO(cs_csr) csr = s.csr; /* freed on every way out */
+    (void)csr;
     if (memcmp(s.row.spki_sha256, spki_sha256, sizeof s.row.spki_sha256) != 0)
         return cs_fail(err, CS_REFUSED, CS_R_REQUEST_UNKNOWN, "request %s is for another key", request);
     TRY(answer(e, &s.row, ret, &go, err));
@@ -186,7 +187,8 @@ cs_status enroll_approve(enroll *e, const char *request, const char *note, const
     if (status != CS_OK && !again) return status;
     cs_err decided = *err;
     TRY(get_with_csr(e, request, &s, err));
-    CS_AUTO(cs_csr) csr = s.csr;
+    CS_AUTO(cs_csr) csr = s.csr; /* freed on every way out */
+    (void)csr;
     if (again && s.row.status != STORE_REQUEST_APPROVED) { /* approved before, and could not be issued then: go on */
         *err = decided;
         return decided.status;

@@ -146,7 +146,7 @@ static cs_status check_cn(const cs_profile *p, const char *cn, const cs_san sans
 cs_status cs_profile_subject(const cs_profile *p, const cs_profile_ask *ask, const cs_san sans[], size_t san_count,
                              cs_buf *b, cs_err *err) {
     char c[FIELD_MAX + 1], o[FIELD_MAX + 1], ou[FIELD_MAX + 1], cn[FIELD_MAX + 1], sn[FIELD_MAX + 1];
-    cs_dn dn = {NULL};
+    cs_dn dn = {.country = NULL};
     TRY(field(&p->subject.country, ask, CS_OID_COUNTRY, "country", c, &dn.country, err));
     TRY(field(&p->subject.organization, ask, CS_OID_ORGANIZATION, "organization", o, &dn.organization, err));
     TRY(field(&p->subject.unit, ask, CS_OID_UNIT, "organizational unit", ou, &dn.unit, err));
