@@ -113,8 +113,12 @@ static cs_status make_responder(authority *a, const authority_ca *ca, responder 
     return CS_OK;
 }
 
-static bool fresh(const authority *a, const responder *r, cs_time now) {
-    return r != NULL && now >= r->cert->not_before && now + a->conf->ocsp_lifetime < r->cert->not_after;
+/* One that ends with its CA is not to be bettered: without this each request of the CA's last day would make another.
+ */
+static bool fresh(const authority *a, const authority_ca *ca, const responder *r, cs_time now) {
+    if (r == NULL || now < r->cert->not_before) return false;
+    cs_time needed = r->cert->not_after < ca->cert->not_after ? a->conf->ocsp_lifetime : 0;
+    return now + needed < r->cert->not_after;
 }
 
 /* *ret: a reference. One that could not be changed in time serves until its end. */
@@ -123,7 +127,7 @@ static cs_status responder_of(authority *a, size_t i, responder **ret, cs_err *e
     cs_time now = cs_now(a->clock);
     cs_status status = CS_OK;
     (void)pthread_mutex_lock(&d->responder_lock);
-    if (!fresh(a, d->of[i], now)) {
+    if (!fresh(a, &a->cas[i].ca, d->of[i], now)) {
         responder *made = NULL;
         status = make_responder(a, &a->cas[i].ca, &made, err);
         if (status == CS_OK) {
