@@ -5,8 +5,12 @@
 #include "x509/digest.h"
 #include "x509/ocsp.h"
 
+static void reply_free(ocsp_reply *r) {
+    cs_buf_free(&r->der);
+}
+
 static cs_status answer(rest_call *c, cs_view request, cs_err *err) {
-    ocsp_reply reply;
+    __attribute__((cleanup(reply_free))) ocsp_reply reply = {.cacheable = false};
     c->quiet = true; /* whatever it was, the answer says it */
     if (authority_ocsp(c->a, request, &reply, err) != CS_OK && cs_reason_of(err->reason)->http >= 500)
         log_failure(LOG_ERROR, "ocsp-failed", err);
@@ -21,7 +25,6 @@ static cs_status answer(rest_call *c, cs_view request, cs_err *err) {
         c->modified = reply.this_update;
         c->expires = reply.next_update;
     }
-    cs_buf_free(&reply.der);
     return CS_OK;
 }
 
