@@ -209,8 +209,8 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->access_log = f->log.access != NULL ? *f->log.access : true;
     TRY(conf_notices_fill(c, f, folder, err));
     TRY(conf_profiles_fill(c, f, err));
-    conf_enroll_fill(c, f);
-    return conf_sites_fill(c, f, folder, said->upstream, err);
+    TRY(conf_sites_fill(c, f, folder, said->upstream, err));
+    return conf_enroll_fill(c, f, err);
 }
 
 /* The caller's strings may go before the conf does. */

@@ -111,6 +111,23 @@ typedef struct conf_enroll {
     bool supersede; /* a renewal revokes what it renews */
 } conf_enroll;
 
+/* A protocol's path of its own: what is not said of it is as everywhere. */
+typedef enum conf_protocol_door { CONF_DOOR_EST, CONF_DOOR_SCEP, CONF_DOOR_CMP, CONF_DOOR_ACME } conf_protocol_door;
+/* Which certificates SCEP's GetCACert tells beside the RA's. */
+typedef enum conf_ca_chain { CONF_CHAIN_ALL, CONF_CHAIN_NO_ROOT, CONF_CHAIN_RA } conf_ca_chain;
+typedef struct conf_door {
+    conf_protocol_door protocol;
+    const char *label;   /* in the path; "": the protocol's own path */
+    bool closed;         /* nobody is served there */
+    bool plain;          /* SCEP, CMP: over the http listener too */
+    conf_texts sites;    /* names of those that serve it; none: each that enrolls */
+    const char *profile; /* NULL: the one that the label names, else the credential's */
+    bool has_approval;
+    conf_approval approval; /* instead of the kind's */
+    bool legacy;            /* SCEP: 3DES, SHA-1 and MD5 too */
+    conf_ca_chain ca_certificates;
+} conf_door;
+
 enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
 
 typedef struct conf {
@@ -132,7 +149,10 @@ typedef struct conf {
     cs_time follow;          /* how often files are looked at for changes; 0: never */
     cs_profile *profiles;    /* server, user and device first; then as the file has them. Sealed */
     unsigned profile_count;
-    conf_enroll enroll[CS_KIND_COUNT];  /* by cs_kind */
+    conf_enroll enroll[CS_KIND_COUNT]; /* by cs_kind */
+    conf_door *doors;
+    unsigned door_count;
+    bool enroll_trace;                  /* transcripts of enrollments are kept */
     cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
     cs_time ocsp_lifetime;              /* of an answer; it is made anew at half of it */
     struct {
@@ -168,6 +188,11 @@ CS_MUST_USE cs_status conf_profile_find(const conf *c, const char *name, cs_kind
                                         cs_err *err);
 
 #define CONF_SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* whom TLS to an upstream trusts when no ca is said */
+/* What is said of that protocol's path with that label (""); NULL: nothing. */
+const conf_door *conf_door_find(const conf *c, conf_protocol_door protocol, cs_view label);
+/* What holds there: of a label of which nothing is said, what is said of the path without one. */
+const conf_door *conf_door_at(const conf *c, conf_protocol_door protocol, cs_view label);
+
 /* Each file that the configuration names, itself among them; not those of the state folder. */
 typedef void conf_file_cb(void *data, const char *path);
 void conf_each_file(const conf *c, conf_file_cb *cb, void *data);

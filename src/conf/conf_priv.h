@@ -45,7 +45,7 @@ CS_MUST_USE cs_status conf_profiles_fill(conf *c, const file_conf *f, cs_err *er
 CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *folder, const char *upstream_said,
                                       cs_err *err);
 
-/* Who may enroll, and what for. */
-void conf_enroll_fill(conf *c, const file_conf *f);
+/* Who may enroll, and what for; after the profiles and the sites. */
+CS_MUST_USE cs_status conf_enroll_fill(conf *c, const file_conf *f, cs_err *err);
 
 #endif

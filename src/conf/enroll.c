@@ -1,19 +1,91 @@
-/* Who may enroll, and for how long after its end a certificate may be renewed: by kind. */
+/* Who may enroll, and for how long after its end a certificate may be renewed: by kind; and what holds at which door.
+ */
 #include "conf/conf_priv.h"
 
 #define RETRY (60 * CS_SEC)
 
+static conf_approval approval_of(const char *text) {
+    if (strcmp(text, "unknown") == 0) return CONF_APPROVAL_UNKNOWN;
+    return strcmp(text, "always") == 0 ? CONF_APPROVAL_ALWAYS : CONF_APPROVAL_NEVER;
+}
+
 static void fill_policy(conf_enroll *to, const file_enroll *from) {
-    const char *approval = from->approval != NULL ? from->approval : "never";
     *to = (conf_enroll){.retry = RETRY, .supersede = from->supersede != NULL && *from->supersede};
-    if (strcmp(approval, "unknown") == 0) to->approval = CONF_APPROVAL_UNKNOWN;
-    if (strcmp(approval, "always") == 0) to->approval = CONF_APPROVAL_ALWAYS;
+    if (from->approval != NULL) to->approval = approval_of(from->approval);
     if (from->grace != NULL) (void)cs_duration_parse(cs_view_str(from->grace), &to->grace); /* judged already */
     if (from->retry != NULL) (void)cs_duration_parse(cs_view_str(from->retry), &to->retry);
 }
 
-void conf_enroll_fill(conf *c, const file_conf *f) {
+static cs_status bad_door(const conf *c, const file_door *f, const char *what, cs_err *err) {
+    return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: enroll.doors: %s%s%.64s: %s", c->file, f->protocol,
+                   f->label != NULL ? " " : "", f->label != NULL ? f->label : "", what);
+}
+
+static conf_protocol_door protocol_of(const char *text) {
+    if (strcmp(text, "scep") == 0) return CONF_DOOR_SCEP;
+    if (strcmp(text, "cmp") == 0) return CONF_DOOR_CMP;
+    return strcmp(text, "acme") == 0 ? CONF_DOOR_ACME : CONF_DOOR_EST;
+}
+
+static bool has_site(const conf *c, const char *name) {
+    for (unsigned i = 0; i < c->site_count; i++)
+        if (strcmp(c->sites[i].name, name) == 0) return true;
+    return false;
+}
+
+static cs_status check_door(const conf *c, const file_door *f, const conf_door *d, cs_err *err) {
+    const cs_profile *profile = NULL;
+    bool scep = d->protocol == CONF_DOOR_SCEP, plain = scep || d->protocol == CONF_DOOR_CMP;
+    cs_err why;
+    if (conf_door_find(c, d->protocol, cs_view_str(d->label)) != NULL) return bad_door(c, f, "it is there twice", err);
+    if (strlen(d->label) > 64) return bad_door(c, f, "a label has at most 64 characters", err);
+    if (d->profile != NULL && conf_profile_find(c, d->profile, CS_KIND_OTHER, &profile, &why) != CS_OK)
+        return bad_door(c, f, why.detail, err);
+    for (unsigned i = 0; i < d->sites.n; i++)
+        if (!has_site(c, d->sites.at[i])) return bad_door(c, f, "sites: one of them is not among the sites", err);
+    if (f->plain != NULL && *f->plain && !plain)
+        return bad_door(c, f, "plain: only SCEP and CMP protect themselves", err);
+    if ((f->legacy != NULL || f->ca_certificates != NULL) && !scep)
+        return bad_door(c, f, "legacy and ca_certificates are SCEP's", err);
+    return CS_OK;
+}
+
+static cs_status fill_door(conf *c, const file_door *f, cs_err *err) {
+    conf_door d = {.protocol = protocol_of(f->protocol),
+                   .label = f->label != NULL ? f->label : "",
+                   .closed = f->serve != NULL && !*f->serve,
+                   .plain = f->plain == NULL || *f->plain,
+                   .profile = f->profile,
+                   .has_approval = f->approval != NULL,
+                   .legacy = f->legacy != NULL && *f->legacy};
+    if (f->approval != NULL) d.approval = approval_of(f->approval);
+    if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "ra") == 0) d.ca_certificates = CONF_CHAIN_RA;
+    if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "chain") == 0) d.ca_certificates = CONF_CHAIN_NO_ROOT;
+    TRY(conf_texts_fill(c, f->sites, f->sites_count, &d.sites, err));
+    TRY(check_door(c, f, &d, err));
+    c->doors[c->door_count++] = d;
+    return CS_OK;
+}
+
+cs_status conf_enroll_fill(conf *c, const file_conf *f, cs_err *err) {
     fill_policy(&c->enroll[CS_KIND_SERVER], &f->enroll.server);
     fill_policy(&c->enroll[CS_KIND_USER], &f->enroll.user);
     fill_policy(&c->enroll[CS_KIND_DEVICE], &f->enroll.device);
+    c->enroll_trace = f->enroll.trace != NULL && *f->enroll.trace;
+    if (f->enroll.doors_count == 0) return CS_OK;
+    c->doors = conf_alloc(c, f->enroll.doors_count * sizeof *c->doors);
+    if (c->doors == NULL) return CS_NOMEM_ERR(err);
+    for (unsigned i = 0; i < f->enroll.doors_count; i++) TRY(fill_door(c, &f->enroll.doors[i], err));
+    return CS_OK;
+}
+
+const conf_door *conf_door_find(const conf *c, conf_protocol_door protocol, cs_view label) {
+    for (unsigned i = 0; i < c->door_count; i++)
+        if (c->doors[i].protocol == protocol && cs_view_eq_str(label, c->doors[i].label)) return &c->doors[i];
+    return NULL;
+}
+
+const conf_door *conf_door_at(const conf *c, conf_protocol_door protocol, cs_view label) {
+    const conf_door *d = conf_door_find(c, protocol, label);
+    return d != NULL ? d : conf_door_find(c, protocol, CS_VIEW_LIT(""));
 }

@@ -6,7 +6,7 @@
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wconversion"
 
-enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000, PROFILES_MAX = 200 };
+enum { TEXT_MAX = 1000, SITES_MAX = 1000, ROUTES_MAX = 1000, ALLOW_MAX = 1000, PROFILES_MAX = 200, DOORS_MAX = 200 };
 
 #define TEXT(type, field)                                                                                              \
     CYAML_FIELD_STRING_PTR(#field, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, field, 0, TEXT_MAX)
@@ -132,11 +132,20 @@ static const cyaml_schema_field_t enroll_kind_fields[] = {
     TEXT(file_enroll, approval),   TEXT(file_enroll, grace), TEXT(file_enroll, retry),
     TRUTH(file_enroll, supersede), CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t door_fields[] = {
+    NEEDED_TEXT(file_door, protocol), TEXT(file_door, label),
+    TRUTH(file_door, serve),          LIST(file_door, sites, text_entry, SITES_MAX),
+    TRUTH(file_door, plain),          TEXT(file_door, profile),
+    TEXT(file_door, approval),        TRUTH(file_door, legacy),
+    TEXT(file_door, ca_certificates), CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t door_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_door, door_fields)};
 typedef __typeof__(((file_conf *)0)->enroll) file_enrolls;
 static const cyaml_schema_field_t enroll_fields[] = {
     SECTION(file_enrolls, server, enroll_kind_fields),
     SECTION(file_enrolls, user, enroll_kind_fields),
     SECTION(file_enrolls, device, enroll_kind_fields),
+    LIST(file_enrolls, doors, door_entry, DOORS_MAX),
     CYAML_FIELD_END,
 };
 

@@ -71,6 +71,14 @@ typedef struct file_enroll {
     bool *supersede;
 } file_enroll;
 
+/* A door of enrollment: which protocol, where, and what holds there. */
+typedef struct file_door {
+    char *protocol, *label, *profile, *approval, *ca_certificates;
+    char **sites;
+    unsigned sites_count;
+    bool *serve, *plain, *legacy;
+} file_door;
+
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
         *ticket_keys;
@@ -84,6 +92,9 @@ typedef struct file_conf {
     unsigned profiles_count;
     struct {
         file_enroll server, user, device;
+        file_door *doors;
+        unsigned doors_count;
+        bool *trace;
     } enroll;
     struct {
         char *lifetime, *interval;

@@ -68,6 +68,10 @@ static const struct {
     {"enroll.device.approval", CONF_APPROVAL},
     {"enroll.device.grace", CONF_DURATION},
     {"enroll.device.retry", CONF_DURATION},
+    {"enroll.doors[].protocol", CONF_DOOR_NAME},
+    {"enroll.doors[].label", CONF_NAME},
+    {"enroll.doors[].approval", CONF_APPROVAL},
+    {"enroll.doors[].ca_certificates", CONF_CA_CHAIN},
     {"crl.lifetime", CONF_DURATION},
     {"crl.interval", CONF_DURATION},
     {"ocsp.lifetime", CONF_DURATION},
@@ -249,6 +253,8 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const protocols[] = {"http", "tcp", NULL};
     static const char *const starttls[] = {"postgres", NULL};
     static const char *const approvals[] = {"never", "unknown", "always", NULL};
+    static const char *const doors[] = {"est", "scep", "cmp", "acme", NULL};
+    static const char *const chains[] = {"ra", "chain", "all", NULL};
     cs_time duration;
     switch (type) {
     case CONF_TEXT: return true;
@@ -282,6 +288,8 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_SMTP: return origin_ok(text, "smtp://", true) || origin_ok(text, "smtps://", true);
     case CONF_WEBHOOK: return webhook_ok(text);
     case CONF_APPROVAL: return one_of(text, approvals);
+    case CONF_DOOR_NAME: return one_of(text, doors);
+    case CONF_CA_CHAIN: return one_of(text, chains);
     case CONF_TWO_PERSON: return strcmp(text, "admins") == 0 || strcmp(text, "cas") == 0;
     }
     return false;
@@ -319,6 +327,8 @@ const char *conf_value_expected(conf_type type) {
     case CONF_PROTOCOL: return "http or tcp";
     case CONF_STARTTLS: return "postgres";
     case CONF_APPROVAL: return "never, unknown or always";
+    case CONF_DOOR_NAME: return "est, scep, cmp or acme";
+    case CONF_CA_CHAIN: return "ra, chain or all";
     case CONF_TWO_PERSON: return "admins or cas";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     case CONF_MAIL: return "an address, such as ops@corp.example";

@@ -36,6 +36,8 @@ typedef enum conf_type {
     CONF_WEBHOOK,      /* https://HOST[:PORT]/..., http:// of this machine */
     CONF_TWO_PERSON,   /* admins, cas */
     CONF_APPROVAL,     /* never, unknown, always */
+    CONF_DOOR_NAME,    /* est, scep, cmp, acme */
+    CONF_CA_CHAIN,     /* ra, chain, all */
 } conf_type;
 
 /* The type of the key at `path`, as "limits.idle" or "sites[].routes[].path". */

@@ -27,6 +27,7 @@ typedef struct enroll_ask {
     const char *door;    /* "est": for the audit */
     const char *source;  /* the client's address, as text */
     const char *profile; /* named by path or message; NULL: the credential's */
+    const conf_door *at; /* what the configuration says of the door; NULL: nothing */
     cs_view csr;         /* PEM or DER */
     /* What the requester shows. A certificate (whose key the door has seen proven) renews itself; a token enrolls. With
      * both, the certificate counts where renewal is asked for, else the token. With neither: the request may wait for a
@@ -36,6 +37,11 @@ typedef struct enroll_ask {
     cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
     const char *token;    /* or: the id of a token whose secret proved itself (enroll_token_try) */
 } enroll_ask;
+
+/* Fills door, profile and at of a protocol's path with that label ("": without). label and ask: kept by the caller.
+ * route-unknown: nobody is served there, or the label is neither configured nor a profile's name. */
+CS_MUST_USE cs_status enroll_at(const enroll *e, conf_protocol_door protocol, const char *label, enroll_ask *ask,
+                                cs_err *err);
 
 typedef struct enroll_answer {
     cs_cert *leaf; /* the caller's reference; NULL: it waits */

@@ -65,6 +65,7 @@ CS_MUST_USE cs_status request_wait(enroll *e, const enroll_ask *ask, const cs_cs
 void request_mark_issued(enroll *e, const char *id, const char *serial);
 
 /* submit.c: issues what someone is entitled to. */
+conf_approval submit_approval(const enroll *e, const enroll_ask *ask, cs_kind kind);
 CS_MUST_USE cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const authority_who *by,
                                    enroll_answer *ret, cs_err *err);
 CS_MUST_USE cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err);

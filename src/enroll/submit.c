@@ -53,6 +53,29 @@ cs_status submit_profile(const enroll *e, cs_kind kind, const char *profile, cha
     return CS_OK;
 }
 
+cs_status enroll_at(const enroll *e, conf_protocol_door protocol, const char *label, enroll_ask *ask, cs_err *err) {
+    static const char *const doors[] = {"est", "scep", "cmp", "acme"};
+    const cs_profile *p = NULL;
+    const conf_door *said = conf_door_find(e->conf, protocol, cs_view_str(label));
+    ask->door = doors[protocol];
+    ask->at = said != NULL ? said : conf_door_at(e->conf, protocol, cs_view_str(label));
+    ask->profile = said != NULL ? said->profile : NULL;
+    if (ask->at != NULL && ask->at->closed)
+        return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "enroll.doors: %s is closed", ask->door);
+    if (ask->profile != NULL || label[0] == '\0') return CS_OK;
+    if (conf_profile_find(e->conf, label, CS_KIND_OTHER, &p, err) == CS_OK)
+        ask->profile = p->name;
+    else if (said == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "%s has neither a door nor a profile %.64s", ask->door,
+                       label);
+    return CS_OK;
+}
+
+/* The door's word before the kind's. */
+conf_approval submit_approval(const enroll *e, const enroll_ask *ask, cs_kind kind) {
+    return ask->at != NULL && ask->at->has_approval ? ask->at->approval : e->conf->enroll[kind].approval;
+}
+
 /* Do the credential's profile and the one that was named agree, and does it want a person's yes? */
 static cs_status check_profile(const enroll *e, const char *said, entitled *who, cs_err *err) {
     const cs_profile *p = NULL;
@@ -181,7 +204,7 @@ static cs_status entitle_nobody(enroll *e, const enroll_ask *ask, const cs_csr *
     cs_view cn;
     for (unsigned i = 0; ask->profile != NULL && i < e->conf->profile_count; i++)
         if (strcmp(e->conf->profiles[i].name, ask->profile) == 0) kind = e->conf->profiles[i].kind;
-    if (e->conf->enroll[kind].approval == CONF_APPROVAL_NEVER)
+    if (submit_approval(e, ask, kind) == CONF_APPROVAL_NEVER)
         return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "enroll.%s.approval is never", cs_kind_name(kind));
     if (!cs_name_cn(csr->subject, &cn))
         return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "the request's subject has no commonName that says who");

@@ -188,7 +188,7 @@ cs_status token_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err 
     (void)snprintf(ret->profile, sizeof ret->profile, "%s", t.profile);
     (void)snprintf(ret->token, sizeof ret->token, "%s", t.id);
     (void)snprintf(ret->credential, sizeof ret->credential, "token %s", t.id);
-    ret->waits = e->conf->enroll[t.kind].approval == CONF_APPROVAL_ALWAYS;
+    ret->waits = submit_approval(e, ask, t.kind) == CONF_APPROVAL_ALWAYS;
     return CS_OK;
 }
 

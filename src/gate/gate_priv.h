@@ -335,7 +335,7 @@ cs_status request_begin(conn *c);
 void request_begin_h2(exchange *x);
 /* doors.c: the authority's paths, on the plain listener and on a site. *ret: the authority answers it. Refuses who
  * lacks a good certificate everywhere else. */
-CS_MUST_USE cs_status doors_plain(const http_head *h, cs_err *err);
+CS_MUST_USE cs_status doors_plain(const conf *c, const http_head *h, cs_err *err);
 CS_MUST_USE cs_status doors_tls(const conn *c, const http_head *h, bool *ret, cs_err *err);
 /* An answer of our own; ends the exchange. */
 void request_refuse(exchange *x, const cs_err *err);

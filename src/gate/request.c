@@ -45,7 +45,7 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     bool clean = http_path_is_clean(h->path) || cs_view_eq_str(h->path, "*");
     bool authority = false;
     if (c->role == METRIC_LISTENER_HTTP) {
-        TRY(doors_plain(h, err));
+        TRY(doors_plain(worker_conf(c->w), h, err));
         return to_authority(x);
     }
     TRY(check_host(c, h, err));

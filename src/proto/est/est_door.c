@@ -63,11 +63,9 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
     cs_view header = cs_view_str(rest_header(c, "Authorization"));
     TRY(rest_client_cert(c, &client, err));
-    enroll_ask ask = {.door = "est",
-                      .source = rest_header(c, "X-Forwarded-For"),
-                      .profile = label[0] != '\0' ? label : NULL,
-                      .certificate = client,
-                      .renewal = op == EST_SIMPLEREENROLL};
+    enroll_ask ask = {
+        .source = rest_header(c, "X-Forwarded-For"), .certificate = client, .renewal = op == EST_SIMPLEREENROLL};
+    TRY(enroll_at(c->e, CONF_DOOR_EST, label, &ask, err));
     if (header.n > 0 && !est_basic_read(header, &basic, &ask.name, &ask.secret))
         return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "Authorization is not Basic");
     if (c->too_big) return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "at most %d octets", CS_API_BODY_MAX);
