@@ -12,7 +12,7 @@
 
 typedef struct ca_said {
     conf_overrides conf;
-    const char *out, *root, *root_key, *passphrase_file, *key_type, *key_uri;
+    const char *out, *root, *parent, *root_key, *passphrase_file, *key_type, *key_uri;
     cli_texts permit, exclude, allow;
     unsigned path_length, days;
     bool force, json;
@@ -46,8 +46,12 @@ static cs_status read_terms(const ca_said *said, ca_terms *t, cs_err *err) {
 
 static cs_status open_root(const ca_work *w, ca_root *r, cs_err *err) {
     const ca_said *said = w->said;
-    return ca_root_open(w->conf, said->root != NULL ? said->root : "root", said->root_key, said->passphrase_file, r,
-                        err);
+    const char *name = said->parent != NULL ? said->parent : said->root != NULL ? said->root : "root";
+    if (said->parent != NULL && said->root != NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--root and --parent: one CA signs");
+    if (said->root != NULL && !cas_is_root(name))
+        return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "--root %.64s is no root; --parent names another CA", name);
+    return ca_root_open(w->conf, name, said->root_key, said->passphrase_file, r, err);
 }
 
 static cs_status key_spec(const ca_said *said, cs_key_spec *ret, cs_err *err) {
@@ -178,17 +182,26 @@ static cs_status cross_sign(ca_work *w, cs_err *err) {
     return put_out(w, "-", cs_buf_view(&pem), err);
 }
 
-static cs_status signed_by_a_root(const ca_work *w, const cs_cert *c, cs_err *err) {
-    cas_list roots;
-    TRY(cas_list_roots(w->dir, &roots, err));
-    for (size_t i = 0; i < roots.n; i++) {
-        CS_AUTO(cs_cert) root = NULL;
+static cs_status signed_by_one(const ca_work *w, const cas_list *names, const cs_cert *c, bool *ret, cs_err *err) {
+    for (size_t i = 0; i < names->n && !*ret; i++) {
+        CS_AUTO(cs_cert) by = NULL;
         char path[FILES_PATH_MAX];
-        TRY(cas_path(w->dir, roots.at[i], "crt", path, err));
-        TRY(ca_read_cert(path, &root, err));
-        if (cs_view_eq(root->subject, c->issuer) && cs_signed_check(c->der, c->tbs, root, err) == CS_OK) return CS_OK;
+        TRY(cas_path(w->dir, names->at[i], "crt", path, err));
+        TRY(ca_read_cert(path, &by, err));
+        *ret = by->is_ca && cs_view_eq(by->subject, c->issuer) && cs_signed_check(c->der, c->tbs, by, err) == CS_OK;
     }
-    return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no root of %s has signed %s", w->dir, w->words->at[2]);
+    return CS_OK;
+}
+
+static cs_status signed_here(const ca_work *w, const cs_cert *c, cs_err *err) {
+    cas_list above;
+    bool found = false;
+    TRY(cas_list_roots(w->dir, &above, err));
+    TRY(signed_by_one(w, &above, c, &found, err));
+    TRY(cas_list_certs(w->dir, &above, err));
+    TRY(signed_by_one(w, &above, c, &found, err));
+    if (found) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no CA of %s has signed %s", w->dir, w->words->at[2]);
 }
 
 /* Without a key beside it, it stands above others only: a cross-certificate, a parent CA. */
@@ -200,7 +213,7 @@ static cs_status check_install(const ca_work *w, const cs_cert *c, cs_err *err) 
     if (!c->is_ca) return cs_fail(err, CS_REFUSED, CS_R_NOT_A_CA, "%s", w->words->at[2]);
     if (now > c->not_after) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "%s", w->words->at[2]);
     if (now < c->not_before) return cs_fail(err, CS_REFUSED, CS_R_NOT_YET_VALID, "%s", w->words->at[2]);
-    TRY(signed_by_a_root(w, c, err));
+    TRY(signed_here(w, c, err));
     TRY(cas_path(w->dir, w->words->at[1], "key", key, err));
     TRY(cas_path(w->dir, w->words->at[1], "uri", uri, err));
     if (files_exists(uri) || !files_exists(key)) return CS_OK; /* the signer looks at the start */
@@ -401,6 +414,7 @@ int cli_ca(int argc, char **argv) {
          "the key is in a token: pkcs11:token=...;object=...?module-path=..."},
         {"allow", 0, CLI_LIST, &said.allow, "FOLDER",
          "what the token's module needs when it signs; network too (may repeat)"},
+        {"parent", 0, CLI_TEXT, &said.parent, "NAME", "a CA that is no root signs: the new one stands beneath it"},
         {"root", 0, CLI_TEXT, &said.root, "NAME", "the root that signs (default: root)"},
         {"root-key", 0, CLI_TEXT, &said.root_key, "FILE", "its key, where it is not ca/NAME.key"},
         {"passphrase-file", 0, CLI_TEXT, &said.passphrase_file, "FILE",

@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 #include "cli/cli.h"
+#include "signer/keyfile.h"
+#include "verify/verify.h"
 #include "x509/crl.h"
 #include "x509/pem.h"
 #include "x509/profile.h"
@@ -14,12 +16,26 @@ void ca_root_free(ca_root *r) {
     cs_key_free(r->key);
 }
 
-static cs_status read_key(const char *path, const char *passphrase_file, cs_key **ret, cs_err *err) {
+static cs_status read_root_key(const char *path, const char *passphrase_file, cs_key **ret, cs_err *err) {
     CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
     CS_AUTO(cs_secret) passphrase = NULL;
     TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
     TRY(cli_root_passphrase(passphrase_file, false, &passphrase, err));
     return cs_key_read_pem(cs_buf_view(&pem), passphrase, path, ret, err);
+}
+
+static cs_status read_key(const ca_root *r, const char *key_file, const char *passphrase_file, cs_key **ret,
+                          cs_err *err) {
+    char path[FILES_PATH_MAX];
+    if (key_file == NULL && !cas_is_root(r->name)) {
+        keyfile_needs *needs = calloc(1, sizeof *needs); /* this command is not confined */
+        if (needs == NULL) return CS_NOMEM_ERR(err);
+        cs_status s = keyfile_open(r->dir, r->name, needs, ret, err);
+        free(needs);
+        return s;
+    }
+    TRY(cas_path(r->dir, r->name, "key", path, err));
+    return read_root_key(key_file != NULL ? key_file : path, passphrase_file, ret, err);
 }
 
 cs_status ca_root_open(const conf *c, const char *name, const char *key_file, const char *passphrase_file, ca_root *r,
@@ -34,8 +50,8 @@ cs_status ca_root_open(const conf *c, const char *name, const char *key_file, co
     TRY(conf_path(c, "ca", r->dir, err));
     TRY(cas_path(r->dir, name, "crt", path, err));
     TRY(ca_read_cert(path, &r->cert, err));
-    TRY(cas_path(r->dir, name, "key", path, err));
-    TRY(read_key(key_file != NULL ? key_file : path, passphrase_file, &r->key, err));
+    if (!r->cert->is_ca) return cs_fail(err, CS_REFUSED, CS_R_NOT_A_CA, "%s", path);
+    TRY(read_key(r, key_file, passphrase_file, &r->key, err));
     TRY(cs_key_match(r->key, r->cert->spki, key_file != NULL ? key_file : path, err));
     if (cs_name_next(r->cert->subject, CS_NAME_O, &pos, &org))
         (void)snprintf(r->organization, sizeof r->organization, "%.*s", (int)org.n, (const char *)org.p);
@@ -50,6 +66,35 @@ static cs_status make_subject(const ca_root *r, cs_view spki, cs_buf *b, cs_err 
     return cs_dn_build(&dn, b, err);
 }
 
+/* A name that stands for all that a constraint permits, as far as its issuer can compare it. */
+static void probe_of(const cs_constraint *c, uint8_t store[CS_CONSTRAINT_BASE_MAX + 16], cs_san *ret) {
+    const bool hosts = c->n > 0 && c->base[0] == '.';
+    const char *before = c->type == CS_SAN_EMAIL ? (hosts ? "x@x" : "x@") : c->type == CS_SAN_URI ? "x://" : "";
+    size_t n = strlen(before), skip = c->type == CS_SAN_DNS && hosts;
+    if (c->type == CS_SAN_URI && hosts) before = "x://x", n++;
+    memcpy(store, before, n);
+    memcpy(store + n, c->base + skip, c->n - skip);
+    n += c->n - skip;
+    *ret = (cs_san){c->type, {store, c->type == CS_SAN_IP ? c->n / 2 : n}};
+}
+
+/* Nobody would accept what such a CA certifies outside of what stands above it: say so before it is signed. */
+static cs_status check_terms(const ca_root *r, const ca_terms *t, cs_err *err) {
+    if (r->cert->path_len >= 0 && (t->path_len < 0 || t->path_len >= r->cert->path_len))
+        return cs_fail(err, CS_REFUSED, CS_R_PATH_TOO_LONG,
+                       "%d CAs may stand beneath %s, --path-length asks for %d more", r->cert->path_len, r->name,
+                       t->path_len + 1);
+    for (size_t i = 0; i < t->permit_n; i++) {
+        uint8_t store[CS_CONSTRAINT_BASE_MAX + 16];
+        cs_san one;
+        probe_of(&t->permit[i], store, &one);
+        const cs_cert probe = {.sans = &one, .san_count = 1};
+        if (cs_constraints_check(r->cert, &probe, err) != CS_OK)
+            return cs_fail_in(err, "%s may not permit it", r->name);
+    }
+    return CS_OK;
+}
+
 cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca_terms *terms, cs_cert **ret,
                        cs_err *err) {
     CS_SCOPED(cs_buf) name = cs_buf_of(CS_NAME_TEXT_MAX), tbs = cs_buf_of(CS_CERT_MAX), der = cs_buf_of(CS_CERT_MAX);
@@ -57,6 +102,7 @@ cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca
     uint8_t serial[CS_SERIAL_LEN];
     cs_time now = cs_now(cs_clock_system()) / CS_SEC * CS_SEC, from = now - CS_BACKDATE;
     cs_time until = now + (terms->lifetime > 0 ? terms->lifetime : CS_CA_ISSUING_LIFETIME);
+    TRY(check_terms(r, terms, err));
     if (subject.n == 0) TRY(make_subject(r, spki, &name, err));
     TRY(cs_serial_draw(cs_rng_system(), serial, err));
     (void)snprintf(crl_url, sizeof crl_url, "%s/crl/%s.crl", r->conf->public_url, r->name);
@@ -106,6 +152,7 @@ cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
     cs_view serial;
     size_t pos = 0;
     cs_time now = cs_now(cs_clock_system()) / CS_SEC * CS_SEC;
+    if (!cas_is_root(r->name)) return CS_OK;
     TRY(cas_path(r->dir, r->name, "crl", path, err));
     TRY(read_crl(path, &was, err));
     TRY(cs_crl_begin(&b, r->cert, number_of(was) + 1, now - CS_CRL_BACKDATE, r->cert->not_after, &tbs, err));

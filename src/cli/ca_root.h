@@ -1,5 +1,5 @@
-/* cli/ca_root.h - a root at work: its key read from an encrypted file for as long as one command signs CA certificates.
- * The only place where CA certificates are signed. Owner: the command; one thread. */
+/* cli/ca_root.h - a root, or another CA above others, at work: its key is open for as long as one command signs CA
+ * certificates. The only place where CA certificates are signed. Owner: the command; one thread. */
 #ifndef CS_CLI_CA_ROOT_H
 #define CS_CLI_CA_ROOT_H
 
@@ -18,7 +18,8 @@ typedef struct ca_root {
 } ca_root;
 void ca_root_free(ca_root *r);
 
-/* key_file NULL: STATE/ca/NAME.key. passphrase-*, key-mismatch, the reasons of reading files. */
+/* A root's key is an encrypted file, key_file or (NULL) STATE/ca/NAME.key; any other CA's is where the signer has it,
+ * NAME.key or NAME.uri. passphrase-*, key-mismatch, not-a-ca, the reasons of reading files. */
 CS_MUST_USE cs_status ca_root_open(const conf *c, const char *name, const char *key_file, const char *passphrase_file,
                                    ca_root *r, cs_err *err);
 
@@ -29,10 +30,13 @@ typedef struct ca_terms {
     cs_time lifetime; /* 0: CS_CA_ISSUING_LIFETIME; cut to the root's own end */
 } ca_terms;
 
-/* The certificate of a CA with that key; subject n == 0: a name is made from the organization and the key. */
+/* The certificate of a CA with that key; subject n == 0: a name is made from the organization and the key.
+ * path-too-long when none may stand beneath that CA; name-constraint-violated when it may not certify what is to be
+ * permitted. */
 CS_MUST_USE cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca_terms *terms,
                                    cs_cert **ret, cs_err *err);
-/* The root's CRL anew, good as long as the root: what was on it stays. */
+/* The root's CRL anew, good as long as the root: what was on it stays. Of any other CA nothing is made: the authority
+ * publishes its CRL. */
 CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
 
 /* ---- files of ca/ (ca_files.c) ---- */

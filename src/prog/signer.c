@@ -122,10 +122,40 @@ typedef struct ca_files {
     keyfile_needs needs;
     cs_buf pem[CS_CAS_MAX];
     char path[CS_CAS_MAX][FILES_PATH_MAX]; /* of the certificates */
+    cs_certs above;                        /* all that are no roots, and certificates of roots neither */
 } ca_files;
 
 static void ca_files_free(ca_files *f) {
     for (size_t i = 0; i < f->names.n; i++) cs_buf_free(&f->pem[i]);
+    cs_certs_free(&f->above);
+}
+
+static cs_status read_bag(const char *dir, const cas_list *names, cs_certs *bag, cs_err *err) {
+    for (size_t i = 0; i < names->n; i++) {
+        char path[FILES_PATH_MAX];
+        CS_SCOPED(cs_buf) text = cs_buf_of(CS_CERT_MAX);
+        TRY(cas_path(dir, names->at[i], "crt", path, err));
+        TRY(files_read(path, CS_CERT_MAX, &text, err));
+        TRY(cs_certs_read(cs_buf_view(&text), path, bag, err));
+    }
+    return CS_OK;
+}
+
+/* A root that another has certified constrains nobody who trusts it: such certificates are left out. */
+static cs_status read_above(const char *dir, cs_certs *ret, cs_err *err) {
+    cas_list names;
+    CS_SCOPED(cs_certs) roots = {NULL, 0};
+    CS_SCOPED(cs_certs) all = {NULL, 0};
+    TRY(cas_list_roots(dir, &names, err));
+    TRY(read_bag(dir, &names, &roots, err));
+    TRY(cas_list_certs(dir, &names, err));
+    TRY(read_bag(dir, &names, &all, err));
+    for (size_t i = 0; i < all.n; i++) {
+        bool is_root = false;
+        for (size_t k = 0; k < roots.n; k++) is_root = is_root || cs_view_eq(all.at[i]->spki, roots.at[k]->spki);
+        if (!is_root) TRY(cs_certs_add(ret, cs_cert_ref(all.at[i]), err));
+    }
+    return CS_OK;
 }
 
 static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs_err *err) {
@@ -143,7 +173,8 @@ static cs_status read_cas(const options *o, ca_files *f, signer_setup *setup, cs
         setup->ca[i].name = f->path[i];
         setup->ca_count = i + 1;
     }
-    return CS_OK;
+    setup->above = &f->above;
+    return read_above(o->ca, &f->above, err);
 }
 
 /* Made at the first start; it signs heads of the audit log and is of no use for certificates. */
@@ -165,7 +196,7 @@ static cs_status log_key(const options *o, cs_key **ret, cs_err *err) {
 
 static cs_status open_signer(const options *o, const conf *c, signer **ret, cs_err *err) {
     char journal_path[FILES_PATH_MAX];
-    CS_SCOPED(ca_files) files = {.names = {.n = 0}};
+    CS_SCOPED(ca_files) files = {.names = {.n = 0}, .above = {NULL, 0}};
     signer_setup setup = {.trust_domain = o->trust_domain, .journal_path = journal_path, .clock = cs_clock_system()};
     if (c != NULL) setup.profiles = c->profiles;
     if (c != NULL) setup.profile_count = c->profile_count;

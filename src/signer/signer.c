@@ -24,6 +24,7 @@ enum { RECORD_RESPONDER = 0xff }; /* in the place of a kind: the certificate of 
 typedef struct issuer {
     cs_key *key;
     cs_cert *ca;
+    cs_certs above;      /* those between it and its root, the nearest first */
     uint64_t crl_number; /* highest signed */
     uint64_t synced;     /* as of the last sync: where a batch that fails goes back to */
 } issuer;
@@ -48,6 +49,7 @@ void signer_free(signer *s) {
     for (size_t i = 0; i < s->issuer_count; i++) {
         cs_key_free(s->issuers[i].key);
         cs_cert_free(s->issuers[i].ca);
+        cs_certs_free(&s->issuers[i].above);
     }
     heads_free(&s->heads);
     journal_free(s->log);
@@ -117,10 +119,24 @@ static cs_status read_ca(signer *s, issuer *of, cs_view pem, const char *name, c
     return CS_OK;
 }
 
+static cs_status find_above(issuer *of, const cs_certs *all, cs_err *err) {
+    const cs_cert *below = of->ca;
+    for (size_t i = 0; all != NULL && i < all->n && of->above.n < CS_PATH_MAX; i++) {
+        const cs_cert *c = all->at[i];
+        if (!cs_view_eq(c->subject, below->issuer) || !cs_view_eq(c->skid, below->akid)) continue;
+        TRY(cs_certs_add(&of->above, cs_cert_ref(c), err));
+        below = c;
+        i = (size_t)-1; /* from the first again */
+    }
+    return CS_OK;
+}
+
 static cs_status read_cas(signer *s, const signer_setup *setup, cs_err *err) {
     if (setup->ca_count == 0) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "no CA has a key here");
-    for (size_t i = 0; i < setup->ca_count; i++)
+    for (size_t i = 0; i < setup->ca_count; i++) {
         TRY(read_ca(s, &s->issuers[i], setup->ca[i].pem, setup->ca[i].name, err));
+        TRY(find_above(&s->issuers[i], setup->above, err));
+    }
     return CS_OK;
 }
 
@@ -205,10 +221,12 @@ static cs_status find_profile(const signer *s, cs_view name, cs_kind kind, cs_vi
 }
 
 /* What relying parties would refuse is not signed. */
-static cs_status check_constraints(const cs_cert *ca, cs_view tbs, cs_err *err) {
+static cs_status check_constraints(const issuer *of, cs_view tbs, cs_err *err) {
     CS_AUTO(cs_cert) c = NULL;
-    TRY(cs_tbs_decode(tbs, ca, &c, err));
-    return cs_constraints_check(ca, c, err);
+    TRY(cs_tbs_decode(tbs, of->ca, &c, err));
+    TRY(cs_constraints_check(of->ca, c, err));
+    for (size_t i = 0; i < of->above.n; i++) TRY(cs_constraints_check(of->above.at[i], c, err));
+    return CS_OK;
 }
 
 static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
@@ -227,7 +245,7 @@ static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time
     uint8_t serial[CS_SERIAL_LEN], hash[CS_SHA256_LEN];
     char hex[2 * CS_SERIAL_LEN + 1];
     TRY(cs_profile_check(job->tbs, (cs_kind)kind, &rule, &who, serial, err));
-    TRY(check_constraints(of->ca, job->tbs, err));
+    TRY(check_constraints(of, job->tbs, err));
     if (serials_has(&s->used, serial))
         return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "serial %s",
                        cs_hex(cs_view_of(serial, sizeof serial), hex));

@@ -19,8 +19,9 @@ typedef struct signer_setup {
         cs_view pem;      /* its certificate */
         const char *name; /* for errors: the certificate's file */
     } ca[CS_CAS_MAX];
-    size_t ca_count;      /* at least one */
-    cs_key *take_log_key; /* Ed25519, for heads of the audit log alone; taken even on failure; NULL: none are signed */
+    size_t ca_count;       /* at least one */
+    const cs_certs *above; /* borrowed: CAs that stand above these (those among them too), without roots; NULL: none */
+    cs_key *take_log_key;  /* Ed25519, for heads of the audit log alone; taken even on failure; NULL: none are signed */
     const char *trust_domain;
     const char *journal_path;
     const cs_profile *profiles; /* borrowed until signer_free; NULL: the built-in ones */
