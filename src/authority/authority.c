@@ -73,7 +73,6 @@ static void init_locks(authority *a) {
     (void)pthread_mutex_init(&a->crl_lock, NULL);
     (void)pthread_mutex_init(&a->health_lock, NULL);
     (void)pthread_cond_init(&a->queue_grew, &monotonic);
-    (void)pthread_cond_init(&a->job_done, NULL);
     (void)pthread_condattr_destroy(&monotonic);
 }
 

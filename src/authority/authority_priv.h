@@ -3,6 +3,7 @@
 #define CS_AUTHORITY_PRIV_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "authority/log.h"
@@ -67,10 +68,16 @@ typedef enum job_type {
     JOB_RESPONDER
 } job_type;
 
+/* Who waits for jobs: woken once, when the last of them is done. */
+typedef struct job_waiter {
+    sem_t done;
+    size_t left; /* under queue_lock */
+} job_waiter;
+
 typedef struct job {
     struct job *next;
     job_type type;
-    bool done;
+    job_waiter *waiter;
     cs_err err;       /* status CS_OK: it is durable */
     cs_time deadline; /* monotonic: until then it waits for the signer */
     const authority_who *asked_by;
@@ -105,7 +112,7 @@ struct authority {
     const authority_ca *current;
 
     pthread_mutex_t queue_lock; /* guards what follows, down to stopping */
-    pthread_cond_t queue_grew, job_done;
+    pthread_cond_t queue_grew;
     job *first, *last;
     bool stopping;
 

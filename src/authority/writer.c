@@ -27,26 +27,23 @@ static void enqueue(authority *a, job *j) {
     if (j->next == NULL) a->last = j;
 }
 
-static bool all_done(job *const jobs[], size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!jobs[i]->done) return false;
-    return true;
-}
-
 void authority_submit_all(authority *a, job *const jobs[], size_t n) {
+    job_waiter waiter = {.left = n};
+    (void)sem_init(&waiter.done, 0, 0);
     (void)pthread_mutex_lock(&a->queue_lock);
+    bool refused = a->stopping;
     for (size_t i = 0; i < n; i++) {
-        if (a->stopping) {
-            (void)cs_fail(&jobs[i]->err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
-            jobs[i]->done = true;
-            continue;
-        }
+        if (refused) (void)cs_fail(&jobs[i]->err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
+        if (refused) continue;
+        jobs[i]->waiter = &waiter;
         jobs[i]->deadline = cs_mono(a->clock) + SIGNER_UP_WAIT;
         enqueue(a, jobs[i]);
     }
     (void)pthread_cond_signal(&a->queue_grew);
-    while (!all_done(jobs, n)) (void)pthread_cond_wait(&a->job_done, &a->queue_lock);
     (void)pthread_mutex_unlock(&a->queue_lock);
+    while (!refused && sem_wait(&waiter.done) != 0) {
+    } /* a signal's handler ran */
+    (void)sem_destroy(&waiter.done);
 }
 
 cs_status authority_submit(authority *a, job *j, cs_err *err) {
@@ -91,8 +88,8 @@ static void serve(authority *a, bool signs) {
     work(a, jobs, n);
     if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD) head_wanted(a);
     (void)pthread_mutex_lock(&a->queue_lock);
-    for (size_t i = 0; i < n; i++) jobs[i]->done = true;
-    (void)pthread_cond_broadcast(&a->job_done);
+    for (size_t i = 0; i < n; i++) /* the last of a waiter's: then it, and its jobs, may be gone */
+        if (--jobs[i]->waiter->left == 0) (void)sem_post(&jobs[i]->waiter->done);
 }
 
 void writer_meanwhile(authority *a) {

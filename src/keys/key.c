@@ -99,12 +99,10 @@ cs_status cs_key_of_evp(EVP_PKEY *take_pkey, const char *what, cs_key **ret, cs_
 
 cs_status cs_key_of_far(const cs_key_far *how, void *take_self, cs_view spki, cs_key **ret, cs_err *err) {
     CS_AUTO(cs_key) k = NULL;
-    const uint8_t *p = spki.p;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
-    char words[128];
+    EVP_PKEY *pkey = cs_key_public_evp(spki);
     if (!pkey) {
         how->free(take_self);
-        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the token's public key: %s", cs_ossl_words(words));
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the token's public key");
     }
     cs_status status = key_wrap(pkey, &k, err);
     if (status != CS_OK) {

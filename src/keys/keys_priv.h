@@ -17,6 +17,8 @@ typedef struct cs_key_alg {
     cs_view sig_algorithm;  /* AlgorithmIdentifier of its signatures */
     const char *digest;     /* NULL: the algorithm hashes by itself */
 } cs_key_alg;
+/* Is the key, of an algorithm with a curve, a point of it? */
+bool cs_key_point_ok(const cs_key_alg *alg, cs_view spki);
 /* The SPKI of an uncompressed point, or of 32 octets of Ed25519; false for any other. */
 bool cs_key_alg_spki(cs_view octets, cs_buf *spki);
 

@@ -148,13 +148,13 @@ static cs_status check_rsa(EVP_PKEY *pkey, cs_err *err) {
     return status;
 }
 
-/* The one canonical form only: what decodes must encode to the same octets. */
-static cs_status spki_decode(cs_view spki, EVP_PKEY **ret, cs_err *err) {
-    const unsigned char *p = spki.p;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+/* The one canonical form only: what is not of a fixed form must encode to the same octets again. */
+static cs_status spki_decode(const cs_key_alg *alg, cs_view spki, EVP_PKEY **ret, cs_err *err) {
+    EVP_PKEY *pkey = cs_key_public_evp(spki);
     unsigned char *again = NULL;
-    int n = pkey ? i2d_PUBKEY(pkey, &again) : -1;
-    bool same = n > 0 && p == spki.p + spki.n && cs_view_eq(spki, cs_view_of(again, (size_t)n));
+    bool same = pkey && alg->spki_len != 0;
+    int n = pkey && !same ? i2d_PUBKEY(pkey, &again) : -1;
+    same = same || (n > 0 && cs_view_eq(spki, cs_view_of(again, (size_t)n)));
     OPENSSL_free(again);
     ERR_clear_error();
     if (same) {
@@ -184,14 +184,7 @@ static cs_status check_fixed_form(const cs_key_alg *alg, cs_view spki, cs_err *e
     if (spki.n != alg->spki_len || !cs_view_starts(spki, alg->spki_head))
         return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is not in the uncompressed DER form", alg->text);
     if (alg->curve == 0) return CS_OK;
-    const uint8_t *octets = spki.p + alg->spki_head.n - 1; /* from the 04 of the uncompressed point on */
-    EC_GROUP *group = EC_GROUP_new_by_curve_name(alg->curve);
-    EC_POINT *point = group ? EC_POINT_new(group) : NULL;
-    bool on_curve = point && EC_POINT_oct2point(group, point, octets, spki.n - (size_t)(octets - spki.p), NULL) == 1;
-    EC_POINT_free(point);
-    EC_GROUP_free(group);
-    ERR_clear_error();
-    if (on_curve) return CS_OK;
+    if (cs_key_point_ok(alg, spki)) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is no point of its curve", alg->text);
 }
 
@@ -200,7 +193,7 @@ cs_status cs_key_spki_check(cs_view spki, cs_err *err) {
     EVP_PKEY *pkey = NULL;
     if (!alg) return unsupported(spki, err);
     if (alg->spki_len) return check_fixed_form(alg, spki, err);
-    TRY(spki_decode(spki, &pkey, err));
+    TRY(spki_decode(alg, spki, &pkey, err));
     cs_status status = check_rsa(pkey, err);
     EVP_PKEY_free(pkey);
     return status;
@@ -210,8 +203,7 @@ const char *cs_key_spki_text(cs_view spki, char out[CS_KEY_TEXT_MAX]) {
     const cs_key_alg *alg = cs_key_alg_of(spki);
     (void)snprintf(out, CS_KEY_TEXT_MAX, "%s", alg ? alg->text : "unknown");
     if (alg && alg->spki_len == 0) {
-        const unsigned char *p = spki.p;
-        EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+        EVP_PKEY *pkey = cs_key_public_evp(spki);
         if (pkey) (void)snprintf(out, CS_KEY_TEXT_MAX, "RSA %d", EVP_PKEY_get_bits(pkey));
         EVP_PKEY_free(pkey);
         ERR_clear_error();
@@ -223,7 +215,7 @@ cs_status cs_key_verify(cs_view spki, cs_view tbs, cs_view signature, cs_err *er
     const cs_key_alg *alg = cs_key_alg_of(spki);
     EVP_PKEY *pkey = NULL;
     if (!alg) return unsupported(spki, err);
-    TRY(spki_decode(spki, &pkey, err));
+    TRY(spki_decode(alg, spki, &pkey, err));
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int good = ctx ? EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, pkey, NULL) : -1;
     if (good == 1) good = EVP_DigestVerify(ctx, signature.p, signature.n, tbs.p, tbs.n);

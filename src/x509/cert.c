@@ -1,9 +1,9 @@
 #include "x509/cert_priv.h"
 
-#include <openssl/sha.h>
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "x509/digest.h"
 
 /* One allocation: the public part, verify's part, the DER. */
 typedef struct whole {
@@ -185,7 +185,6 @@ cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
         free(w);
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "no certificate: %s", fault.rule);
     }
-    SHA256(c->der.p, c->der.n, c->sha256);
     cs_der t = cs_der_of(tbs_in, &fault);
     if (der.n > CS_CERT_MAX)
         cs_der_bad(&t, "is larger than 64 KiB");
@@ -195,7 +194,13 @@ cs_status cs_cert_decode_noting(cs_view der, cs_cert **ret, cs_err *err) {
     fault.field = "signatureValue";
     m->sig = cs_der_bits_of(&s, sig, NULL);
     flaw_from_fault(m, &fault);
-    SHA256(c->spki.p, c->spki.n, c->spki_sha256);
+    cs_status status = cs_sha256(c->der, c->sha256, err);
+    if (status == CS_OK) status = cs_sha256(c->spki, c->spki_sha256, err);
+    if (status != CS_OK) {
+        free(c->sans);
+        free(w);
+        return status;
+    }
     m->issuer_hash = cs_name_hash(c->issuer);
     m->subject_hash = cs_name_hash(c->subject);
     if (!m->broken) check_across(c);

@@ -2,8 +2,8 @@
 #include "x509/csr.h"
 
 #include "x509/cert_priv.h"
+#include "x509/digest.h"
 
-#include <openssl/sha.h>
 #include <stdlib.h>
 
 #define OID_CHALLENGE CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")
@@ -144,9 +144,8 @@ static cs_status decode_into(cs_csr *csr, scratch *s, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_CSR_MALFORMED, "%s: %s", s->fault.in ? s->fault.in : "request",
                        s->fault.rule);
     TRY(prove(csr, s, info, algorithm, signature, err));
-    SHA256(csr->der.p, csr->der.n, csr->sha256);
-    SHA256(csr->spki.p, csr->spki.n, csr->spki_sha256);
-    return CS_OK;
+    TRY(cs_sha256(csr->der, csr->sha256, err));
+    return cs_sha256(csr->spki, csr->spki_sha256, err);
 }
 
 static cs_status decode(cs_view der, cs_csr **ret, cs_err *err) {

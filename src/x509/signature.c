@@ -1,3 +1,4 @@
+#include "keys/keys_evp.h"
 #include "x509/cert_priv.h"
 
 #include <openssl/err.h>
@@ -9,15 +10,8 @@ EVP_PKEY *cs_cert_key(const cs_cert *c) {
     cs_cert_more *m = cs_cert_more_of(c);
     EVP_PKEY *key = __atomic_load_n(&m->key, __ATOMIC_ACQUIRE), *none = NULL;
     if (key || m->flaw_key.reason != CS_R_NONE || c->spki.n == 0) return key;
-    ERR_set_mark();
-    const uint8_t *p = c->spki.p;
-    key = d2i_PUBKEY(NULL, &p, (long)c->spki.n);
-    ERR_pop_to_mark();
+    key = cs_key_public_evp(c->spki);
     if (!key) return NULL;
-    if (p != c->spki.p + c->spki.n) {
-        EVP_PKEY_free(key);
-        return NULL;
-    }
     if (__atomic_compare_exchange_n(&m->key, &none, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return key;
     EVP_PKEY_free(key); /* another thread was first */
     return none;

@@ -1,4 +1,5 @@
 #include "x509/build.h"
+#include "x509/cert_priv.h"
 #include "x509/der.h"
 
 cs_status cs_signed_check(cs_view der, cs_view tbs, const cs_cert *issuer, cs_err *err) {
@@ -19,5 +20,8 @@ cs_status cs_signed_check(cs_view der, cs_view tbs, const cs_cert *issuer, cs_er
     TRY(cs_key_algorithm(issuer->spki, &expected, err));
     if (!cs_view_eq(algorithm, expected))
         return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "another algorithm than the issuer's");
-    return cs_key_verify(issuer->spki, tbs, cs_view_of(bits.p + 1, bits.n - 1), err);
+    cs_sigalg how = {0};
+    cs_sigalg_read(algorithm, &how);
+    if (cs_sig_ok(issuer, &how, tbs, cs_view_of(bits.p + 1, bits.n - 1))) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "the signature does not verify under the issuer's key");
 }

@@ -3,6 +3,10 @@
 
 #include "fixtures.h"
 #include "keys/keys.h"
+#include "keys/keys_evp.h"
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
 
 static cs_secret *secret(const char *text) {
     cs_err err;
@@ -31,6 +35,30 @@ static void a_made_key_signs_and_verifies(void **state) {
         assert_ok(cs_key_spec_parse(cs_view_str(cs_key_spec_name(spec)), &again, &err));
         assert_int_equal(again, spec);
     }
+}
+
+/* What is put in its place at once is the key that libcrypto's decoder finds. */
+static void a_public_key_is_the_decoders(void **state) {
+    for (cs_key_spec spec = CS_KEYSPEC_ECDSA_P256; spec <= CS_KEYSPEC_RSA_2048; spec++) {
+        cs_err err;
+        CS_AUTO(cs_key) k = NULL;
+        uint8_t octets[512];
+        assert_ok(cs_key_generate(spec, &k, &err));
+        cs_view spki = cs_key_spki(k);
+        const unsigned char *p = spki.p;
+        EVP_PKEY *decoded = d2i_PUBKEY(NULL, &p, (long)spki.n), *ours = cs_key_public_evp(spki);
+        assert_non_null(ours);
+        assert_int_equal(EVP_PKEY_eq(decoded, ours), 1);
+        EVP_PKEY_free(decoded);
+        EVP_PKEY_free(ours);
+        assert_null(cs_key_public_evp(cs_view_of(spki.p, spki.n - 1)));
+        memcpy(octets, spki.p, spki.n);
+        octets[spki.n] = 0;
+        assert_null(cs_key_public_evp(cs_view_of(octets, spki.n + 1)));
+        octets[spki.n - 1] ^= 1; /* y: off the curve; Ed25519 and RSA take any octets */
+        if (spec <= CS_KEYSPEC_ECDSA_P384) assert_null(cs_key_public_evp(cs_view_of(octets, spki.n)));
+    }
+    assert_int_equal(ERR_peek_error(), 0);
 }
 
 static void an_unknown_type_names_the_choices(void **state) {
@@ -162,13 +190,10 @@ static void a_public_key_has_one_form_only(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_made_key_signs_and_verifies),
-        cmocka_unit_test(an_unknown_type_names_the_choices),
-        cmocka_unit_test(what_is_written_reads_back),
-        cmocka_unit_test(a_key_goes_into_secret_buffers_only),
-        cmocka_unit_test(every_unfit_input_has_its_reason),
-        cmocka_unit_test(what_others_wrote_is_read),
-        cmocka_unit_test(two_keys_do_not_match),
+        cmocka_unit_test(a_made_key_signs_and_verifies),       cmocka_unit_test(a_public_key_is_the_decoders),
+        cmocka_unit_test(an_unknown_type_names_the_choices),   cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(a_key_goes_into_secret_buffers_only), cmocka_unit_test(every_unfit_input_has_its_reason),
+        cmocka_unit_test(what_others_wrote_is_read),           cmocka_unit_test(two_keys_do_not_match),
         cmocka_unit_test(a_public_key_has_one_form_only),
     };
     return cmocka_run_group_tests_name("keys/key", tests, NULL, NULL);
