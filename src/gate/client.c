@@ -26,7 +26,23 @@ void client_eat(exchange *x, size_t used) {
         return;
     }
     flow_eat(&x->asked, used);
+    x->unread -= used;
     http2_consumed(x->c->h2, x->id, used);
+}
+
+cs_view client_octets(const exchange *x) {
+    return flow_view(x->id == 0 ? &x->c->wire.in : &x->asked);
+}
+
+bool client_over(const exchange *x) {
+    return client_octets(x).n == 0 && (x->id == 0 ? x->c->wire.eof : x->asked_end);
+}
+
+void client_shut(exchange *x) {
+    if (x->id == 0)
+        wire_end(&x->c->wire);
+    else
+        (void)http2_end(x->c->h2, x->id, cs_view_of(NULL, 0));
 }
 
 bool client_gone(const exchange *x) {
@@ -39,8 +55,7 @@ bool client_room(const exchange *x) {
     return x->id == 0 ? wire_pending(&c->wire) < GATE_FLOW_HIGH : http2_room(c->h2, x->id);
 }
 
-/* True: it has gone. */
-static bool send_head(exchange *x, const http_head *h, const http_reply_plan *plan, bool end) {
+bool client_send_head(exchange *x, const http_head *h, const http_reply_plan *plan, bool end) {
     conn *c = x->c;
     cs_buf *out = &c->w->scratch;
     out->max = CS_HTTP_HEADERS_MAX + 2048;
@@ -52,17 +67,18 @@ static bool send_head(exchange *x, const http_head *h, const http_reply_plan *pl
 void client_interim(exchange *x, const http_head *h) {
     const http_reply_plan plan = {.framing = HTTP_BODY_NONE, .keep_alive = true};
     if (x->http10) return;
-    if (!send_head(x, h, &plan, false) && x->id == 0) x->c->wire.broken = true;
+    if (!client_send_head(x, h, &plan, false) && x->id == 0) x->c->wire.broken = true;
 }
 
 void client_head(exchange *x, const http_head *h) {
     conn *c = x->c;
-    bool close = c->close_after || c->w->draining || !x->body.done;
+    /* What stands behind a refused upgrade may be of the protocol that it asked for. @rfc 9931#4 */
+    bool close = c->close_after || c->w->draining || !x->body.done || (x->upgrade && x->id == 0);
     x->plan = http_reply_plan_of(h, x->http10, x->keep_alive, close);
     if (!x->trailers_welcome) cs_buf_clear(&x->reply_trailers);
     bool end = x->id != 0 && x->reply.done && x->reply_trailers.n == 0;
     if (x->id != 0) x->plan = (http_reply_plan){.framing = HTTP_BODY_LENGTH, .keep_alive = true};
-    if (!send_head(x, h, &x->plan, end) && x->id == 0) c->wire.broken = true;
+    if (!client_send_head(x, h, &x->plan, end) && x->id == 0) c->wire.broken = true;
     x->replied = true;
 }
 

@@ -100,6 +100,7 @@ static bool handshake(conn *c) {
             return true;
         }
     }
+    worker_ends(w, tls_conn_ends(c->wire.tls));
     unsigned kind = (tls_conn_is_13(c->wire.tls) ? METRIC_TLS13_FULL : METRIC_TLS12_FULL) + (peer->resumed ? 1U : 0U);
     metrics_count(w->slab, METRIC_HANDSHAKES, kind);
     metrics_time(w->slab, METRIC_HANDSHAKE_SECONDS, cs_mono(worker_clock(w)) - c->began);
@@ -149,7 +150,7 @@ static bool step(conn *c) {
         return request_begin(c) == CS_OK;
     case CONN_RELAY: return relay_pump(c->x) || moved;
     case CONN_H2: return conn_h2_step(c) || moved;
-    case CONN_TUNNEL: return stream_pump(c) || moved;
+    case CONN_TUNNEL: return stream_pump(c->x) || moved;
     default: return false;
     }
 }
@@ -332,9 +333,30 @@ void conn_revset(conn *c, const cs_revset *set) {
 
 void conn_expire(conn *c, cs_time now) {
     cs_err err;
-    if (c->who == NULL || c->state <= CONN_TLS || !tls_conn_expired(c->wire.tls, now)) return;
+    if (c->who == NULL || c->state <= CONN_TLS) return;
+    cs_time ends = tls_conn_ends(c->wire.tls);
+    if (now <= ends) {
+        worker_ends(c->w, ends);
+        return;
+    }
     (void)cs_fail(&err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "%s", "while the connection was open");
     conn_cut(c, &err);
+}
+
+/* What goes on was let in by routes; it may take hours. */
+static void rejudge(conn *c) {
+    cs_err err;
+    for (exchange *x = c->x != NULL ? c->x : c->exchanges, *next; x != NULL; x = next) {
+        next = x->next;
+        if (request_again(x, &err) == CS_OK) continue;
+        if (x->id == 0) {
+            conn_cut(c, &err);
+            return;
+        }
+        say_refused_request(x, &err);
+        client_cut(x);
+    }
+    if (c->state == CONN_H2) conn_soon(c);
 }
 
 void conn_policy(conn *c, policy *p) {
@@ -352,7 +374,9 @@ void conn_policy(conn *c, policy *p) {
             return;
         }
         c->site = now;
+        worker_ends(c->w, tls_conn_ends(c->wire.tls));
     }
     policy_free(c->policy); /* a request under way has its own */
     c->policy = policy_ref(p);
+    if (c->wire.tls != NULL) rejudge(c);
 }

@@ -39,6 +39,7 @@ static void *on_head(void *user, void *owner, int32_t stream, cs_view text, bool
 
 static void on_data(void *owner, cs_view data) {
     exchange *x = owner;
+    x->unread += data.n;
     if (!flow_add(&x->asked, data)) client_cut(x);
     conn_ready(x);
 }
@@ -57,8 +58,11 @@ static void on_room(void *owner) {
 /* The client has cancelled it, or broken the rules. */
 static void on_closed(void *owner, http2_fate fate) {
     exchange *x = owner;
-    (void)fate;
-    x->status = 499; /* as others log it */
+    if (x->tunnel && fate == HTTP2_WHOLE) { /* what came last is still on its way to the upstream */
+        conn_ready(x);
+        return;
+    }
+    if (!x->tunnel) x->status = 499; /* as others log it */
     exchange_done(x);
     exchange_over(x);
 }
@@ -75,6 +79,12 @@ static void on_stall(void *data) {
     exchange *x = data;
     conn *c = x->c;
     cs_err err;
+    if (x->tunnel) {
+        exchange_done(x);
+        client_cut(x);
+        conn_turn(c);
+        return;
+    }
     if (x->body.done)
         (void)cs_fail(&err, CS_FAILED, CS_R_UPSTREAM_TIMEOUT, "%s", x->group != NULL ? x->group->name : "");
     else
@@ -94,10 +104,14 @@ static void go_on(exchange *x) {
     }
     if (x->over || c->state != CONN_H2) return;
     const conf *limits = worker_conf(c->w);
+    cs_time after = limits->limits.idle;
+    if (x->tunnel)
+        after = limits->limits.stream;
+    else if (x->body.done && client_room(x))
+        after = limits->limits.upstream;
     x->timer.cb = on_stall;
     x->timer.data = x;
-    loop_timer_set(c->w->loop, &x->timer,
-                   x->body.done && client_room(x) ? limits->limits.upstream : limits->limits.idle);
+    loop_timer_set(c->w->loop, &x->timer, after);
 }
 
 static bool push(conn *c) {

@@ -93,6 +93,7 @@ void exchange_over(exchange *x) {
     conn *c = x->c;
     up_drop(x, false);
     x->over = true;
+    if (x->id != 0) http2_consumed(c->h2, x->id, x->unread); /* or each refused body would narrow the window */
     flow_free(&x->asked);
     flow_free(&x->heads);
     flow_free(&x->got);

@@ -14,6 +14,7 @@
 #include "http/h1.h"
 #include "http/h2.h"
 #include "http/message.h"
+#include "http/websocket.h"
 #include "io/loop.h"
 #include "io/net.h"
 #include "report/log.h"
@@ -100,8 +101,8 @@ struct upconn {
     bool connected; /* TLS too, when it has it */
     bool reused, dead, pooled;
     bool failed;  /* it takes no more */
-    bool shut;    /* it was told that no more comes */
     bool leaving; /* HTTP/2: takes no new requests */
+    bool settled; /* HTTP/2: its SETTINGS have come */
     size_t scanned;
 };
 
@@ -121,7 +122,8 @@ struct exchange {
     bool http10, keep_alive, upgrade, authority, stream, trailers_welcome;
     http_framing framing; /* of the request */
     http_body body;
-    flow asked; /* HTTP/2: head, then body, from the client */
+    flow asked;    /* HTTP/2: head, then body, from the client */
+    size_t unread; /* of that body: what the connection's window waits for */
     bool asked_end, begun;
     cs_buf ask_trailers;
     cs_buf head; /* for the upstream; kept until the response begins: the request may have to be sent again */
@@ -133,6 +135,10 @@ struct exchange {
     bool sent;       /* octets of the body have gone */
     flow heads, got; /* HTTP/2 upstream: response heads as text, body */
     bool got_end, got_broken, got_refused;
+    bool up_waits;                          /* HTTP/2 upstream: asked once its SETTINGS have come */
+    bool tunnel;                            /* octets both ways from here on */
+    bool told_up, told_client;              /* of a tunnel: that the other side says no more */
+    char accept[HTTP_WEBSOCKET_ACCEPT + 1]; /* what answers the request's key; "": it has none */
     cs_buf reply_trailers;
     bool replied; /* the final response's head has gone to the client */
     http_reply_plan plan;
@@ -169,7 +175,6 @@ struct conn {
     policy *policy; /* counted */
     const gate_site *site;
     bool head_timer, close_after, turning, yielded, slim;
-    bool said_close; /* our close_notify went out while the peer may go on */
     size_t scanned;
     net_addr peer;
     uint16_t slot; /* of its address in gate->addresses */
@@ -241,6 +246,7 @@ struct worker {
     cs_buf scratch, lines;
     exchange *spare; /* their buffers kept, for the next request of any HTTP/1 connection */
     unsigned spare_count;
+    cs_time next_end;    /* no connection's certificate ends before it: until then nobody looks at them all */
     cs_time said_second; /* of refused connections, so many lines a second are enough */
     unsigned said;
     top_slow slow[TOP_SLOW];
@@ -296,7 +302,10 @@ static inline cs_clock const *worker_clock(const worker *w) {
     return w->g->clock;
 }
 cs_view worker_date(worker *w);
-void worker_watch_over(worker *w); /* for certificates that end; after a connection came */
+void worker_watch_over(worker *w);                      /* for certificates that end; after a connection came */
+static inline void worker_ends(worker *w, cs_time at) { /* one that holds a connection open */
+    if (at < w->next_end) w->next_end = at;
+}
 
 /* accept.c */
 void conn_shed(listener *l); /* when too many wait */
@@ -312,7 +321,7 @@ void conn_drain(conn *c);
 void conn_finish(conn *c); /* no more requests: flush, then end in order */
 void conn_policy(conn *c, policy *p);
 void conn_revset(conn *c, const cs_revset *set);
-void conn_expire(conn *c, cs_time now); /* ends it when its certificate has ended */
+void conn_expire(conn *c, cs_time now); /* ends it when its certificate has ended, else tells when */
 void conn_cut(conn *c, const cs_err *err);
 
 /* conn_h2.c: HTTP/2 to clients */
@@ -333,6 +342,8 @@ void exchange_done(exchange *x);
 /* request.c: a head that has come, up to the upstream. Moves the connection's state. CS_AGAIN: not all there. */
 cs_status request_begin(conn *c);
 void request_begin_h2(exchange *x);
+/* Would the connection's site, as it is now, let it pass? */
+CS_MUST_USE cs_status request_again(const exchange *x, cs_err *err);
 /* doors.c: the authority's paths, on the plain listener and on a site. *ret: the authority answers it. Refuses who
  * lacks a good certificate everywhere else. */
 CS_MUST_USE cs_status doors_plain(const conf *c, const http_head *h, cs_err *err);
@@ -344,10 +355,16 @@ void request_refuse(exchange *x, const cs_err *err);
 /* The next piece of the request's body; x->body.done: that was all. CS_AGAIN. */
 cs_status client_read(exchange *x, size_t *ret_used, cs_view *ret_data, cs_err *err);
 void client_eat(exchange *x, size_t used);
+/* Of a tunnel: what has come; is that all; no more goes there. */
+cs_view client_octets(const exchange *x);
+bool client_over(const exchange *x);
+void client_shut(exchange *x);
 bool client_gone(const exchange *x); /* nothing more comes */
 bool client_room(const exchange *x);
 void client_head(exchange *x, const http_head *h);
 void client_interim(exchange *x, const http_head *h);
+/* The head alone, as it is; true: it has gone. */
+bool client_send_head(exchange *x, const http_head *h, const http_reply_plan *plan, bool end);
 void client_write(exchange *x, cs_view data);
 void client_end(exchange *x);
 void client_cut(exchange *x);                                 /* it must not take half an answer for a whole one */
@@ -363,7 +380,9 @@ void relay_unreachable(exchange *x, const char *why); /* the upstream's connecti
 void stream_start(conn *c);
 void stream_connect(exchange *x);
 void stream_failed(conn *c, const cs_err *err);
-bool stream_pump(conn *c);
+bool stream_pump(exchange *x);
+/* HTTP becomes one: the upstream agreed to. h: its answer; changed */
+void stream_switch(exchange *x, http_head *h);
 bool stream_allowed(const gate_site *site, const conn *c); /* is it one for streams, and for that client? */
 
 /* preface.c: true when anything moved */
@@ -388,7 +407,8 @@ static inline bool upstream_eof(const upconn *u) {
 }
 
 /* upstream_io.c: an exchange's side to its upstream, HTTP/1 or HTTP/2 */
-cs_status up_ask(exchange *x, cs_err *err); /* x->head */
+cs_status up_ask(exchange *x, cs_err *err); /* x->head; sets x->up_waits when it cannot be asked yet */
+bool up_settled(const exchange *x);
 bool up_room(const exchange *x);
 void up_write(exchange *x, cs_view data);
 void up_end(exchange *x);
@@ -396,6 +416,8 @@ cs_status up_head(exchange *x, http_head *h, cs_err *err);
 void up_head_eat(exchange *x, size_t n);
 cs_status up_read(exchange *x, size_t *ret_used, cs_view *ret_data, cs_err *err); /* x->reply.done: that was all */
 void up_eat(exchange *x, size_t used);
+cs_view up_octets(exchange *x);        /* of a tunnel: what has come */
+void up_shut(exchange *x);             /* of a tunnel: no more goes there */
 bool up_over(const exchange *x);       /* nothing more comes */
 bool up_untouched(const exchange *x);  /* it has not looked at the request, or may not have */
 void up_drop(exchange *x, bool reuse); /* x lets go of it */

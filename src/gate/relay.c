@@ -115,16 +115,26 @@ static void end_exchange(exchange *x) {
     client_end(x);
 }
 
-static void begin_tunnel(exchange *x, const http_head *h) {
-    if (!x->upgrade || !h->upgrade) {
-        relay_failed(x, CS_R_UPSTREAM_FAILED, "it switches to a protocol that was not asked for");
+/* Does the answer agree to the WebSocket that was asked for? In HTTP/1.1 by 101, in HTTP/2 by success. */
+static bool switches(const exchange *x, const http_head *h) {
+    return x->up_id != 0 ? x->upgrade && h->status / 100 == 2 : h->status == 101;
+}
+
+static void begin_tunnel(exchange *x, http_head *h) {
+    cs_view proof = {NULL, 0};
+    const char *wrong = NULL;
+    if (!x->upgrade || (x->up_id == 0 && !h->upgrade))
+        wrong = "it switches to a protocol that was not asked for";
+    else if (x->up_id == 0 && x->id != 0 &&
+             (!http_head_get(h, "sec-websocket-accept", &proof) || !cs_view_eq_str(proof, x->accept)))
+        wrong = "its Sec-WebSocket-Accept does not answer the key";
+    if (wrong != NULL) {
+        relay_failed(x, CS_R_UPSTREAM_FAILED, wrong);
         return;
     }
-    client_interim(x, h);
-    x->replied = true;
-    x->status = 101;
-    up_head_eat(x, h->size);
-    x->c->state = CONN_TUNNEL;
+    size_t size = h->size;
+    stream_switch(x, h);
+    up_head_eat(x, size);
 }
 
 /* True: the head of a response was handled, whichever kind it is. */
@@ -146,8 +156,12 @@ static bool pump_reply_head(exchange *x) {
         up_head_eat(x, h->size);
         return true;
     }
-    if (h->status == 101) {
+    if (switches(x, h)) {
         begin_tunnel(x, h);
+        return true;
+    }
+    if (x->upgrade && x->id != 0 && h->status / 100 == 2) { /* which the client would take for a yes */
+        relay_failed(x, CS_R_UPSTREAM_FAILED, "it does not switch to WebSocket");
         return true;
     }
     x->status = h->status;
@@ -182,10 +196,20 @@ static bool pump_reply_body(exchange *x) {
     return moved;
 }
 
+/* True: it was asked, or is over. */
+static bool ask_late(exchange *x) {
+    cs_err err;
+    if (!up_settled(x)) return false;
+    if (up_ask(x, &err) != CS_OK) relay_failed(x, CS_R_UPSTREAM_FAILED, err.detail);
+    return true;
+}
+
 bool relay_pump(exchange *x) {
+    if (x->tunnel) return stream_pump(x);
+    if (x->up_waits) return ask_late(x);
     bool moved = pump_request(x);
     if (x->over || x->up == NULL || x->c->state == CONN_DEAD) return moved;
     if (!x->replied) moved = pump_reply_head(x) || moved;
-    if (x->over || x->up == NULL || !x->replied || x->c->state == CONN_TUNNEL) return moved;
+    if (x->over || x->up == NULL || !x->replied || x->tunnel) return moved;
     return pump_reply_body(x) || moved;
 }

@@ -40,17 +40,8 @@ static const cs_cert *leaf_of(const conn *c) {
     return c->wire.tls != NULL ? tls_conn_peer(c->wire.tls)->leaf : NULL;
 }
 
-static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
-    conn *c = x->c;
+static cs_status find_route(const conn *c, const http_head *h, const gate_route **ret, cs_err *err) {
     bool clean = http_path_is_clean(h->path) || cs_view_eq_str(h->path, "*");
-    bool authority = false;
-    if (c->role == METRIC_LISTENER_HTTP) {
-        TRY(doors_plain(worker_conf(c->w), h, err));
-        return to_authority(x);
-    }
-    TRY(check_host(c, h, err));
-    TRY(doors_tls(c, h, &authority, err));
-    if (authority) return to_authority(x);
     bool guarded = c->site->conf->route_count > 0 || c->site->conf->authority || c->site->enroll;
     if (guarded && !clean)
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a path that servers read differently");
@@ -62,8 +53,37 @@ static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
     if (!policy_allows(route, c->kind, c->who, leaf_of(c)))
         return cs_fail(err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "route %.*s", (int)route->path.n,
                        (const char *)route->path.p);
-    x->route = route;
-    x->group = route->group;
+    *ret = route;
+    return CS_OK;
+}
+
+/* Of what was sent on, x->head, only the first two lines matter: the request's and Host. */
+cs_status request_again(const exchange *x, cs_err *err) {
+    worker *w = x->w;
+    const gate_route *route = NULL;
+    size_t scanned = 0, lines = 0, n = 0;
+    if (x->route == NULL || x->up == NULL) return CS_OK; /* a stream's, the authority's, or answered by us */
+    while (n < x->head.n && lines < 2) lines += x->head.p[n++] == '\n' ? 1 : 0;
+    w->scratch.max = CS_HTTP_HEADERS_MAX + 2048;
+    w->scratch.failed = false;
+    cs_buf_clear(&w->scratch);
+    if (!cs_buf_add(&w->scratch, x->head.p, n) || !cs_buf_add_str(&w->scratch, "\r\n")) return CS_NOMEM_ERR(err);
+    TRY(http_request_parse(cs_buf_view(&w->scratch), &scanned, &w->head, err));
+    return find_route(x->c, &w->head, &route, err);
+}
+
+static cs_status choose(exchange *x, const http_head *h, cs_err *err) {
+    conn *c = x->c;
+    bool authority = false;
+    if (c->role == METRIC_LISTENER_HTTP) {
+        TRY(doors_plain(worker_conf(c->w), h, err));
+        return to_authority(x);
+    }
+    TRY(check_host(c, h, err));
+    TRY(doors_tls(c, h, &authority, err));
+    if (authority) return to_authority(x);
+    TRY(find_route(c, h, &x->route, err));
+    x->group = x->route->group;
     return CS_OK;
 }
 
@@ -99,14 +119,37 @@ static cs_status tell(conn *c, cs_buf **ret, cs_err *err) {
     return http_identity_render(&id, HTTP_TELL_ALL, *ret, err);
 }
 
+/* A client over HTTP/2 sends no key: the upstream is asked with one of ours. */
+static cs_status make_key(exchange *x, cs_buf **lines, cs_err *err) {
+    worker *w = x->c->w;
+    cs_buf *more = &w->scratch;
+    if (x->authority)
+        return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s", "the authority has no WebSocket");
+    more->max = LINES_MAX + 2048;
+    more->failed = false;
+    cs_buf_clear(more);
+    TRY(http_websocket_key_add(w->g->rng, more, err));
+    size_t name = sizeof "Sec-WebSocket-Key: " - 1;
+    (void)http_websocket_accept(cs_view_of(more->p + name, more->n - name - 2), x->accept);
+    if (!cs_buf_add_view(more, cs_buf_view(*lines))) return CS_NOMEM_ERR(err);
+    *lines = more;
+    return CS_OK;
+}
+
 static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
     conn *c = x->c;
     uint64_t most = worker_conf(c->w)->limits.body;
     if (most > 0 && h->framing == HTTP_BODY_LENGTH && h->length > most)
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "limits.body is %llu", (unsigned long long)most);
     TRY(choose(x, h, err));
+    if (x->upgrade && x->group->http2 && x->id == 0) { /* we must answer the key */
+        cs_view key = {NULL, 0};
+        if (!http_head_get(h, "sec-websocket-key", &key) || !http_websocket_accept(key, x->accept))
+            return cs_fail(err, CS_REFUSED, CS_R_HTTP_MALFORMED, "%s", "a WebSocket without a key");
+    }
     cs_buf *lines = NULL;
     TRY(tell(c, &lines, err));
+    if (x->upgrade && x->id != 0) TRY(make_key(x, &lines, err));
     if (!http_request_rebuild(h, cs_buf_view(lines), !x->authority, &x->head))
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_HEADER_TOO_LARGE, "%s", "with what the upstream is told");
     return CS_OK;
@@ -120,7 +163,7 @@ static void note(exchange *x, const http_head *h) {
     x->method = h->method_id;
     x->http10 = h->http10;
     x->keep_alive = h->keep_alive;
-    x->upgrade = h->upgrade;
+    x->upgrade = h->upgrade; /* over HTTP/2 only what CONNECT asked for: it has no such fields */
     x->framing = h->framing;
     x->trailers_welcome = http_trailers_welcome(h);
     http_body_init(&x->body, h, worker_conf(x->c->w)->limits.body);
@@ -170,7 +213,6 @@ void request_begin_h2(exchange *x) {
     if (s == CS_OK) {
         note(x, h);
         x->keep_alive = true;
-        x->upgrade = false;
         s = prepare(x, h, &err);
         flow_eat(&x->asked, h->size);
     }

@@ -17,7 +17,7 @@ void stream_start(conn *c) {
     cs_err err;
     exchange *x = exchange_new(c);
     if (x == NULL) return;
-    x->stream = x->keep_alive = true;
+    x->stream = x->tunnel = x->keep_alive = true;
     x->group = c->site->group;
     if (!stream_allowed(c->site, c)) {
         (void)cs_fail(&err, CS_REFUSED, CS_R_IDENTITY_NOT_ALLOWED, "site %s", c->site->conf->name);
@@ -46,9 +46,28 @@ void stream_connect(exchange *x) {
     stream_failed(c, &err);
 }
 
-static void done(conn *c) {
+/* Over HTTP/2 the answer to CONNECT is 200 and says nothing of the upgrade; in HTTP/1.1 it is 101 and all of it. @rfc
+ * 8441#5 */
+void stream_switch(exchange *x, http_head *h) {
+    const http_reply_plan plan = {.framing = HTTP_BODY_NONE, .keep_alive = true};
+    for (unsigned i = 0; i < h->field_count; i++)
+        if (cs_view_eq_nocase(h->fields[i].name, CS_VIEW_LIT("sec-websocket-accept")) && (x->id != 0 || x->up_id != 0))
+            h->fields[i].id = HTTP_F_HOP;
+    if (x->id == 0 && x->up_id != 0 && h->field_count < CS_HTTP_HEADER_COUNT)
+        h->fields[h->field_count++] = (http_field){.name = CS_VIEW_LIT("Sec-WebSocket-Accept"),
+                                                   .value = cs_view_of(x->accept, HTTP_WEBSOCKET_ACCEPT)};
+    h->upgrade = x->id == 0;
+    h->status = x->status = h->upgrade ? 101 : 200;
+    h->phrase = cs_view_str(http_phrase(h->status));
+    h->has_length = h->interim = false;
+    if (!client_send_head(x, h, &plan, false) && x->id == 0) x->c->wire.broken = true;
+    x->replied = x->tunnel = true;
+    if (x->id == 0) x->c->state = CONN_TUNNEL;
+}
+
+static void done(exchange *x) {
+    conn *c = x->c;
     worker *w = c->w;
-    exchange *x = c->x;
     if (x->stream) {
         metrics_count(w->slab, METRIC_STREAMS, 0);
         metrics_add(w->slab, METRIC_BYTES, METRIC_IN, (int64_t)x->octets_in);
@@ -57,65 +76,77 @@ static void done(conn *c) {
     } else {
         exchange_done(x);
     }
-    conn_finish(c);
+    if (x->id == 0)
+        conn_finish(c);
+    else
+        exchange_over(x);
 }
 
-static bool to_upstream(conn *c, upconn *u) {
-    flow *in = &c->wire.in;
-    cs_view v = flow_view(in);
-    if (u->failed) flow_eat(in, v.n);
-    if (v.n == 0 || u->failed || !up_room(c->x)) return false;
-    (void)wire_write(&u->wire, v);
-    c->x->octets_in += v.n;
-    flow_eat(in, v.n);
-    upstream_flush(u);
-    return true;
+/* It takes no more. */
+static bool up_failed(const exchange *x) {
+    return x->up_id != 0 ? x->got_broken : x->up->failed;
 }
 
-static bool to_client(conn *c, upconn *u) {
-    if (u->connected) (void)wire_decrypt(&u->wire);
-    cs_view v = flow_view(&u->wire.in);
-    if (v.n == 0 || wire_pending(&c->wire) >= GATE_FLOW_HIGH) return false;
-    (void)wire_write(&c->wire, v);
-    c->x->octets_out += v.n;
-    flow_eat(&u->wire.in, v.n);
-    return true;
-}
-
-static void end_upstream(upconn *u) {
-    u->shut = true;
-    if (u->wire.tls == NULL) {
-        net_shutdown_write(u->wire.fd);
-        return;
+static bool to_upstream(exchange *x) {
+    cs_view v = client_octets(x);
+    if (v.n == 0) return false;
+    if (up_failed(x)) {
+        client_eat(x, v.n);
+        return false;
     }
-    wire_end(&u->wire);
-    upstream_flush(u);
+    if (!up_room(x)) return false;
+    up_write(x, v);
+    x->octets_in += v.n;
+    client_eat(x, v.n);
+    upstream_flush(x->up);
+    return true;
+}
+
+static bool to_client(exchange *x) {
+    cs_view v = up_octets(x);
+    if (v.n == 0 || !client_room(x)) return false;
+    if (x->id != 0)
+        (void)http2_write(x->c->h2, x->id, v);
+    else
+        (void)wire_write(&x->c->wire, v);
+    x->octets_out += v.n;
+    up_eat(x, v.n);
+    if (x->up_id != 0) upstream_flush(x->up); /* the window is open again */
+    return true;
 }
 
 /* An end is passed on when all before it was. */
-static bool pass_ends(conn *c, upconn *u) {
+static bool pass_ends(exchange *x) {
     bool moved = false;
-    bool client_over = c->wire.eof && flow_size(&c->wire.in) == 0 && (wire_pending(&u->wire) == 0 || u->failed);
-    bool upstream_over = upstream_eof(u) && flow_size(&u->wire.in) == 0;
-    if (client_over && u->connected && !u->shut) {
-        moved = true;
-        end_upstream(u);
+    const upconn *u = x->up;
+    bool waits = x->up_id == 0 && wire_pending(&u->wire) > 0;
+    bool from_client = client_over(x) && (!waits || up_failed(x));
+    bool broken = x->up_id != 0 ? x->got_broken : u->wire.broken;
+    bool over = broken || (x->up_id != 0 ? x->got_end : upstream_eof(u));
+    bool from_upstream = over && flow_size(x->up_id != 0 ? &x->got : &u->wire.in) == 0;
+    if (x->id != 0 && from_upstream && broken) { /* no end in order */
+        exchange_done(x);
+        client_cut(x);
+        return true;
     }
-    if (upstream_over && !c->said_close) {
-        c->said_close = moved = true;
-        wire_end(&c->wire);
+    if (from_client && u->connected && !x->told_up) {
+        x->told_up = moved = true;
+        up_shut(x);
     }
-    if (upstream_over && (client_over || u->failed)) {
-        done(c);
+    if (from_upstream && !x->told_client) {
+        x->told_client = moved = true;
+        client_shut(x);
+    }
+    if (from_upstream && (from_client || up_failed(x))) {
+        done(x);
         return true;
     }
     return moved;
 }
 
-bool stream_pump(conn *c) {
-    upconn *u = c->x->up;
-    bool moved = to_upstream(c, u);
-    moved = to_client(c, u) || moved;
-    if (c->wire.broken) return moved;
-    return pass_ends(c, u) || moved;
+bool stream_pump(exchange *x) {
+    bool moved = to_upstream(x);
+    moved = to_client(x) || moved;
+    if (x->c->wire.broken) return moved;
+    return pass_ends(x) || moved;
 }

@@ -4,11 +4,28 @@
 
 #include "gate/gate_priv.h"
 
+static cs_status ask_h2(exchange *x, upconn *u, cs_err *err) {
+    unsigned how = x->group->tls ? HTTP2_SECURE : 0;
+    if (x->trailers_welcome) how |= HTTP2_TRAILERS;
+    if (x->upgrade)
+        how |= HTTP2_WEBSOCKET;
+    else if (x->framing == HTTP_BODY_NONE)
+        how |= HTTP2_END;
+    if (x->upgrade && !http2_connects(u->h2))
+        return cs_fail(err, CS_FAILED, CS_R_UPSTREAM_FAILED, "%s",
+                       "it takes no WebSocket over HTTP/2; an upstream by http or https would");
+    return http2_ask(u->h2, cs_buf_view(&x->head), how, x, &x->up_id, err);
+}
+
+bool up_settled(const exchange *x) {
+    return x->up->connected && http2_settled(x->up->h2);
+}
+
 cs_status up_ask(exchange *x, cs_err *err) {
     upconn *u = x->up;
     if (u->h2 != NULL) {
-        bool end = x->framing == HTTP_BODY_NONE;
-        TRY(http2_ask(u->h2, cs_buf_view(&x->head), x->group->tls, x->trailers_welcome, end, x, &x->up_id, err));
+        x->up_waits = x->upgrade && !http2_settled(u->h2);
+        if (!x->up_waits) TRY(ask_h2(x, u, err));
     } else if (!wire_write(&u->wire, cs_buf_view(&x->head))) {
         return CS_NOMEM_ERR(err);
     }
@@ -91,6 +108,23 @@ void up_eat(exchange *x, size_t used) {
     http2_consumed(x->up->h2, x->up_id, used);
 }
 
+cs_view up_octets(exchange *x) {
+    if (x->up_id != 0) return flow_view(&x->got);
+    if (x->up->connected) (void)wire_decrypt(&x->up->wire);
+    return flow_view(&x->up->wire.in);
+}
+
+void up_shut(exchange *x) {
+    upconn *u = x->up;
+    if (x->up_id != 0)
+        (void)http2_end(u->h2, x->up_id, cs_view_of(NULL, 0));
+    else if (u->wire.tls != NULL)
+        wire_end(&u->wire);
+    else
+        net_shutdown_write(u->wire.fd);
+    upstream_flush(u);
+}
+
 bool up_over(const exchange *x) {
     return x->up_id != 0 ? x->got_broken : upstream_eof(x->up);
 }
@@ -123,15 +157,16 @@ void up_drop(exchange *x, bool reuse) {
     upconn *u = x->up;
     if (u == NULL) return;
     (void)atomic_fetch_sub(&u->server->active, 1);
+    if (x->up_id != 0) http2_consumed(u->h2, x->up_id, flow_size(&x->got));
     if (u->h2 != NULL)
-        dismount(x, x->got_end && x->body.done);
+        dismount(x, x->got_end && x->body.done && (!x->tunnel || x->told_up));
     else if (reuse)
         upstream_put(u);
     else
         upstream_close(u);
     x->up = NULL;
     x->up_id = 0;
-    x->got_end = x->got_broken = x->got_refused = false;
+    x->got_end = x->got_broken = x->got_refused = x->up_waits = false;
     flow_free(&x->heads);
     flow_free(&x->got);
     x->heads.b = cs_buf_of(GATE_FLOW_MAX);
@@ -200,6 +235,10 @@ void up_h2_event(upconn *u) {
     cs_status s = in.n > 0 ? http2_feed(u->h2, in, loop_now(u->w->loop), &err) : CS_OK;
     flow_eat(&u->wire.in, in.n);
     u->leaving = u->leaving || s != CS_OK || http2_closing(u->h2);
+    if (!u->settled && http2_settled(u->h2)) {
+        u->settled = true;
+        for (exchange *x = u->owner; x != NULL; x = x->rider) conn_ready(x);
+    }
     upstream_flush(u);
     if (s != CS_OK || http2_over(u->h2) || upstream_eof(u)) {
         up_h2_lost(u, true, s != CS_OK ? err.detail : "it closed the connection before its answer was complete");

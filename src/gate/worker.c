@@ -115,9 +115,12 @@ static void on_ring(void *data) {
 static void on_sweep(void *data) {
     worker *w = data;
     cs_time now = cs_now(worker_clock(w));
-    for (conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        conn_expire(c, now);
+    if (now > w->next_end) {
+        w->next_end = INT64_MAX;
+        for (conn *c = w->conns, *next; c != NULL; c = next) {
+            next = c->next;
+            conn_expire(c, now);
+        }
     }
     top_look(w);
     worker_watch_over(w);
@@ -138,6 +141,7 @@ static void *run(void *data) {
 
 cs_status worker_start(worker *w, cs_err *err) {
     w->judge.clock = w->g->clock;
+    w->next_end = INT64_MAX;
     w->judge.fresh_until = w->g->policy->feed ? &w->g->fresh_until : NULL;
     TRY(loop_new(w->g->clock, &w->loop, err));
     TRY(tls_memory_new(&w->judge.memory, err));

@@ -36,7 +36,7 @@ typedef struct stream {
 struct http2 {
     nghttp2_session *session;
     http2_handler on;
-    bool serve, abused;
+    bool serve, abused, settled;
     int64_t budget;
     cs_time refilled;
     stream *streams;
@@ -173,6 +173,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_SETTINGS:
     case NGHTTP2_PING:
         if (!ack) spend(h, COST_CONTROL);
+        h->settled = h->settled || (!ack && frame->hd.type == NGHTTP2_SETTINGS);
         return 0;
     case NGHTTP2_RST_STREAM: spend(h, h->serve ? COST_RESET : 0); return 0;
     case NGHTTP2_WINDOW_UPDATE: spend(h, frame->window_update.window_size_increment < 16 ? 1 : 0); return 0;
@@ -293,13 +294,15 @@ static int greet(http2 *h) {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CS_HTTP_HEADERS_MAX},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     const nghttp2_settings_entry asking[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CS_HTTP_HEADERS_MAX},
     };
-    int rc = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, h->serve ? serving : asking, 3);
+    int rc = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, h->serve ? serving : asking,
+                                     h->serve ? sizeof serving / sizeof serving[0] : sizeof asking / sizeof asking[0]);
     if (rc == 0) rc = nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, HTTP2_WINDOW_ALL);
     return rc;
 }
@@ -372,15 +375,15 @@ static nghttp2_data_provider provider_of(stream *s) {
     return (nghttp2_data_provider){.source = {.ptr = s}, .read_callback = on_read};
 }
 
-cs_status http2_ask(http2 *h, cs_view text, bool secure, bool trailers_welcome, bool end, void *owner,
-                    int32_t *ret_stream, cs_err *err) {
+cs_status http2_ask(http2 *h, cs_view text, unsigned how, void *owner, int32_t *ret_stream, cs_err *err) {
     if (http2_spare(h) == 0) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s", "streams to the upstream");
     stream *s = stream_new(h, 0, owner);
     if (s == NULL) return CS_NOMEM_ERR(err);
     const nghttp2_data_provider body = provider_of(s);
-    int32_t id = h2_fields_request(&h->fields, text, secure, trailers_welcome)
-                     ? nghttp2_submit_request(h->session, NULL, h->fields.at, h->fields.n, end ? NULL : &body, s)
-                     : NGHTTP2_ERR_INVALID_ARGUMENT;
+    int32_t id = NGHTTP2_ERR_INVALID_ARGUMENT;
+    if (h2_fields_request(&h->fields, text, how))
+        id = nghttp2_submit_request(h->session, NULL, h->fields.at, h->fields.n, (how & HTTP2_END) != 0 ? NULL : &body,
+                                    s);
     if (id <= 0) {
         stream_free(s);
         return cs_fail(err, CS_FAILED, CS_R_UPSTREAM_FAILED, "HTTP/2: %s", nghttp2_strerror(id));
@@ -388,6 +391,14 @@ cs_status http2_ask(http2 *h, cs_view text, bool secure, bool trailers_welcome, 
     s->id = *ret_stream = id;
     s->started = true;
     return CS_OK;
+}
+
+bool http2_settled(const http2 *h) {
+    return h->settled;
+}
+
+bool http2_connects(const http2 *h) {
+    return nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
 unsigned http2_spare(const http2 *h) {

@@ -59,10 +59,19 @@ void http2_leave(http2 *h);
 /* GOAWAY with the peer's fault as its code; nothing goes on. */
 void http2_stop(http2 *h);
 
-/* Asking: a new stream. text: a request's head as http_request_rebuild makes it. trailers_welcome: says TE: trailers.
+/* Asking: a new stream. text: a request's head as http_request_rebuild makes it.
  * CS_LIMIT: the peer takes no more streams now. */
-CS_MUST_USE cs_status http2_ask(http2 *h, cs_view text, bool secure, bool trailers_welcome, bool end, void *owner,
-                                int32_t *ret_stream, cs_err *err);
+enum {
+    HTTP2_SECURE = 1 << 0,    /* its scheme is https */
+    HTTP2_TRAILERS = 1 << 1,  /* says TE: trailers */
+    HTTP2_END = 1 << 2,       /* no body follows */
+    HTTP2_WEBSOCKET = 1 << 3, /* an upgrade, said by CONNECT; only when http2_connects */
+};
+CS_MUST_USE cs_status http2_ask(http2 *h, cs_view text, unsigned how, void *owner, int32_t *ret_stream, cs_err *err);
+/* Asking: the peer's first SETTINGS have come. */
+bool http2_settled(const http2 *h);
+/* Asking: it takes WebSockets, as far as its SETTINGS have come. @rfc 8441#3 */
+bool http2_connects(const http2 *h);
 /* How many more streams the peer takes. */
 unsigned http2_spare(const http2 *h);
 /* Serving: a response's head (interim ones too), as http_response_rebuild makes it. False: the stream is gone. */

@@ -16,7 +16,7 @@ void h2_block_begin(h2_block *b) {
         cs_buf_clear(all[i]);
     }
     b->count = b->status = 0;
-    b->length = b->big = false;
+    b->length = b->big = b->websocket = false;
 }
 
 void h2_block_free(h2_block *b) {
@@ -38,8 +38,15 @@ static void pseudo(h2_block *b, cs_view name, cs_view value) {
         (void)cs_buf_add_view(&b->path, value);
     else if (cs_view_eq_str(name, ":authority"))
         (void)cs_buf_add_view(&b->authority, value);
+    else if (cs_view_eq_str(name, ":protocol"))
+        b->websocket = cs_view_eq_nocase(value, CS_VIEW_LIT("websocket"));
     else if (cs_view_eq_str(name, ":status"))
         for (size_t i = 0; i < value.n && i < 3; i++) b->status = b->status * 10 + (unsigned)(value.p[i] - '0');
+}
+
+/* HTTP/1.1's proof that the other side read the request; HTTP/2 has none. @rfc 8441#5 */
+static bool of_upgrades(cs_view name) {
+    return cs_view_eq_str(name, "sec-websocket-key") || cs_view_eq_str(name, "sec-websocket-accept");
 }
 
 void h2_block_field(h2_block *b, cs_view name, cs_view value) {
@@ -49,7 +56,7 @@ void h2_block_field(h2_block *b, cs_view name, cs_view value) {
     } else if (cs_view_eq_str(name, "cookie")) { /* RFC 9113 8.2.3: its crumbs are one field again */
         if (b->cookie.n > 0) (void)cs_buf_add(&b->cookie, "; ", 2);
         (void)cs_buf_add_view(&b->cookie, value);
-    } else {
+    } else if (!b->websocket || !of_upgrades(name)) {
         if (cs_view_eq_str(name, "content-length")) b->length = true;
         add_line(&b->lines, name, value);
     }
@@ -74,13 +81,16 @@ static void add_lines(const h2_block *b, cs_buf *text) {
     if (b->cookie.n > 0) add_line(text, CS_VIEW_LIT("cookie"), cs_buf_view(&b->cookie));
 }
 
+/* A WebSocket by CONNECT is written as what it is in HTTP/1.1. One that says a length has no meaning at all: it is
+ * written so that the parser refuses it. CONNECT for anything else keeps its name, and is refused for it. */
 bool h2_block_request(const h2_block *b, bool end, cs_buf *text) {
-    (void)cs_buf_add_view(text, cs_buf_view(&b->method));
+    (void)cs_buf_add_view(text, b->websocket ? CS_VIEW_LIT("GET") : cs_buf_view(&b->method));
     (void)cs_buf_add(text, " ", 1);
     (void)cs_buf_add_view(text, cs_buf_view(&b->path));
     (void)cs_buf_add_str(text, " HTTP/1.1\r\n");
     if (b->authority.n > 0) add_line(text, CS_VIEW_LIT("Host"), cs_buf_view(&b->authority));
-    if (!end && !b->length) (void)cs_buf_add_str(text, "Transfer-Encoding: chunked\r\n");
+    if (b->websocket) (void)cs_buf_add_str(text, "Connection: upgrade\r\nUpgrade: websocket\r\n");
+    if (b->websocket ? b->length : !end && !b->length) (void)cs_buf_add_str(text, "Transfer-Encoding: chunked\r\n");
     add_lines(b, text);
     return cs_buf_add_str(text, "\r\n");
 }
@@ -116,7 +126,8 @@ static bool add_lit(h2_fields *f, const char *name, cs_view value) {
 /* Of one hop in HTTP/1.1, none in HTTP/2 (RFC 9113 8.2.2). */
 static bool stays(cs_view name) {
     return !cs_view_eq_str(name, "connection") && !cs_view_eq_str(name, "transfer-encoding") &&
-           !cs_view_eq_str(name, "upgrade") && !cs_view_eq_str(name, "host") && !cs_view_eq_str(name, "te");
+           !cs_view_eq_str(name, "upgrade") && !cs_view_eq_str(name, "host") && !cs_view_eq_str(name, "te") &&
+           !of_upgrades(name);
 }
 
 /* Field lines, names made lower case where they stand. */
@@ -141,7 +152,7 @@ static uint8_t *copy(h2_fields *f, cs_view text) {
     return cs_buf_add_view(&f->scratch, text) ? f->scratch.p : NULL;
 }
 
-bool h2_fields_request(h2_fields *f, cs_view text, bool secure, bool trailers_welcome) {
+bool h2_fields_request(h2_fields *f, cs_view text, unsigned how) {
     uint8_t *p = copy(f, text);
     if (p == NULL) return false;
     uint8_t *end = p + text.n, *sp = memchr(p, ' ', text.n), *cr = memchr(p, '\r', text.n);
@@ -153,10 +164,12 @@ bool h2_fields_request(h2_fields *f, cs_view text, bool secure, bool trailers_we
         const uint8_t *eol = memchr(cr + 2, '\r', (size_t)(end - cr - 2));
         if (eol != NULL) host = cs_view_of(cr + 8, (size_t)(eol - cr) - 8);
     }
-    bool ok = add_lit(f, ":method", method) &&
+    bool websocket = (how & HTTP2_WEBSOCKET) != 0, secure = (how & HTTP2_SECURE) != 0;
+    bool ok = add_lit(f, ":method", websocket ? CS_VIEW_LIT("CONNECT") : method) &&
+              (!websocket || add_lit(f, ":protocol", CS_VIEW_LIT("websocket"))) &&
               add_lit(f, ":scheme", secure ? CS_VIEW_LIT("https") : CS_VIEW_LIT("http")) && add_lit(f, ":path", path) &&
               (host.n == 0 || add_lit(f, ":authority", host)) && add_text_lines(f, cr + 2, end);
-    return ok && (!trailers_welcome || add_lit(f, "te", CS_VIEW_LIT("trailers")));
+    return ok && ((how & HTTP2_TRAILERS) == 0 || add_lit(f, "te", CS_VIEW_LIT("trailers")));
 }
 
 bool h2_fields_response(h2_fields *f, cs_view text) {

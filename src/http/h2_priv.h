@@ -10,8 +10,9 @@
 typedef struct h2_block {
     cs_buf method, path, authority, lines, cookie;
     unsigned count, status;
-    bool length; /* Content-Length is among the lines */
-    bool big;    /* beyond the limits */
+    bool length;    /* Content-Length is among the lines */
+    bool websocket; /* :protocol says so: CONNECT to a path. @rfc 8441#4 */
+    bool big;       /* beyond the limits */
 } h2_block;
 
 void h2_block_begin(h2_block *b);
@@ -29,7 +30,7 @@ typedef struct h2_fields {
     size_t n;
     nghttp2_nv at[CS_HTTP_HEADER_COUNT + 32];
 } h2_fields;
-bool h2_fields_request(h2_fields *f, cs_view text, bool secure, bool trailers_welcome);
+bool h2_fields_request(h2_fields *f, cs_view text, unsigned how); /* HTTP2_* */
 bool h2_fields_response(h2_fields *f, cs_view text);
 bool h2_fields_trailers(h2_fields *f, cs_view lines);
 

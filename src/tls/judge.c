@@ -266,8 +266,8 @@ bool tls_conn_revoked(const tls_conn *c, const cs_revset *set) {
     return tls_grant_revoked(&c->grant, set);
 }
 
-bool tls_conn_expired(const tls_conn *c, cs_time now) {
-    return c->grant.path != NULL && now > c->grant.good_until;
+cs_time tls_conn_ends(const tls_conn *c) {
+    return c->grant.path != NULL ? c->grant.good_until : INT64_MAX;
 }
 
 cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *j, cs_err *err) {

@@ -179,8 +179,8 @@ bool tls_conn_is_13(const tls_conn *c);
 cs_reason tls_conn_lacks(const tls_conn *c, tls_client client);
 /* Is the client revoked by that set? */
 bool tls_conn_revoked(const tls_conn *c, const cs_revset *set);
-/* Have the certificates by which it was admitted ended? */
-bool tls_conn_expired(const tls_conn *c, cs_time now);
+/* Until when the certificates hold by which it was admitted. */
+cs_time tls_conn_ends(const tls_conn *c);
 /* Would it be admitted to `site` (of a newer configuration) by a full handshake now? For live connections after a
  * reload. CS_REFUSED with the reason. */
 CS_MUST_USE cs_status tls_conn_again(tls_conn *c, tls_site *site, tls_judge *judge, cs_err *err);

@@ -32,3 +32,9 @@ cs_status cs_hmac_sha256(cs_view key, cs_view bytes, uint8_t ret[CS_SHA256_LEN],
     bool ok = HMAC(EVP_sha256(), key.p, (int)key.n, bytes.p, bytes.n, ret, &n) != NULL && n == CS_SHA256_LEN;
     return ok ? CS_OK : CS_NOMEM_ERR(err);
 }
+
+cs_status cs_sha1(cs_view bytes, uint8_t ret[CS_SHA1_LEN], cs_err *err) {
+    unsigned n = 0;
+    bool ok = EVP_Digest(bytes.p, bytes.n, ret, &n, EVP_sha1(), NULL) == 1 && n == CS_SHA1_LEN;
+    return ok ? CS_OK : CS_NOMEM_ERR(err);
+}

@@ -1,4 +1,4 @@
-/* x509/digest.h - SHA-256, and HMAC with it, for rooms that see no OpenSSL. Nothing is kept; any thread. */
+/* x509/digest.h - SHA-256, HMAC with it, SHA-1, for rooms that see no OpenSSL. Nothing is kept; any thread. */
 #ifndef CS_X509_DIGEST_H
 #define CS_X509_DIGEST_H
 
@@ -11,5 +11,9 @@ CS_MUST_USE cs_status cs_sha256(cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_er
 CS_MUST_USE cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err *err);
 /* @rfc 2104 */
 CS_MUST_USE cs_status cs_hmac_sha256(cs_view key, cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err);
+
+/* For protocols that name it; it protects nothing. */
+enum { CS_SHA1_LEN = 20 };
+CS_MUST_USE cs_status cs_sha1(cs_view bytes, uint8_t ret[CS_SHA1_LEN], cs_err *err);
 
 #endif

@@ -190,6 +190,20 @@ class Echo(Service):
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no h2load here (package nghttp2-client)")
+def test_bodies_that_nobody_reads_do_not_narrow_the_window():
+    """Of refused requests; 3 MiB of them, where a connection may have one MiB under way."""
+    with own("    routes:\n      - path: /\n        allow: [{name: two}]\n") as h, Frames(h, h.one) as f:
+        credit = 65535
+        for stream in range(1, 401, 2):
+            while credit < 16000:
+                kind, _, of, payload = f.until(WINDOW, GOAWAY)
+                assert kind == WINDOW, "no credit any more"
+                credit += int.from_bytes(payload, "big") if of == 0 else 0
+            f.s.sendall(f.frame(HEADERS, END_HEADERS, stream, f.encoder.encode(POST)) + f.frame(DATA, END_STREAM, stream, b"x" * 16000))
+            credit -= 16000
+            f.s.settimeout(5 * PATIENCE)
+
+
 def test_many_streams_at_once(g):
     """h2load sends no client certificate, so that a site that asks for none is measured."""
     h = Gateway(site("a.test", "off", None))

@@ -84,8 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     if (now.serve)
         MUST(http2_feed(now.h, cs_view_of(preface, sizeof preface - 1), CS_SEC, &err) == CS_OK);
     else
-        MUST(http2_ask(now.h, CS_VIEW_LIT("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), true, true, true, &owner, &stream,
-                       &err) == CS_OK);
+        MUST(http2_ask(now.h, CS_VIEW_LIT("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                       HTTP2_SECURE | HTTP2_TRAILERS | HTTP2_END, &owner, &stream, &err) == CS_OK);
     drain();
     for (size_t at = 1; at < n; at += step) {
         size_t piece = n - at < step ? n - at : step;
