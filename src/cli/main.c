@@ -36,6 +36,7 @@ static const cli_command commands[] = {
     {"status", cli_status, "what runs, what was issued, what expires next"},
     {"proposal", cli_proposal, "what waits for a second administrator"},
     {"log", cli_log, "the audit log: read, proven, verified"},
+    {"store", cli_store, "the database: checked, backed up, restored, moved"},
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},

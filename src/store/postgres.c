@@ -308,4 +308,11 @@ const store_driver store_postgres = {
     .col_i64 = col_i64,
     .col_bytes = col_bytes,
     .col_null = col_null,
+    .columns = PG_COLUMNS,
+    .begin_read = pg_begin_read,
+    .alone = pg_alone,
+    .sound = pg_sound,
+    .load_begin = pg_load_begin,
+    .load_row = pg_load_row,
+    .load_end = pg_load_end,
 };

@@ -76,6 +76,8 @@ static cs_status connect_now(store *st, cs_err *err) {
                        PQserverVersion(pg->c) / 10000);
     pg->stale = false;
     TRY(pg_exec(st, session, "settings", err));
+    if (st->mode != STORE_LIVE) /* upkeep takes as long as it takes */
+        TRY(pg_exec(st, "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0", "settings", err));
     return pg_node_set(st, err);
 }
 
@@ -138,6 +140,7 @@ void pg_close(store *st) {
     postgres *pg = st->impl;
     if (pg == NULL) return;
     PQfinish(pg->c);
+    cs_buf_free(&pg->load);
     free(pg);
 }
 

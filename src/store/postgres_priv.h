@@ -13,6 +13,7 @@ typedef struct postgres {
     bool in_transaction;
     bool streams; /* rows are coming one by one: nothing else can be asked */
     bool listens;
+    cs_buf load; /* rows on their way */
 } postgres;
 
 cs_status pg_open(store *st, cs_err *err);
@@ -27,5 +28,19 @@ cs_status pg_turn_take(store *st, bool *ret_mine, cs_err *err);
 void pg_turn_end(store *st);
 int pg_watch(store *st, bool *ret_anew);
 bool pg_watched(store *st);
+
+/* ---- upkeep (postgres_upkeep.c) ---- */
+#define PG_COLUMNS                                                                                                     \
+    "SELECT CAST(c.table_name AS TEXT), CAST(c.column_name AS TEXT), CAST(COALESCE(c.domain_name, c.data_type) AS "    \
+    "TEXT) FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND " \
+    "t.table_name = c.table_name WHERE t.table_type = 'BASE TABLE' AND c.table_schema = CAST(current_schema() AS "     \
+    "TEXT) "                                                                                                           \
+    "ORDER BY CAST(c.table_name AS TEXT) COLLATE \"C\", CAST(c.column_name AS TEXT) COLLATE \"C\""
+cs_status pg_begin_read(store *st, cs_err *err);
+cs_status pg_alone(store *st, cs_err *err);
+cs_status pg_sound(store *st, cs_buf *out, cs_err *err);
+cs_status pg_load_begin(store *st, const char *sql, cs_err *err);
+cs_status pg_load_row(store *st, const store_param *values, size_t n, cs_err *err);
+cs_status pg_load_end(store *st, bool good, cs_err *err);
 
 #endif

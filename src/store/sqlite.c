@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/store_priv.h"
@@ -113,23 +114,26 @@ static cs_status version_set(store *st, uint64_t version, cs_err *err) {
     return exec(st, sql, "schema", err);
 }
 
-/* SQLite makes the file with the umask's mode; a private one must be so from its first byte. */
+/* SQLite makes the file with the umask's mode; a private one must be so from its first byte. What is there is not
+ * opened: closing it would drop the locks that other connections of this process have on it (fcntl's way), and who
+ * comes after them would take the journal away as nobody's. */
 static cs_status make_private(const char *path, cs_err *err) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
-    (void)close(fd);
-    return CS_OK;
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)close(fd);
+        return CS_OK;
+    }
+    int why = errno;
+    if (why != EEXIST) return cs_fail_errno(err, why, CS_R_FILE_UNWRITABLE, "%s", path);
+    if (lstat(path, &st) != 0) return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
+    return S_ISREG(st.st_mode) ? CS_OK : cs_fail_errno(err, ELOOP, CS_R_FILE_UNWRITABLE, "%s", path);
 }
 
-static cs_status sqlite_open(store *st, cs_err *err) {
-    sqlite3 *db = NULL;
-    TRY(make_private(st->where, err));
-    int code = sqlite3_open_v2(st->where, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    st->impl = db;
-    if (code != SQLITE_OK) return fail(st, code, "open", err);
-    (void)sqlite3_busy_timeout(db, BUSY_WAIT_MS);
-    (void)sqlite3_extended_result_codes(db, 1);
-    TRY(exec(st, "PRAGMA journal_mode = WAL", "journal_mode", err));
+/* A backup is one file, whole without a journal beside it; SQLite gives a file that is to be filled its own form. */
+static cs_status set_up(store *st, cs_err *err) {
+    if (st->mode == STORE_LIVE) TRY(exec(st, "PRAGMA journal_mode = WAL", "journal_mode", err));
+    if (st->mode != STORE_LIVE) TRY(exec(st, "PRAGMA cache_size = -200000", "cache_size", err)); /* kilobytes */
     TRY(exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", "settings", err));
     TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err)); /* the sandbox leaves no folder for a file */
     /* pages that many commits touch go into the database once, not with each thousand pages (SQLite's own default) */
@@ -137,8 +141,57 @@ static cs_status sqlite_open(store *st, cs_err *err) {
     return exec(st, "CREATE TEMP VIEW nodes_alive AS SELECT 0 AS node WHERE 0", "settings", err);
 }
 
+static cs_status is_there(const char *path, cs_err *err) {
+    if (access(path, R_OK) == 0) return CS_OK;
+    return cs_fail_errno(err, errno, errno == ENOENT ? CS_R_STATE_MISSING : CS_R_FILE_UNREADABLE, "%s", path);
+}
+
+static cs_status sqlite_open(store *st, cs_err *err) {
+    sqlite3 *db = NULL;
+    TRY(st->mode == STORE_AS_IS ? is_there(st->where, err) : make_private(st->where, err));
+    int code = sqlite3_open_v2(st->where, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    st->impl = db;
+    if (code != SQLITE_OK) return fail(st, code, "open", err);
+    (void)sqlite3_busy_timeout(db, BUSY_WAIT_MS);
+    (void)sqlite3_extended_result_codes(db, 1);
+    return set_up(st, err);
+}
+
 static void sqlite_close(store *st) {
     (void)sqlite3_close(st->impl);
+}
+
+/* ---- upkeep ---- */
+
+static cs_status begin_read(store *st, cs_err *err) {
+    return exec(st, "BEGIN", "begin", err);
+}
+
+/* A connection holds a lock on the file as long as it is open; another one that asks for all of it, before anything
+ * else, gets it when there is no other. */
+static cs_status alone(store *st, cs_err *err) {
+    for (size_t i = 0; i < STORE_STATEMENTS_MAX; i++) {
+        if (st->kept[i] == NULL) continue;
+        drop(st->kept[i]);
+        st->kept[i]->impl = NULL;
+    }
+    sqlite3 *db = NULL;
+    (void)sqlite3_close(st->impl);
+    int code = sqlite3_open_v2(st->where, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    st->impl = db;
+    if (code != SQLITE_OK) return fail(st, code, "open", err);
+    TRY(exec(st, "PRAGMA locking_mode = EXCLUSIVE", "locking_mode", err));
+    TRY(exec(st, "BEGIN EXCLUSIVE; ROLLBACK", "another process has it open", err));
+    return set_up(st, err);
+}
+
+static cs_status sound(store *st, cs_buf *out, cs_err *err) {
+    store_stmt *s = NULL;
+    cs_status status = CS_OK;
+    TRY(store_stmt_open(st, "PRAGMA integrity_check", &s, err));
+    while ((status = store_stmt_step(s, err)) == CS_OK)
+        if (strcmp(store_col_cstr(s, 0), "ok") != 0) (void)cs_buf_addf(out, "%s\n", store_col_cstr(s, 0));
+    return status == CS_AGAIN ? CS_OK : status;
 }
 
 const store_driver store_sqlite = {
@@ -157,4 +210,9 @@ const store_driver store_sqlite = {
     .col_i64 = col_i64,
     .col_bytes = col_bytes,
     .col_null = col_null,
+    .columns = "SELECT m.name, p.name, p.type FROM sqlite_schema m, pragma_table_info(m.name) p WHERE m.type = 'table' "
+               "AND m.name NOT GLOB 'sqlite_*' ORDER BY m.name, p.name",
+    .begin_read = begin_read,
+    .alone = alone,
+    .sound = sound,
 };

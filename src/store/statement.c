@@ -25,6 +25,16 @@ cs_status store_stmt_open(store *st, const char *sql, store_stmt **ret, cs_err *
     return CS_OK;
 }
 
+cs_status store_stmt_open_own(store *st, char *take_sql, store_stmt **ret, cs_err *err) {
+    if (take_sql == NULL) return CS_NOMEM_ERR(err);
+    cs_status status = store_stmt_open(st, take_sql, ret, err);
+    if (status == CS_OK)
+        (*ret)->own = take_sql;
+    else
+        free(take_sql);
+    return status;
+}
+
 static void bind(store_stmt *s, int i, store_param p) {
     if (i > s->count) s->count = i;
     if (i >= 1 && i <= STORE_PARAMS_MAX) s->params[i - 1] = p; /* else the step fails */
@@ -146,6 +156,7 @@ void store_free(store *st) {
     for (size_t i = 0; i < STORE_STATEMENTS_MAX; i++) {
         if (st->kept[i] == NULL) continue;
         st->driver->drop(st->kept[i]);
+        free(st->kept[i]->own);
         free(st->kept[i]);
     }
     st->driver->close(st);
@@ -183,17 +194,35 @@ bool store_is_shared(const store *st) {
     return st->driver->watch != NULL;
 }
 
-cs_status store_open(const char *where, store **ret, cs_err *err) {
-    store *st = calloc(1, sizeof *st);
+cs_status store_new(const char *where, store_mode mode, store **ret, cs_err *err) {
+    CS_AUTO(store) st = calloc(1, sizeof *st);
     if (st == NULL) return CS_NOMEM_ERR(err);
     st->driver = store_is_url(where) ? &store_postgres : &store_sqlite;
+    st->mode = mode;
     st->where = strdup(where);
     (void)snprintf(st->name, sizeof st->name, "%s", where);
-    cs_status status = st->where == NULL ? CS_NOMEM_ERR(err) : st->driver->open(st, err);
-    if (status == CS_OK) status = store_migrate(st, err);
-    if (status == CS_OK)
-        *ret = st;
-    else
-        store_free(st);
+    if (st->where == NULL) return CS_NOMEM_ERR(err);
+    TRY(st->driver->open(st, err));
+    *ret = CS_TAKE(st);
+    return CS_OK;
+}
+
+cs_status store_moved_check(store *st, cs_err *err) {
+    static const char sql[] = "SELECT value FROM meta WHERE name = '" STORE_MOVED_TO "'";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    cs_status status = store_stmt_step(s, err);
+    if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
+    status = cs_fail(err, CS_REFUSED, CS_R_STORE_MOVED, "%s was moved to %s", st->name, store_col_cstr(s, 0));
+    store_stmt_done(s);
     return status;
+}
+
+cs_status store_open(const char *where, store **ret, cs_err *err) {
+    CS_AUTO(store) st = NULL;
+    TRY(store_new(where, STORE_LIVE, &st, err));
+    TRY(store_migrate(st, err));
+    TRY(store_moved_check(st, err));
+    *ret = CS_TAKE(st);
+    return CS_OK;
 }

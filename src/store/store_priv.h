@@ -37,9 +37,12 @@ typedef struct store_stmt {
     int count;                            /* the highest placeholder bound */
     store_param params[STORE_PARAMS_MAX]; /* of ?1 ... */
     void *impl;                           /* the driver's */
+    char *own;                            /* sql, when it was made for this statement */
 } store_stmt;
 
 cs_status store_stmt_open(store *st, const char *sql, store_stmt **ret, cs_err *err);
+/* The same, of a text that was made: it is the statement's from now on, which lives as long as the store. */
+cs_status store_stmt_open_own(store *st, char *take_sql, store_stmt **ret, cs_err *err);
 void store_stmt_i64(store_stmt *s, int i, int64_t v);
 void store_stmt_text(store_stmt *s, int i, const char *text);
 void store_stmt_text_view(store_stmt *s, int i, cs_view text);
@@ -88,11 +91,28 @@ typedef struct store_driver {
     int64_t (*col_i64)(const store_stmt *s, int i);
     cs_view (*col_bytes)(const store_stmt *s, int i); /* of text: a NUL follows */
     bool (*col_null)(const store_stmt *s, int i);
+    /* ---- upkeep ---- */
+    const char *columns;                             /* SELECT table, column, type of every table, in order */
+    cs_status (*begin_read)(store *st, cs_err *err); /* one snapshot, until store_rollback */
+    cs_status (*alone)(store *st, cs_err *err);      /* nobody else has it open, now: state-busy */
+    /* The database's own check: what it says, one line each, into out; nothing when all is well. */
+    cs_status (*sound)(store *st, cs_buf *out, cs_err *err);
+    /* Rows into a table by COPY; NULL: by INSERT. load_end(good: false) gives them up. */
+    cs_status (*load_begin)(store *st, const char *sql, cs_err *err);
+    cs_status (*load_row)(store *st, const store_param *values, size_t n, cs_err *err);
+    cs_status (*load_end)(store *st, bool good, cs_err *err);
 } store_driver;
 extern const store_driver store_sqlite, store_postgres;
 
+typedef enum store_mode {
+    STORE_LIVE,  /* an authority's */
+    STORE_AS_IS, /* what is there; nothing is made */
+    STORE_BARE,  /* to be filled by upkeep */
+} store_mode;
+
 struct store {
     const store_driver *driver;
+    store_mode mode;
     void *impl;                             /* the driver's */
     store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
     uint32_t node;                          /* 0: not said */
@@ -103,10 +123,20 @@ struct store {
     char name[256]; /* for messages: without secrets */
 };
 
+/* Connected; the schema is what it is. */
+cs_status store_new(const char *where, store_mode mode, store **ret, cs_err *err);
+
 typedef struct store_migration {
     const char *file, *sql;
 } store_migration;
 /* Brings the schema up to date: store-schema-newer. */
 cs_status store_migrate(store *st, cs_err *err);
+/* The schema of that version, in a database without one; inside of a transaction. */
+cs_status store_schema_make(store *st, uint64_t version, cs_err *err);
+enum { STORE_VERSION_LOG = 6 }; /* the first that has the log */
+
+#define STORE_MOVED_TO "moved_to" /* in meta: where this store went */
+/* store-moved */
+cs_status store_moved_check(store *st, cs_err *err);
 
 #endif
