@@ -146,6 +146,7 @@ typedef struct conf {
     conf_upstream *upstreams;
     unsigned upstream_count;
     const char *ticket_keys; /* file of keys that seal sessions; "" = the authority's; NULL: sessions are kept here */
+    bool own_records;        /* the record layer of TLS 1.3 is ours after the handshake, not libssl's */
     cs_time follow;          /* how often files are looked at for changes; 0: never */
     cs_profile *profiles;    /* server, user and device first; then as the file has them. Sealed */
     unsigned profile_count;

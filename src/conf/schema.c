@@ -207,6 +207,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     LIST(file_conf, two_person, text_entry, 8),
     TEXT(file_conf, follow),
     TEXT(file_conf, ticket_keys),
+    TEXT(file_conf, tls_records),
     LIST(file_conf, profiles, profile_entry, PROFILES_MAX),
     SECTION(file_conf, enroll, enroll_fields),
     SECTION(file_conf, crl, crl_fields),

@@ -81,7 +81,7 @@ typedef struct file_door {
 
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
-        *ticket_keys;
+        *ticket_keys, *tls_records;
     unsigned *threads;
     file_site *sites;
     unsigned sites_count;

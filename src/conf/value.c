@@ -34,6 +34,7 @@ static const struct {
     {"sites[].ocsp", CONF_FILE},
     {"sites[].ca_names", CONF_CA_NAMES},
     {"ticket_keys", CONF_TICKET_KEYS},
+    {"tls_records", CONF_TLS_RECORDS},
     {"sites[].allow[].fingerprint", CONF_HEX32},
     {"sites[].allow[].fingerprints", CONF_FILE},
     {"sites[].routes[].host", CONF_HOST},
@@ -255,6 +256,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const approvals[] = {"never", "unknown", "always", NULL};
     static const char *const doors[] = {"est", "scep", "cmp", "acme", NULL};
     static const char *const chains[] = {"ra", "chain", "all", NULL};
+    static const char *const records[] = {"own", "libssl", NULL};
     cs_time duration;
     switch (type) {
     case CONF_TEXT: return true;
@@ -280,6 +282,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_KIND: return one_of(text, kinds);
     case CONF_CLIENT: return one_of(text, clients);
     case CONF_TLS: return one_of(text, tls);
+    case CONF_TLS_RECORDS: return one_of(text, records);
     case CONF_LOG_FORMAT: return one_of(text, formats);
     case CONF_PROTOCOL: return one_of(text, protocols);
     case CONF_STARTTLS: return one_of(text, starttls);
@@ -323,6 +326,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_KIND: return "server, user or device";
     case CONF_CLIENT: return "require, optional or off";
     case CONF_TLS: return "1.2 or 1.3";
+    case CONF_TLS_RECORDS: return "own or libssl";
     case CONF_LOG_FORMAT: return "json or text";
     case CONF_PROTOCOL: return "http or tcp";
     case CONF_STARTTLS: return "postgres";

@@ -27,6 +27,7 @@ typedef enum conf_type {
     CONF_KIND,         /* server, user, device */
     CONF_CLIENT,       /* require, optional, off */
     CONF_TLS,          /* 1.2, 1.3 */
+    CONF_TLS_RECORDS,  /* own, libssl */
     CONF_LOG_FORMAT,   /* json, text */
     CONF_PROTOCOL,     /* http, tcp */
     CONF_STARTTLS,     /* postgres */

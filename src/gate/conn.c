@@ -125,10 +125,8 @@ void conn_finish(conn *c) {
 /* All was said: our side closes, and the peer's octets are dropped until its side does, since closing with unread
  * octets would make the kernel throw away what the peer has not read yet. */
 static void linger(conn *c) {
-    if (c->wire.tls == NULL)
-        flow_eat(&c->wire.in, flow_size(&c->wire.in));
-    else
-        tls_conn_discard(c->wire.tls);
+    flow_eat(&c->wire.in, flow_size(&c->wire.in));
+    if (c->wire.tls != NULL) tls_conn_discard(c->wire.tls);
     if (wire_pending(&c->wire) > 0 && !c->wire.broken) return;
     if (c->wire.shut || c->wire.broken)
         conn_close(c);

@@ -67,7 +67,7 @@ typedef struct wire {
     bool clean_eof;
     bool broken; /* nothing can be said to the peer */
     bool shut;   /* nothing more comes from the socket: not asked again */
-    bool much;   /* plain: the last read filled what it was given */
+    bool much;   /* the last read filled what it was given */
 } wire;
 void wire_init(wire *w, int fd, tls_conn *take_tls);
 void wire_free(wire *w);                /* not the descriptor */

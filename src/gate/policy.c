@@ -153,6 +153,7 @@ static cs_status make_tls(const conf *c, gate_site *site, parts *p, tls_tickets 
                           .client = client_mode(s->client),
                           .enroll = site->enroll,
                           .only_13 = s->min_tls == CONF_TLS_1_3,
+                          .own_records = c->own_records,
                           .alpn = alpn_of(s),
                           .groups = s->groups,
                           .tickets = tickets,

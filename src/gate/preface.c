@@ -28,16 +28,13 @@ static void refuse_plain(conn *c) {
 
 static bool to_tls(conn *c) {
     cs_view v = flow_view(&c->wire.in);
-    uint8_t *p = v.n > 0 ? tls_conn_room(c->wire.tls, v.n) : NULL;
-    if (v.n > 0 && p == NULL) {
+    cs_err err;
+    cs_buf none = cs_buf_of(0);
+    if (tls_conn_open(c->wire.tls, v, 0, &none, &err) != CS_OK) { /* kept for the handshake */
         c->wire.broken = true;
         return true;
     }
-    if (v.n > 0) {
-        memcpy(p, v.p, v.n);
-        tls_conn_fed(c->wire.tls, v.n);
-        flow_eat(&c->wire.in, v.n);
-    }
+    flow_eat(&c->wire.in, v.n);
     c->state = CONN_TLS;
     c->wire.clear = false;
     return true;

@@ -107,37 +107,33 @@ void wire_flush(wire *w) {
     }
 }
 
-/* Both read into a buffer of the thread first: a connection holds what has come, not room for what may come, or the
- * heap of ten thousand idle ones would be full of holes of that size. */
-static _Thread_local uint8_t shared[GATE_READ];
-
-bool wire_decrypt(wire *w) {
+/* What came that was not yet looked at, or `data`. True: there is something new to see. A peer that breaks the rules is
+ * told so before it is let go. */
+static bool open_some(wire *w, cs_view data) {
     cs_err err;
-    bool moved = false;
-    while (w->tls != NULL && !w->eof && !w->broken && flow_size(&w->in) < w->high) {
-        size_t n = 0;
-        cs_status s = tls_conn_read(w->tls, shared, WIRE_RECORD, &n, &err);
-        if (s == CS_AGAIN) break;
-        if (s == CS_OK && n > 0) {
-            if (!flow_add(&w->in, cs_view_of(shared, n))) w->broken = true;
-            moved = true;
-            continue;
-        }
-        w->eof = true;
-        w->clean_eof = s == CS_OK;
-        if (s != CS_OK) w->broken = true;
-        return true;
-    }
-    return moved;
+    compact(&w->in);
+    size_t before = w->in.b.n;
+    cs_status s = tls_conn_open(w->tls, data, w->in.at + w->high, &w->in.b, &err);
+    bool moved = w->in.b.n != before;
+    if (s == CS_OK && !tls_conn_ended(w->tls)) return moved;
+    w->eof = true;
+    w->clean_eof = s == CS_OK;
+    if (s == CS_OK) return true;
+    flow_eat(&w->out, flow_size(&w->out));
+    wire_flush(w);
+    w->broken = true;
+    return true;
 }
 
-static bool take(wire *w, bool tls, size_t n) {
-    if (!tls) return flow_add(&w->in, cs_view_of(shared, n));
-    uint8_t *p = tls_conn_room(w->tls, n);
-    if (p == NULL) return false;
-    memcpy(p, shared, n);
-    tls_conn_fed(w->tls, n);
-    return true;
+bool wire_decrypt(wire *w) {
+    if (w->tls == NULL || w->eof || w->broken || flow_size(&w->in) >= w->high) return false;
+    return open_some(w, cs_view_of(NULL, 0));
+}
+
+static bool take(wire *w, bool tls, cs_view v) {
+    if (!tls) return flow_add(&w->in, v);
+    (void)open_some(w, v);
+    return !w->broken;
 }
 
 /* Much in a row goes where it belongs without the copy. */
@@ -150,18 +146,20 @@ static cs_status read_much(wire *w, size_t most, size_t *n) {
     return s;
 }
 
+/* All is read into a buffer of the thread first: a connection holds what has come, not room for what may come, or the
+ * heap of ten thousand idle ones would be full of holes of that size. */
 void wire_fill(wire *w) {
+    static _Thread_local uint8_t shared[GATE_BULK];
     cs_err err;
     bool tls = w->tls != NULL && !w->clear;
     while (!w->shut && (tls || flow_size(&w->in) < w->high)) {
         size_t n = 0;
-        size_t most = w->high < sizeof shared ? w->high : sizeof shared;
+        size_t most = w->high < GATE_READ ? w->high : w->much ? GATE_BULK : GATE_READ;
         bool direct = !tls && w->much && w->high >= GATE_BULK;
-        if (direct) most = GATE_BULK;
         cs_status s = direct ? read_much(w, most, &n) : net_recv(w->fd, shared, most, &n, &err);
         if (s == CS_AGAIN) return;
         w->much = n == most;
-        if (s != CS_OK || (n > 0 && !direct && !take(w, tls, n))) {
+        if (s != CS_OK || (n > 0 && !direct && !take(w, tls, cs_view_of(shared, n)))) {
             w->broken = true;
             n = 0;
         }

@@ -145,6 +145,7 @@ cs_status worker_start(worker *w, cs_err *err) {
     w->judge.fresh_until = w->g->policy->feed ? &w->g->fresh_until : NULL;
     TRY(loop_new(w->g->clock, &w->loop, err));
     TRY(tls_memory_new(&w->judge.memory, err));
+    TRY(tls_ciphers_new(&w->judge.ciphers, err));
     loop_on_ring(w->loop, on_ring, w);
     on_ring(w);
     for (unsigned i = 0; i < w->g->listener_count; i++) {
@@ -178,6 +179,7 @@ void worker_free(worker *w) {
     loop_free(w->loop);
     tls_judge_clear(&w->judge);
     tls_memory_free(w->judge.memory);
+    tls_ciphers_free(w->judge.ciphers);
     policy_free(w->policy);
     exchange_spares_free(w);
     cs_buf_free(&w->scratch);

@@ -5,13 +5,13 @@
 
 #include "tls/tls_priv.h"
 
-enum { KEY_UPDATES_MAX = 32 };
-
 /* Each costs the derivation of keys, and an answer if it asks for one (RFC 8446 4.6.3); nobody needs many in a row. */
 void tls_on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg) {
     tls_conn *c = tls_conn_of(ssl);
     (void)version, (void)arg;
-    if (c == NULL || sent != 0 || type != SSL3_RT_HANDSHAKE || n == 0) return;
+    if (c == NULL) return;
+    if (type == SSL3_RT_HEADER) tls_own_count(c, sent);
+    if (sent != 0 || type != SSL3_RT_HANDSHAKE || n == 0) return;
     if (*(const uint8_t *)p == SSL3_MT_KEY_UPDATE) c->key_updates++;
 }
 
@@ -43,6 +43,7 @@ cs_status tls_conn_new(tls_front *front, tls_judge *judge, tls_conn **ret, cs_er
 void tls_conn_free(tls_conn *c) {
     if (c == NULL) return;
     SSL_free(c->ssl);
+    tls_own_free(c);
     tls_front_free(c->front);
     tls_dialer_free(c->dialer);
     tls_peer_clear(&c->peer);
@@ -53,18 +54,6 @@ void tls_conn_free(tls_conn *c) {
     cs_buf_free(&c->in);
     cs_buf_free(&c->out);
     free(c);
-}
-
-uint8_t *tls_conn_room(tls_conn *c, size_t n) {
-    if (c->in_at > 0) {
-        cs_buf_consume(&c->in, c->in_at);
-        c->in_at = 0;
-    }
-    return cs_buf_reserve(&c->in, n);
-}
-
-void tls_conn_fed(tls_conn *c, size_t n) {
-    cs_buf_commit(&c->in, n);
 }
 
 void tls_conn_eof(tls_conn *c) {
@@ -88,6 +77,7 @@ void tls_conn_sent(tls_conn *c, size_t n) {
 }
 
 void tls_conn_idle(tls_conn *c) {
+    if (c->own != NULL) tls_records_idle(&c->own->records);
     if (c->in.n == 0 && c->in.cap > 0) {
         c->in_at = 0;
         cs_buf_free(&c->in);
@@ -100,7 +90,7 @@ void tls_conn_idle(tls_conn *c) {
     }
 }
 
-static cs_status alert_received(int code, cs_err *err) {
+cs_status tls_alert_received(int code, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_TLS_ALERT_RECEIVED, "the peer sent the alert \"%s\" (%d)",
                    SSL_alert_desc_string_long(code), code);
 }
@@ -115,7 +105,7 @@ static cs_status explain(tls_conn *c, unsigned long e, cs_err *err) {
     if (c->peer.reason != CS_R_NONE)
         return cs_fail(err, CS_REFUSED, c->peer.reason, "%s", c->peer.detail != NULL ? c->peer.detail : "");
     if (ERR_GET_LIB(e) != ERR_LIB_SSL) return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%s", words);
-    if (r >= SSL_AD_REASON_OFFSET) return alert_received(r - SSL_AD_REASON_OFFSET, err);
+    if (r >= SSL_AD_REASON_OFFSET) return tls_alert_received(r - SSL_AD_REASON_OFFSET, err);
     switch (r) {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "site %s", c->site != NULL ? c->site->name : "");
@@ -137,7 +127,9 @@ static cs_status explain(tls_conn *c, unsigned long e, cs_err *err) {
     case SSL_R_EXCESSIVE_MESSAGE_SIZE: return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%s", words);
     case SSL_R_UNEXPECTED_EOF_WHILE_READING:
         return cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "without close_notify");
-    default: return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%s", words);
+    default:
+        return cs_fail(err, CS_REFUSED, c->established ? CS_R_TLS_RECORD_INVALID : CS_R_TLS_HANDSHAKE_FAILED, "%s",
+                       words);
     }
 }
 
@@ -210,32 +202,62 @@ cs_status tls_conn_handshake(tls_conn *c, cs_err *err) {
     int rc = SSL_do_handshake(c->ssl);
     if (rc == 1) {
         drop_ephemeral_keys(c->ssl);
-        return established(c, err);
+        TRY(established(c, err));
+        tls_own_take(c);
+        return CS_OK;
     }
     return outcome(c, rc, err);
 }
 
-cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *err) {
-    *ret_n = 0;
+/* One record of libssl's, by way of a buffer of the thread: a connection holds what has come, not room for what may
+ * come, or the heap of ten thousand idle ones would be full of holes of that size. */
+static cs_status read_record(tls_conn *c, cs_buf *plain, cs_err *err) {
+    static _Thread_local uint8_t shared[TLS_RECORD_PLAIN_MAX];
+    size_t n = 0;
     ERR_clear_error();
-    int rc = SSL_read_ex(c->ssl, p, n, ret_n);
-    if (c->key_updates > KEY_UPDATES_MAX) {
+    int rc = SSL_read_ex(c->ssl, shared, sizeof shared, &n);
+    if (c->key_updates > TLS_KEY_UPDATES_MAX) {
         ERR_clear_error();
-        *ret_n = 0;
-        return cs_fail(err, CS_REFUSED, CS_R_TLS_HANDSHAKE_FAILED, "%u KeyUpdates and no data", c->key_updates);
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_RECORD_INVALID, "%u KeyUpdates and no data", c->key_updates);
     }
     if (rc == 1) {
         c->key_updates = 0;
-        return CS_OK;
+        return cs_buf_add(plain, shared, n) ? CS_OK : cs_buf_ok(plain, "a connection's input", err);
     }
-    if (SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN) {
-        ERR_clear_error();
-        return CS_OK;
+    c->ended = SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN;
+    if (!c->ended) return outcome(c, rc, err);
+    ERR_clear_error();
+    return CS_AGAIN;
+}
+
+static bool keep(tls_conn *c, cs_view data) {
+    if (data.n > 0 && c->in_at > 0) {
+        cs_buf_consume(&c->in, c->in_at);
+        c->in_at = 0;
     }
-    return outcome(c, rc, err);
+    return cs_buf_add_view(&c->in, data);
+}
+
+cs_status tls_conn_open(tls_conn *c, cs_view data, size_t most, cs_buf *plain, cs_err *err) {
+    cs_status s = CS_OK;
+    if (c->ended) return CS_OK;
+    if (c->own != NULL) {
+        s = tls_own_open(c, data, plain, err);
+        if (s != CS_OK || !c->eof || c->ended) return s;
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_PEER_CLOSED, "%s", "without close_notify");
+    }
+    if (!keep(c, data)) return cs_buf_ok(&c->in, "a connection's input", err);
+    if (!c->established) return CS_OK;
+    while (s == CS_OK && !c->ended && plain->n < most) s = read_record(c, plain, err);
+    return s == CS_AGAIN ? CS_OK : s;
+}
+
+bool tls_conn_ended(const tls_conn *c) {
+    return c->ended;
 }
 
 cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err) {
+    if (c->own != NULL) return tls_records_seal(&c->own->records, data, &c->out, err);
     while (data.n > 0) {
         size_t put = 0;
         ERR_clear_error();
@@ -251,6 +273,10 @@ cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err) {
 }
 
 void tls_conn_close(tls_conn *c) {
+    if (c->own != NULL) {
+        tls_records_close(&c->own->records, &c->out);
+        return;
+    }
     ERR_clear_error();
     if (c->established) (void)SSL_shutdown(c->ssl);
     ERR_clear_error();
@@ -258,6 +284,7 @@ void tls_conn_close(tls_conn *c) {
 
 void tls_conn_discard(tls_conn *c) {
     c->in_at = 0;
+    c->ended = true;
     cs_buf_clear(&c->in);
 }
 
@@ -278,14 +305,15 @@ const char *tls_conn_sni(const tls_conn *c) {
 }
 
 const char *tls_conn_version(const tls_conn *c) {
-    return SSL_get_version(c->ssl);
+    return c->own != NULL ? "TLSv1.3" : SSL_get_version(c->ssl);
 }
 
 const char *tls_conn_cipher(const tls_conn *c) {
-    return SSL_get_cipher_name(c->ssl);
+    return c->own != NULL ? c->own->records.suite->name : SSL_get_cipher_name(c->ssl);
 }
 
 const char *tls_conn_group(const tls_conn *c) {
+    if (c->own != NULL) return c->own->group;
     long id = SSL_get_negotiated_group((SSL *)(uintptr_t)c->ssl);
     const char *name = id > 0 ? SSL_group_to_name(c->ssl, (int)id) : NULL;
     return name != NULL ? name : "";
@@ -294,10 +322,15 @@ const char *tls_conn_group(const tls_conn *c) {
 cs_view tls_conn_alpn(const tls_conn *c) {
     const unsigned char *p = NULL;
     unsigned n = 0;
+    if (c->own != NULL) return c->own->alpn;
     SSL_get0_alpn_selected(c->ssl, &p, &n);
     return cs_view_of(p, n);
 }
 
 bool tls_conn_is_13(const tls_conn *c) {
-    return SSL_version(c->ssl) == TLS1_3_VERSION;
+    return c->own != NULL || SSL_version(c->ssl) == TLS1_3_VERSION;
+}
+
+bool tls_conn_own(const tls_conn *c) {
+    return c->own != NULL;
 }

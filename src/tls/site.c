@@ -282,6 +282,8 @@ cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
     TRY(use_alpn(s, plan->alpn, err));
     TRY(digest_policy(plan, s->policy, err));
     s->client = plan->client;
+    s->own_records = plan->own_records;
+    if (s->own_records) tls_own_use(s->ctx);
     s->enroll = plan->enroll && plan->client != TLS_CLIENT_OFF;
     s->user = plan->user;
     s->anchors = plan->anchors != NULL ? cs_anchors_ref(plan->anchors) : NULL;

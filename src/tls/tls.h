@@ -60,6 +60,7 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
      * tls_conn_lacks decides how far. */
     bool enroll;
     bool only_13;
+    bool own_records;    /* TLS 1.3's record layer is ours after the handshake, where the judge has ciphers */
     const char *alpn;    /* protocols, with commas between: a client that offers others only is refused; NULL: any */
     cs_anchors *anchors; /* NULL with TLS_CLIENT_OFF */
     cs_crls *crls;       /* NULL: none */
@@ -110,11 +111,18 @@ typedef struct tls_memory tls_memory;
 CS_MUST_USE cs_status tls_memory_new(tls_memory **ret, cs_err *err);
 void tls_memory_free(tls_memory *m);
 
+/* What our own record layer works with (tls/record.h); outlives the thread's connections. */
+typedef struct tls_ciphers tls_ciphers;
+CS_MUST_USE cs_status tls_ciphers_new(tls_ciphers **ret, cs_err *err);
+void tls_ciphers_free(tls_ciphers *c);
+CS_AUTO_DEFINE(tls_ciphers)
+
 enum { TLS_INTERN_COUNT = 256 };
 typedef struct tls_judge {
     const cs_clock *clock;
-    tls_memory *memory; /* NULL: none */
-    cs_revset *revset;  /* NULL: none; the thread swaps it between handshakes */
+    tls_memory *memory;   /* NULL: none */
+    tls_ciphers *ciphers; /* NULL: libssl protects all records */
+    cs_revset *revset;    /* NULL: none; the thread swaps it between handshakes */
     /* Monotonic time until which revocation is known well enough to admit; NULL: no feed is needed. */
     const _Atomic int64_t *fresh_until;
     cs_cert *known[TLS_INTERN_COUNT]; /* intermediates that clients send, so that thousands share one */
@@ -142,10 +150,6 @@ CS_MUST_USE cs_status tls_conn_dial(tls_dialer *d, const char *name, tls_conn **
 void tls_conn_free(tls_conn *c);
 CS_AUTO_DEFINE(tls_conn)
 
-/* Room for at least *n octets from the network; say with tls_conn_fed how many came. NULL: no memory, or the peer sent
- * far more than a handshake or record may have. */
-uint8_t *tls_conn_room(tls_conn *c, size_t n);
-void tls_conn_fed(tls_conn *c, size_t n);
 void tls_conn_idle(tls_conn *c); /* nothing is under way: gives buffers back */
 void tls_conn_eof(tls_conn *c);  /* the peer closed its side */
 /* What is to be sent; tell how much of it was. */
@@ -155,13 +159,16 @@ void tls_conn_sent(tls_conn *c, size_t n);
 /* CS_OK: done, the client is who tls_conn_peer says, and admitted. CS_AGAIN: feed more (and send what is there).
  * Refusals: an alert may stand in the output. The detail has no secrets but outside text, escaped. */
 CS_MUST_USE cs_status tls_conn_handshake(tls_conn *c, cs_err *err);
-/* CS_OK with *ret_n > 0; CS_OK with 0: the peer ended the connection (close_notify); CS_AGAIN; tls-peer-closed when it
- * was cut without close_notify; tls-alert-received, tls-handshake-failed (a broken record). */
-CS_MUST_USE cs_status tls_conn_read(tls_conn *c, void *p, size_t n, size_t *ret_n, cs_err *err);
+/* What came from the network; n == 0: nothing new. Kept until the handshake is done, then opened, up to where `plain`
+ * has `most` octets or a record more. Refusals: limit-reached (the peer sent far more than a handshake or record may
+ * have); tls-peer-closed when it was cut without close_notify; tls-alert-received; tls-record-invalid: an alert may
+ * stand in the output. What came before stands in `plain`. */
+CS_MUST_USE cs_status tls_conn_open(tls_conn *c, cs_view data, size_t most, cs_buf *plain, cs_err *err);
+bool tls_conn_ended(const tls_conn *c); /* the peer's close_notify came: no more will be opened */
 CS_MUST_USE cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err); /* all of it, into the output */
 void tls_conn_close(tls_conn *c);                                             /* close_notify into the output */
 
-void tls_conn_discard(tls_conn *c); /* what came and was not read */
+void tls_conn_discard(tls_conn *c); /* what came and was not read, and all that comes */
 
 /* Why a session that the client came back with was not resumed; CS_R_NONE: it was, or there was none. */
 cs_reason tls_conn_not_resumed(const tls_conn *c);
@@ -173,6 +180,7 @@ const char *tls_conn_cipher(const tls_conn *c);  /* "TLS_AES_128_GCM_SHA256" */
 const char *tls_conn_group(const tls_conn *c);   /* of the key exchange, "x25519"; "" when there was none */
 cs_view tls_conn_alpn(const tls_conn *c);        /* the protocol agreed upon; n == 0: none */
 bool tls_conn_is_13(const tls_conn *c);
+bool tls_conn_own(const tls_conn *c); /* the records are protected by us, not by libssl */
 
 /* What it would take to be a client like others: CS_R_NONE; certificate-required; certificate-expired. The site's as
  * the connection began; `client` is as the site has it now. */

@@ -2,6 +2,7 @@
 #ifndef CS_TLS_TLS_PRIV_H
 #define CS_TLS_TLS_PRIV_H
 
+#include "tls/record.h"
 #include "tls/tls.h"
 
 #include <openssl/ssl.h>
@@ -34,7 +35,7 @@ struct tls_site {
     SSL_CTX *ctx;
     char *name;
     tls_client client;
-    bool enroll;
+    bool enroll, own_records;
     cs_anchors *anchors;
     cs_crls *crls;
     cs_pins *pins;
@@ -58,15 +59,31 @@ struct tls_front {
     tls_site *fallback; /* "*" */
 };
 
+/* The traffic secrets of a connection whose handshake goes on, and how many records each has protected. */
+typedef struct tls_capture {
+    uint8_t in[TLS_SECRET_MAX], out[TLS_SECRET_MAX];
+    uint8_t in_n, out_n;
+    unsigned in_seq, out_seq;
+} tls_capture;
+
+/* What is left of libssl's object. */
+typedef struct tls_own {
+    tls_records records;
+    const char *group; /* the site's context has it */
+    cs_view alpn;      /* the site has it */
+} tls_own;
+
 struct tls_conn {
-    SSL *ssl;
-    tls_front *front;   /* serving */
-    tls_judge *judge;   /* serving */
-    tls_dialer *dialer; /* asking; else NULL */
+    SSL *ssl;             /* NULL: own is there */
+    tls_own *own;         /* our record layer; NULL: libssl's */
+    tls_capture *capture; /* NULL: none, or not yet */
+    tls_front *front;     /* serving */
+    tls_judge *judge;     /* serving */
+    tls_dialer *dialer;   /* asking; else NULL */
     tls_site *site;
     cs_buf in, out;
     size_t in_at, out_at;
-    bool eof, established, sni_unknown, not_tls_seen;
+    bool eof, established, ended, sni_unknown, not_tls_seen;
     cs_reason not_resumed; /* why the session that the client named counts for nothing */
     unsigned key_updates;  /* since application data last came */
     tls_peer peer;
@@ -118,7 +135,15 @@ OSSL_LIB_CTX *tls_lib(void);
 static inline tls_conn *tls_conn_of(const SSL *ssl) {
     return SSL_get_app_data(ssl);
 }
+/* own.c */
+void tls_own_use(SSL_CTX *ctx);            /* connections of that context may be taken */
+void tls_own_count(tls_conn *c, int sent); /* a record, during the handshake */
+/* From libssl, when all is known that is needed; else it keeps the connection. */
+void tls_own_take(tls_conn *c);
+void tls_own_free(tls_conn *c);
+cs_status tls_own_open(tls_conn *c, cs_view data, cs_buf *plain, cs_err *err);
 /* conn.c */
+cs_status tls_alert_received(int code, cs_err *err);
 void tls_on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg);
 cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
 /* judge.c */

@@ -16,6 +16,8 @@ typedef struct world {
     tls_front *front;
     tls_judge judge;
     _Atomic int64_t fresh;
+    tls_ciphers *ciphers;
+    cs_buf got; /* what the server side has read */
 } world;
 
 static cs_cert *leaf(const test_ca *ca, cs_kind kind, const char *name, cs_key *key) {
@@ -49,6 +51,7 @@ static tls_site *site(world *w, const char *name, uint8_t trust) {
         .ids = {{cs_buf_view(&w->server_crt), cs_buf_view(&w->server_pem), "server.crt", "server.key"}},
         .id_count = 1,
         .client = TLS_CLIENT_REQUIRE,
+        .own_records = true, /* where the judge has ciphers */
         .anchors = w->anchors,
         .trust = {trust},
         .tickets = w->tickets,
@@ -71,6 +74,8 @@ static int setup(void **state) {
     tls_site *sites[] = {site(&w, "a.test", 1), site(&w, "b.test", 1), site(&w, "*.wild.test", 1)};
     assert_ok(tls_front_new(sites, 3, false, &w.front, &err));
     w.judge = (tls_judge){.clock = &w.clock.clock};
+    w.got = cs_buf_of((size_t)4 << 20);
+    assert_ok(tls_ciphers_new(&w.ciphers, &err));
     *state = &w;
     return 0;
 }
@@ -78,6 +83,8 @@ static int setup(void **state) {
 static int teardown(void **state) {
     world *w = *state;
     tls_judge_clear(&w->judge);
+    tls_ciphers_free(w->ciphers);
+    cs_buf_free(&w->got);
     tls_front_free(w->front);
     tls_tickets_free(w->tickets);
     cs_anchors_free(w->anchors);
@@ -149,68 +156,199 @@ static void client_free(client *c) {
     ERR_clear_error();
 }
 
-static void carry(client *c, tls_conn *s, size_t step) {
-    char b[4096];
+/* What the client wrote, to the server side. */
+static cs_status bring(world *w, client *c, tls_conn *s, size_t step, cs_err *err) {
+    char b[20000];
     int n = 0;
+    while ((n = BIO_read(c->out, b, (int)(step < sizeof b ? step : sizeof b))) > 0) {
+        cs_status r = tls_conn_open(s, cs_view_of(b, (size_t)n), w->got.max, &w->got, err);
+        if (r != CS_OK) return r;
+        if (step == 1) break;
+    }
+    return CS_OK;
+}
+
+static void carry(world *w, client *c, tls_conn *s, size_t step) {
+    cs_err err;
     cs_view out = tls_conn_out(s);
     if (out.n > 0) {
         assert_int_equal(BIO_write(c->in, out.p, (int)out.n), (int)out.n);
         tls_conn_sent(s, out.n);
     }
-    while ((n = BIO_read(c->out, b, (int)(step < sizeof b ? step : sizeof b))) > 0) {
-        uint8_t *p = tls_conn_room(s, (size_t)n);
-        assert_non_null(p);
-        memcpy(p, b, (size_t)n);
-        tls_conn_fed(s, (size_t)n);
-        if (step == 1) break;
-    }
+    assert_ok(bring(w, c, s, step, &err));
 }
 
 /* Until the server side is done or refuses; then what is left goes to the client. */
-static cs_status shake(client *c, tls_conn *s, size_t step, cs_err *err) {
+static cs_status shake(world *w, client *c, tls_conn *s, size_t step, cs_err *err) {
     cs_status r = CS_AGAIN;
     for (int i = 0; r == CS_AGAIN && i < 20000; i++) {
         (void)SSL_do_handshake(c->ssl);
-        carry(c, s, step);
+        carry(w, c, s, step);
         r = tls_conn_handshake(s, err);
     }
-    carry(c, s, 4096);
+    carry(w, c, s, 4096);
     (void)SSL_do_handshake(c->ssl);
     char b[1];
     (void)SSL_read(c->ssl, b, 1); /* takes tickets and alerts */
     return r;
 }
 
+static void expect_got(world *w, const char *text) {
+    assert_true(cs_view_eq_str(cs_buf_view(&w->got), text));
+    cs_buf_clear(&w->got);
+}
+
+static void talk(world *w, int version, size_t step, bool own) {
+    cs_err err;
+    CS_AUTO(tls_conn) s = NULL;
+    client c = client_new(w, version, "A.test", true);
+    SSL_set_app_data(c.ssl, &c);
+    assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
+    assert_ok(shake(w, &c, s, step, &err));
+    assert_int_equal(tls_conn_own(s), own && version == TLS1_3_VERSION);
+    assert_string_equal(tls_conn_version(s), version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2");
+    assert_string_equal(tls_conn_cipher(s), SSL_get_cipher_name(c.ssl));
+    assert_string_equal(tls_conn_group(s), "x25519");
+    assert_string_equal(tls_conn_sni(s), "a.test");
+    const tls_peer *p = tls_conn_peer(s);
+    assert_non_null(p->leaf);
+    assert_memory_equal(p->leaf->sha256, w->device->sha256, 32);
+    assert_int_equal(p->chain.n, 3);
+    assert_ok(tls_conn_write(s, CS_VIEW_LIT("hello"), &err));
+    carry(w, &c, s, 4096);
+    char b[16];
+    assert_int_equal(SSL_read(c.ssl, b, sizeof b), 5);
+    assert_int_equal(SSL_write(c.ssl, "moon", 4), 4);
+    carry(w, &c, s, 4096);
+    expect_got(w, "moon");
+    assert_ok(tls_conn_open(s, CS_VIEW_LIT(""), w->got.max, &w->got, &err));
+    tls_conn_eof(s);
+    assert_fails(tls_conn_open(s, CS_VIEW_LIT(""), w->got.max, &w->got, &err), CS_R_TLS_PEER_CLOSED);
+    client_free(&c);
+}
+
 static void both_versions_shake_hands_and_talk(void **state) {
     world *w = *state;
-    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        for (size_t step = 1; step <= 4096; step *= 4096) {
-            cs_err err;
-            CS_AUTO(tls_conn) s = NULL;
-            client c = client_new(w, version, "A.test", true);
-            SSL_set_app_data(c.ssl, &c);
-            assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
-            assert_ok(shake(&c, s, step, &err));
-            assert_string_equal(tls_conn_sni(s), "a.test");
-            const tls_peer *p = tls_conn_peer(s);
-            assert_non_null(p->leaf);
-            assert_memory_equal(p->leaf->sha256, w->device->sha256, 32);
-            assert_int_equal(p->chain.n, 3);
-            assert_ok(tls_conn_write(s, CS_VIEW_LIT("hello"), &err));
-            carry(&c, s, 4096);
-            char b[16];
-            size_t n = 0;
-            assert_int_equal(SSL_read(c.ssl, b, sizeof b), 5);
-            assert_int_equal(SSL_write(c.ssl, "moon", 4), 4);
-            carry(&c, s, 4096);
-            assert_ok(tls_conn_read(s, b, sizeof b, &n, &err));
-            assert_int_equal(n, 4);
-            assert_int_equal(tls_conn_read(s, b, sizeof b, &n, &err), CS_AGAIN);
-            tls_conn_eof(s);
-            assert_fails(tls_conn_read(s, b, sizeof b, &n, &err), CS_R_TLS_PEER_CLOSED);
-            client_free(&c);
-        }
+    for (int own = 0; own < 2; own++) {
+        w->judge.ciphers = own ? w->ciphers : NULL;
+        for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
+            for (size_t step = 1; step <= 4096; step *= 4096) talk(w, version, step, own);
     }
+    w->judge.ciphers = NULL;
+}
+
+/* ---- our own records against libssl's ---- */
+static tls_conn *own_conn(world *w, client *c, const char *suite) {
+    cs_err err;
+    tls_conn *s = NULL;
+    *c = client_new(w, TLS1_3_VERSION, "a.test", true);
+    SSL_set_app_data(c->ssl, c);
+    assert_int_equal(SSL_set_ciphersuites(c->ssl, suite), 1);
+    w->judge.ciphers = w->ciphers;
+    assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
+    assert_ok(shake(w, c, s, 4096, &err));
+    assert_true(tls_conn_own(s));
+    assert_string_equal(tls_conn_cipher(s), suite);
+    return s;
+}
+
+static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                     "TLS_CHACHA20_POLY1305_SHA256"};
+
+static void much_goes_both_ways_and_keys_are_updated(void **state) {
+    world *w = *state;
+    static char big[100000], back[sizeof big];
+    cs_err err;
+    for (size_t i = 0; i < sizeof big; i++) big[i] = (char)(i * i >> 3);
+    for (size_t k = 0; k < 3; k++) {
+        client c;
+        CS_AUTO(tls_conn) s = own_conn(w, &c, suites[k]);
+        for (int round = 0; round < 6; round++) {
+            if (round > 0)
+                assert_int_equal(
+                    SSL_key_update(c.ssl, round % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_write(c.ssl, big, sizeof big), sizeof big);
+            assert_ok(bring(w, &c, s, round % 2 ? 777 : 20000, &err));
+            assert_true(cs_view_eq(cs_buf_view(&w->got), cs_view_of(big, sizeof big)));
+            cs_buf_clear(&w->got);
+            if (round == 3) tls_conn_idle(s);
+            assert_ok(tls_conn_write(s, cs_view_of(big, sizeof big), &err));
+            carry(w, &c, s, 4096);
+            int got = 0, n = 0;
+            while ((n = SSL_read(c.ssl, back + got, (int)sizeof back - got)) > 0) got += n;
+            assert_int_equal(got, sizeof back);
+            assert_memory_equal(big, back, sizeof big);
+        }
+        tls_conn_close(s);
+        carry(w, &c, s, 4096);
+        assert_int_equal(SSL_read(c.ssl, back, 1), 0);
+        assert_int_equal(SSL_get_error(c.ssl, 0), SSL_ERROR_ZERO_RETURN);
+        SSL_shutdown(c.ssl);
+        carry(w, &c, s, 4096);
+        assert_true(tls_conn_ended(s));
+        assert_fails(tls_conn_write(s, CS_VIEW_LIT("late"), &err), CS_R_TLS_PEER_CLOSED);
+        client_free(&c);
+    }
+    w->judge.ciphers = NULL;
+}
+
+/* What the client sends right behind its Finished is taken over with the connection. */
+static void what_came_with_the_handshake_is_not_lost(void **state) {
+    world *w = *state;
+    cs_err err;
+    w->judge.ciphers = w->ciphers;
+    for (int cut = 0; cut < 40; cut++) {
+        CS_AUTO(tls_conn) s = NULL;
+        char b[8192];
+        client c = client_new(w, TLS1_3_VERSION, "a.test", true);
+        SSL_set_app_data(c.ssl, &c);
+        assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
+        (void)SSL_do_handshake(c.ssl);
+        carry(w, &c, s, 4096);
+        assert_int_equal(tls_conn_handshake(s, &err), CS_AGAIN);
+        carry(w, &c, s, 4096);
+        assert_int_equal(SSL_do_handshake(c.ssl), 1);
+        assert_int_equal(SSL_write(c.ssl, "GET / ", 6), 6);
+        assert_int_equal(SSL_write(c.ssl, "HTTP", 4), 4);
+        int n = BIO_read(c.out, b, sizeof b);
+        assert_ok(tls_conn_open(s, cs_view_of(b, (size_t)(n - cut)), w->got.max, &w->got, &err));
+        assert_ok(tls_conn_handshake(s, &err));
+        assert_true(tls_conn_own(s));
+        assert_ok(tls_conn_open(s, cs_view_of(b + n - cut, (size_t)cut), w->got.max, &w->got, &err));
+        expect_got(w, "GET / HTTP");
+        client_free(&c);
+    }
+    w->judge.ciphers = NULL;
+}
+
+/* The other side's libssl says which alert it got. */
+static void a_changed_record_ends_the_connection_with_an_alert(void **state) {
+    world *w = *state;
+    cs_err err;
+    for (int at = 0; at < 30; at++) {
+        client c;
+        uint8_t b[64];
+        char drop[8];
+        CS_AUTO(tls_conn) s = own_conn(w, &c, suites[at % 3]);
+        assert_int_equal(SSL_write(c.ssl, "12345678", 8), 8);
+        int n = BIO_read(c.out, b, sizeof b);
+        assert_int_equal(n, 5 + 8 + 1 + 16);
+        b[at] ^= 0x40;
+        cs_status r = tls_conn_open(s, cs_view_of(b, (size_t)n), w->got.max, &w->got, &err);
+        if (at == 3 || at == 4) { /* longer than what is there: waits */
+            assert_int_equal(r, CS_OK);
+        } else {
+            assert_int_equal(r, CS_REFUSED);
+            assert_int_equal(err.reason, CS_R_TLS_RECORD_INVALID);
+            carry(w, &c, s, 4096);
+            assert_true(SSL_read(c.ssl, drop, sizeof drop) <= 0);
+            assert_true(ERR_GET_REASON(ERR_peek_error()) > SSL_AD_REASON_OFFSET);
+            ERR_clear_error();
+        }
+        assert_int_equal(w->got.n, 0);
+        client_free(&c);
+    }
+    w->judge.ciphers = NULL;
 }
 
 static void expect_refusal(world *w, int version, const char *sni, bool certificate, cs_reason reason) {
@@ -219,7 +357,7 @@ static void expect_refusal(world *w, int version, const char *sni, bool certific
     client c = client_new(w, version, sni, certificate);
     SSL_set_app_data(c.ssl, &c);
     assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
-    assert_fails(shake(&c, s, 4096, &err), reason);
+    assert_fails(shake(w, &c, s, 4096, &err), reason);
     client_free(&c);
 }
 
@@ -252,8 +390,8 @@ static void what_is_not_tls_is_told_apart(void **state) {
     cs_err err;
     CS_AUTO(tls_conn) s = NULL;
     assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
-    memcpy(tls_conn_room(s, 5), "GET /", 5);
-    tls_conn_fed(s, 5);
+    cs_buf none = cs_buf_of(0);
+    assert_ok(tls_conn_open(s, CS_VIEW_LIT("GET /"), 0, &none, &err));
     assert_fails(tls_conn_handshake(s, &err), CS_R_TLS_NOT_TLS);
 }
 
@@ -273,7 +411,7 @@ static bool resumes(world *w, int version, const char *sni, between *change, cs_
             if (change != NULL) change(w);
         }
         assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
-        *ret = shake(&c, s, 4096, &err);
+        *ret = shake(w, &c, s, 4096, &err);
         if (round == 0) {
             assert_int_equal(*ret, CS_OK);
             session = SSL_get1_session(c.ssl);
@@ -340,7 +478,7 @@ static void live_connections_are_found_by_revocations(void **state) {
     client c = client_new(w, TLS1_3_VERSION, "a.test", true);
     SSL_set_app_data(c.ssl, &c);
     assert_ok(tls_conn_new(w->front, &w->judge, &s, &err));
-    assert_ok(shake(&c, s, 4096, &err));
+    assert_ok(shake(w, &c, s, 4096, &err));
     assert_false(tls_conn_revoked(s, NULL));
     cs_revoked row = {.serial = w->ca.issuing->serial, .at = TEST_NOW, .reason = 2}; /* its issuer, that is */
     memcpy(row.issuer, w->ca.root->spki_sha256, 32);
@@ -381,6 +519,9 @@ static void a_site_needs_its_own_key(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_versions_shake_hands_and_talk),
+        cmocka_unit_test(much_goes_both_ways_and_keys_are_updated),
+        cmocka_unit_test(what_came_with_the_handshake_is_not_lost),
+        cmocka_unit_test(a_changed_record_ends_the_connection_with_an_alert),
         cmocka_unit_test(refusals_have_their_reasons),
         cmocka_unit_test(what_is_not_tls_is_told_apart),
         cmocka_unit_test(sessions_are_judged_again),
