@@ -59,8 +59,7 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(cs_rng_fill(a->rng, (uint8_t *)&node, sizeof node, err));
     TRY(store_node_set(a->store, (node & INT32_MAX) | 1, err));
     TRY(open_log(a, err));
-    TRY(issue_abandon(a, "start", err)); /* what a process that died left behind */
-    return crl_load(a, err);
+    return issue_abandon(a, "start", err); /* what a process that died left behind */
 }
 
 static void init_locks(authority *a) {
@@ -73,6 +72,8 @@ static void init_locks(authority *a) {
     (void)pthread_mutex_init(&a->crl_lock, NULL);
     (void)pthread_mutex_init(&a->health_lock, NULL);
     (void)pthread_cond_init(&a->queue_grew, &monotonic);
+    (void)pthread_cond_init(&a->crl_wanted, &monotonic);
+    (void)pthread_cond_init(&a->crl_made, NULL);
     (void)pthread_condattr_destroy(&monotonic);
 }
 
@@ -83,31 +84,34 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     a->clock = setup->clock;
     a->rng = setup->rng;
     a->started = cs_mono(setup->clock);
-    a->lock_fd = a->signer.fd = -1;
+    a->lock_fd = a->signer.fd = a->crl_signer.fd = -1;
     init_locks(a);
     a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     TRY(cas_load(a, setup->cas, err));
     TRY(ocsp_open(a, err));
-    a->signer.path = setup->signer_path;
-    a->signer.cas = a->cas;
-    a->signer.ca_count = a->ca_count;
-    a->signer.clock = setup->clock;
+    a->signer = a->crl_signer = (signer_link){
+        .fd = -1, .path = setup->signer_path, .cas = a->cas, .ca_count = a->ca_count, .clock = setup->clock};
     signer_link_close(&a->signer);
+    signer_link_close(&a->crl_signer);
     TRY(open_store(a, err));
     if (pthread_create(&a->writer, NULL, authority_writer, a) != 0) return CS_NOMEM_ERR(err);
     a->writer_runs = true;
+    TRY(crl_start(a, err));
     *ret = CS_TAKE(a);
     return CS_OK;
 }
 
 void authority_free(authority *a) {
     if (a == NULL) return;
+    crl_stop(a);
     (void)pthread_mutex_lock(&a->queue_lock);
     a->stopping = true;
     (void)pthread_cond_broadcast(&a->queue_grew);
     (void)pthread_mutex_unlock(&a->queue_lock);
     if (a->writer_runs) (void)pthread_join(a->writer, NULL);
     signer_link_close(&a->signer);
+    signer_link_close(&a->crl_signer);
+    crl_free(a);
     store_free(a->store);
     store_free(a->reader);
     store_free(a->feed);

@@ -102,14 +102,11 @@ CS_MUST_USE cs_status authority_release(authority *a, revoke_by by, cs_view who,
                                         revoke_answer *ret, cs_err *err);
 
 /* ---- publishing ---- */
-/* Bytes that many may hold: immutable, counted. */
+/* A CRL that was published: a file that stays readable when the next takes its place. Immutable, counted. */
 typedef struct authority_blob {
     int refs;
-    cs_time modified;
-    uint8_t sha256[32];
-    store_crl crl; /* of a CRL: number, times, entries; der is bytes */
-    size_t n;
-    uint8_t bytes[];
+    store_crl crl; /* number, times, entries, size, SHA-256 */
+    int fd;
 } authority_blob;
 void authority_blob_free(authority_blob *b);
 CS_AUTO_DEFINE(authority_blob)
@@ -118,7 +115,8 @@ CS_AUTO_DEFINE(authority_blob)
 typedef struct authority_ca {
     const char *name; /* of its files: ca/NAME.crt */
     const cs_cert *cert;
-    char crl_url[512], ca_url[512], ocsp_url[512]; /* what its certificates name */
+    const conf_crl *policy;          /* of its lists */
+    char ca_url[512], ocsp_url[512]; /* what its certificates name; authority_crl_url has the list's */
 } authority_ca;
 /* By number from 0 on; NULL: there are no more. */
 const authority_ca *authority_ca_at(const authority *a, size_t i);
@@ -128,9 +126,24 @@ const authority_ca *authority_ca_of(const authority *a, const uint8_t spki_sha25
 /* The one that issues when nobody names another. */
 const authority_ca *authority_ca_current(const authority *a);
 
-/* The newest CRL of that CA; a reference. state-missing before the first. */
-CS_MUST_USE cs_status authority_crl(authority *a, const authority_ca *ca, authority_blob **ret, cs_err *err);
-/* Makes and publishes one now; ca NULL: of each CA. */
+/* One list: of all certificates of a CA (shard 0), or of those that were given that shard; complete or a delta. */
+typedef struct authority_list {
+    const authority_ca *ca;
+    unsigned shard;
+    bool delta;
+} authority_list;
+/* "issuing", "issuing.3", "issuing.delta", "issuing.3.delta": its file's name without .crl. */
+enum { AUTHORITY_LIST_NAME = CAS_NAME_MAX + 20 };
+const char *authority_list_name(const authority_list *l, char out[AUTHORITY_LIST_NAME]);
+/* false: there is none of that name. */
+bool authority_list_named(const authority *a, cs_view name, authority_list *ret);
+/* By number from 0 on; false: there are no more. */
+bool authority_list_at(const authority *a, size_t i, authority_list *ret);
+/* Where anybody may have it. */
+const char *authority_crl_url(const authority *a, const authority_list *l, char out[512]);
+/* The newest that was published; a reference. state-missing before the first. */
+CS_MUST_USE cs_status authority_crl(authority *a, const authority_list *l, authority_blob **ret, cs_err *err);
+/* Makes and publishes all lists now; ca NULL: of each CA. */
 CS_MUST_USE cs_status authority_crl_publish(authority *a, const authority_ca *ca, const authority_who *asked_by,
                                             cs_err *err);
 

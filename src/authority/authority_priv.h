@@ -19,27 +19,34 @@ enum {
 #define SIGNER_UP_WAIT (5 * CS_SEC) /* how long a request waits for a signer that is being restarted */
 #define HEALTH_FRESH CS_SEC         /* how long an answer about the signer is given again */
 
-/* A CA, and what the writer knows of its CRLs. */
+/* A list that is published: the publisher's alone, but for shown. */
+typedef struct crl_list {
+    authority_list is;
+    authority_blob *shown; /* under crl_lock */
+    bool due;              /* it lacks something */
+    cs_time due_since;     /* monotonic */
+    cs_time again;         /* monotonic: not before, after a failure, or one that took long */
+    cs_time said;          /* monotonic: when a failure was last logged; 0: it went well */
+} crl_list;
+
+/* A CA, and its lists: that of all, its delta, then shard by shard. */
 typedef struct ca_here {
-    authority_ca ca;       /* first: an authority_ca of ours is one of these */
-    authority_blob *crl;   /* under crl_lock */
-    uint64_t signed_crl;   /* the highest number that the signer has signed */
-    bool greeted;          /* the signer has its key */
-    bool crl_due;          /* something was revoked since the last one */
-    cs_time crl_due_since; /* monotonic */
-    cs_time crl_again;     /* monotonic: not before, after a failure, or a big one that took long */
-    cs_time crl_said;      /* monotonic: when a failure was last logged; 0: it went well */
+    authority_ca ca; /* first: an authority_ca of ours is one of these */
+    crl_list *lists;
+    size_t list_count;
 } ca_here;
 
-/* The connection to the signer: the writer's alone. */
+/* A connection to the signer: one is the writer's alone, one the publisher's. */
 typedef struct signer_link {
     const char *path;
     ca_here *cas; /* whom it must speak for */
     size_t ca_count;
     const cs_clock *clock;
-    int fd;        /* -1: none */
-    bool greeted;  /* it can be asked */
-    bool answered; /* in begins with an answer that was given out */
+    int fd;                          /* -1: none */
+    bool greeted;                    /* it can be asked */
+    bool answered;                   /* in begins with an answer that was given out */
+    bool speaks_for[CS_CAS_MAX];     /* the signer has its key */
+    uint64_t signed_crl[CS_CAS_MAX]; /* the highest number that it has signed */
     cs_buf in, out;
 } signer_link;
 void signer_link_close(signer_link *l);
@@ -49,7 +56,8 @@ CS_MUST_USE cs_status signer_link_up(signer_link *l, int wait_ms, cs_err *err);
 /* Appends a request; signer_link_send sends all of them. */
 void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profile *profile, cs_view tbs);
 void signer_link_ask_responder(signer_link *l, const authority_ca *by, const cs_responder_ask *ask, cs_view tbs);
-void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs);
+/* A list goes in pieces, each sent before the next is asked; the last is answered by its signature. */
+void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view front);
 CS_MUST_USE cs_status signer_link_send(signer_link *l, cs_err *err);
 /* Any other that is answered by SIGNED. */
 void signer_link_ask(signer_link *l, uint16_t type, cs_view payload);
@@ -61,7 +69,7 @@ typedef enum job_type {
     JOB_ISSUE,
     JOB_REVOKE,
     JOB_RELEASE,
-    JOB_CRL,
+    JOB_ABANDON,
     JOB_PING,
     JOB_CHANGE,
     JOB_HEAD,
@@ -81,7 +89,7 @@ typedef struct job {
     cs_err err;       /* status CS_OK: it is durable */
     cs_time deadline; /* monotonic: until then it waits for the signer */
     const authority_who *asked_by;
-    const authority_ca *ca;            /* JOB_ISSUE: by whom; JOB_CRL: whose, NULL: all */
+    const authority_ca *ca;            /* JOB_ISSUE: by whom */
     const cs_responder_ask *responder; /* JOB_RESPONDER: what tbs was made of; leaf is the answer */
     /* JOB_ISSUE */
     store_cert row;
@@ -119,7 +127,18 @@ struct authority {
     pthread_mutex_t read_lock;
     store *reader; /* under read_lock */
 
-    pthread_mutex_t crl_lock; /* guards each CA's crl */
+    /* the publisher: crl.c */
+    pthread_mutex_t crl_lock; /* guards what is shown, and what follows, down to crl_stop */
+    pthread_cond_t crl_wanted, crl_made;
+    struct crl_ask *crl_asks;
+    bool crl_poked, crl_others; /* the feed has grown; another node has published */
+    bool crl_stop;
+    pthread_t publisher;
+    bool publisher_runs;
+    signer_link crl_signer; /* as the rest: the publisher's alone */
+    store *scan;            /* what lists are built from */
+    uint64_t crl_seen;      /* of the feed */
+    cs_time crl_look;       /* monotonic: look at the feed again then, for it failed; 0: when poked */
 
     pthread_mutex_t health_lock; /* held while one caller asks: the others then have its answer */
     cs_err health;
@@ -133,19 +152,17 @@ struct authority {
     struct ocsp_desk *ocsp;       /* ocsp.c's */
     atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
 
-    bool others_wrote; /* atomic: another node has added to the store; for the writer */
-    int feed_event;    /* eventfd: the feed has grown */
-    store *feed;       /* the feed thread's alone: no slow reader may hold up a revocation */
+    int feed_event; /* eventfd: the feed has grown */
+    store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
 
     /* the writer's alone */
     pthread_t writer;
     bool writer_runs;
     store *store;
-    store *scan; /* what CRLs are built from, so that changes go on meanwhile */
     signer_link signer;
-    cs_time tickets_at; /* monotonic: look at the ticket keys then */
-    bool begun_left;    /* intents that are neither issued nor abandoned: the store failed half way */
-    cs_time head_at;    /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
+    cs_time tickets_at;     /* monotonic: look at the ticket keys then */
+    atomic_bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
+    cs_time head_at;        /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
     cs_time head_last, head_said;
 };
 
@@ -154,10 +171,6 @@ cs_status authority_submit(authority *a, job *j, cs_err *err);
 /* Several at once, that share what a batch shares; each job's err is its answer. */
 void authority_submit_all(authority *a, job *const jobs[], size_t n);
 void *authority_writer(void *arg);
-/* From within a long work of the writer, outside of any transaction and with nothing asked of the signer: does the
- * front of the queue, unless that is a CRL. */
-void writer_meanwhile(authority *a);
-
 /* Work of the writer. Each fills the jobs' err. */
 /* Intents that may have been signed, and whose certificates nobody was given: abandoned, which is revoked on sight. */
 cs_status issue_abandon(authority *a, const char *why, cs_err *err);
@@ -171,15 +184,15 @@ void responder_job(authority *a, job *j);
 CS_MUST_USE cs_status ocsp_open(authority *a, cs_err *err);
 void ocsp_close(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);
-void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err);
-cs_status crl_load(authority *a, cs_err *err);
-/* Another node may have published, or revoked. */
-void crl_refresh(authority *a);
-/* The feed has grown: gateways are told now, a CRL of that CA (NULL: of each) follows. */
-void revoke_tell(authority *a, const uint8_t issuer[32]);
-void crl_want(authority *a, const uint8_t issuer[32]);
-/* Monotonic time at which the next CRL is due, and whose; in the past: since then. */
-cs_time crl_next(authority *a, ca_here **ret);
+/* What was published before is shown; the publisher is started. */
+CS_MUST_USE cs_status crl_start(authority *a, cs_err *err);
+void crl_stop(authority *a);
+void crl_free(authority *a);
+/* Another node has added to the store. */
+void crl_others_wrote(authority *a);
+/* The feed has grown: gateways are told now, lists follow. */
+void revoke_tell(authority *a);
+void crl_poke(authority *a);
 /* Certificates and CRLs of ca/. */
 cs_status cas_load(authority *a, const authority_cas *cas, cs_err *err);
 void cas_unload(authority *a);

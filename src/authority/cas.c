@@ -113,7 +113,7 @@ static cs_status add_ca(authority *a, const char *name, cs_err *err) {
     if (i == a->names.certs.n) return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "ca/%s.crt has gone", name);
     h->ca.name = a->names.certs.at[i];
     h->ca.cert = a->certs[i];
-    (void)snprintf(h->ca.crl_url, sizeof h->ca.crl_url, "%s/crl/%s.crl", a->conf->public_url, name);
+    h->ca.policy = conf_crl_of(a->conf, h->ca.name);
     (void)snprintf(h->ca.ca_url, sizeof h->ca.ca_url, "%s/ca/%s.crt", a->conf->public_url, name);
     (void)snprintf(h->ca.ocsp_url, sizeof h->ca.ocsp_url, "%s/ocsp", a->conf->public_url);
     a->ca_count++;
@@ -152,5 +152,4 @@ void cas_unload(authority *a) {
         cs_cert_free(a->certs[i]);
         cs_buf_free(&a->root_crls[i]);
     }
-    for (size_t i = 0; i < a->ca_count; i++) authority_blob_free(a->cas[i].crl);
 }

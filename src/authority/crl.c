@@ -1,225 +1,261 @@
-/* CRLs: intent with its number, built from the store, signed, stored, shown. */
+/* The publisher: a thread that makes each list when it is due - something on it has changed, its time has come,
+ * somebody asks - while issuing and revoking go on. */
 #include <stdlib.h>
+#include <time.h>
 
-#include "authority/authority_priv.h"
-#include "base/fault.h"
+#include "authority/crl_priv.h"
+#include "report/log.h"
 #include "x509/build.h"
-#include "x509/digest.h"
 
-#define RETRY_AFTER (5 * CS_SEC) /* a CRL that could not be made */
-#define BIG_TAKES (CS_SEC / 10)  /* a CRL that takes longer to make ... */
-enum {
-    BIG_SHARE = 5,      /* ... may take a fifth of the writer's time */
-    STRETCH = 4 * 1024, /* revoked certificates read at a stretch, in some milliseconds: then others have a turn */
-};
+#define RETRY_AFTER (5 * CS_SEC) /* what could not be made, or looked at */
+#define BIG_TAKES (CS_SEC / 5)   /* a list that takes longer to make ... */
+enum { BIG_SHARE = 5 };          /* ... may take a fifth of the publisher's time */
+#define SPACING CS_SEC           /* between two of a list, when much is revoked */
+#define SAY_AGAIN CS_MIN         /* that lists still fail */
 
-void authority_blob_free(authority_blob *b) {
-    if (b != NULL && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0) free(b);
+/* Somebody waits for all lists of a CA. */
+typedef struct crl_ask {
+    struct crl_ask *next;
+    const authority_ca *ca; /* NULL: of each */
+    const authority_who *by;
+    cs_err err;
+    bool done;
+} crl_ask;
+
+/* ---- when ---- */
+
+static void want(authority *a, crl_list *l) {
+    if (!l->due) l->due_since = cs_mono(a->clock);
+    l->due = true;
 }
 
-static cs_status blob_new(const store_crl *crl, authority_blob **ret, cs_err *err) {
-    authority_blob *b = malloc(sizeof *b + crl->der.n);
-    if (b == NULL) return CS_NOMEM_ERR(err);
-    *b = (authority_blob){.refs = 1, .modified = crl->this_update, .crl = *crl, .n = crl->der.n};
-    memcpy(b->bytes, crl->der.p, crl->der.n);
-    b->crl.der = cs_view_of(b->bytes, b->n);
-    cs_status status = cs_sha256(b->crl.der, b->sha256, err);
-    if (status != CS_OK) {
-        free(b);
-        return status;
+/* Monotonic; INT64_MAX: never. */
+static cs_time next_of(const authority *a, const crl_list *l) {
+    const conf_crl *policy = l->is.ca->policy;
+    cs_time mono = cs_mono(a->clock), now = cs_now(a->clock);
+    if (now >= l->is.ca->cert->not_after - CS_CRL_BACKDATE) return INT64_MAX;
+    if (l->is.delta && crl_list_twin(l)->shown == NULL) return INT64_MAX;
+    if (l->shown == NULL && !l->due) return l->again;
+    if (l->due) return l->again > l->due_since ? l->again : l->due_since;
+    cs_time every = l->is.delta ? policy->delta : policy->interval;
+    cs_time at = mono + l->shown->crl.this_update + CS_CRL_BACKDATE + every - now; /* wall clock */
+    return l->again > at ? l->again : at;
+}
+
+static crl_list *next_list(authority *a, cs_time *ret_at) {
+    crl_list *first = NULL;
+    *ret_at = INT64_MAX;
+    for (size_t c = 0; c < a->ca_count; c++)
+        for (size_t i = 0; i < a->cas[c].list_count; i++) {
+            cs_time at = next_of(a, &a->cas[c].lists[i]);
+            if (at >= *ret_at) continue;
+            *ret_at = at;
+            first = &a->cas[c].lists[i];
+        }
+    return first;
+}
+
+/* Something changed for certificates of that shard. Where there are deltas, complete lists go by schedule; the list of
+ * all does too for certificates that have a list of their own. */
+static cs_status note_change(void *cls, const uint8_t issuer[32], unsigned shard, uint64_t sequence, cs_err *err) {
+    authority *a = cls;
+    (void)err;
+    if (sequence > a->crl_seen) a->crl_seen = sequence;
+    ca_here *h = (ca_here *)(uintptr_t)authority_ca_of(a, issuer);
+    for (size_t i = 0; h != NULL && i < h->list_count; i++) {
+        crl_list *l = &h->lists[i];
+        bool at_once = l->is.delta || (h->ca.policy->delta == 0 && l->is.shard == shard);
+        if (!at_once || (l->is.shard != 0 && l->is.shard != shard)) continue;
+        if (l->shown == NULL || l->shown->crl.feed_sequence < sequence) want(a, l);
     }
-    *ret = b;
     return CS_OK;
 }
 
-static void show(authority *a, ca_here *h, authority_blob *take) {
-    (void)pthread_mutex_lock(&a->crl_lock);
-    authority_blob *old = h->crl;
-    h->crl = take;
-    (void)pthread_mutex_unlock(&a->crl_lock);
-    authority_blob_free(old);
+static void say(cs_time *said, const authority *a, const cs_err *err) {
+    cs_time now = cs_mono(a->clock);
+    if (*said != 0 && now - *said <= SAY_AGAIN) return;
+    log_failure(LOG_ERROR, "crl-failed", err);
+    *said = now;
 }
 
-cs_status authority_crl(authority *a, const authority_ca *ca, authority_blob **ret, cs_err *err) {
-    (void)pthread_mutex_lock(&a->crl_lock);
-    *ret = ((const ca_here *)ca)->crl;
-    if (*ret != NULL) (void)__atomic_add_fetch(&(*ret)->refs, 1, __ATOMIC_ACQ_REL);
-    (void)pthread_mutex_unlock(&a->crl_lock);
-    if (*ret == NULL) return cs_fail(err, CS_FAILED, CS_R_STATE_MISSING, "no CRL of %s was published yet", ca->name);
-    return CS_OK;
-}
-
-static cs_status load(authority *a, ca_here *h, cs_err *err) {
-    store_crl crl;
-    authority_blob *b = NULL;
-    cs_status status = store_crl_last(a->store, h->ca.cert->spki_sha256, &crl, err);
-    if (status != CS_OK) return err->reason == CS_R_STATE_MISSING ? CS_OK : status;
-    TRY(blob_new(&crl, &b, err));
-    uint64_t last = 0;
-    show(a, h, b);
-    TRY(store_feed_last(a->store, &last, err));
-    if (last > b->crl.feed_sequence) revoke_tell(a, h->ca.cert->spki_sha256); /* revoked, and then the power went */
-    return CS_OK;
-}
-
-static cs_status refresh(authority *a, ca_here *h, cs_err *err) {
-    uint64_t newest = 0, last = 0, known = h->crl != NULL ? h->crl->crl.number : 0;
-    TRY(store_crl_newest(a->store, h->ca.cert->spki_sha256, &newest, err));
-    if (newest > known) {
-        h->crl_due = false; /* unless it lacks something, as load finds */
-        return load(a, h, err);
+/* What has the feed brought since? */
+static void look(authority *a) {
+    cs_err err;
+    cs_status status = CS_OK;
+    a->crl_look = 0;
+    if (a->begun_left || store_is_shared(a->scan)) {
+        job j = {.type = JOB_ABANDON};
+        status = authority_submit(a, &j, &err);
     }
-    TRY(store_feed_last(a->store, &last, err));
-    if (h->crl != NULL && last > h->crl->crl.feed_sequence) crl_want(a, h->ca.cert->spki_sha256);
-    return CS_OK;
-}
-
-void crl_refresh(authority *a) {
-    cs_err ignored; /* the database is away: asked again when it is back */
-    for (size_t i = 0; i < a->ca_count; i++) (void)refresh(a, &a->cas[i], &ignored);
-}
-
-/* A store from the time of one CA does not say whose its CRLs are: of the first. */
-static cs_status adopt(authority *a, cs_err *err) {
-    const authority_ca *first = authority_ca_named(a, cs_view_str(CAS_FIRST));
-    if (first == NULL) return CS_OK;
-    TRY(store_begin(a->store, err));
-    cs_status status = store_crl_adopt(a->store, first->cert->spki_sha256, err);
-    if (status == CS_OK) return store_commit(a->store, err);
-    store_rollback(a->store);
-    return status;
-}
-
-cs_status crl_load(authority *a, cs_err *err) {
-    TRY(adopt(a, err));
-    for (size_t i = 0; i < a->ca_count; i++) TRY(load(a, &a->cas[i], err));
-    return CS_OK;
-}
-
-void crl_want(authority *a, const uint8_t issuer[32]) {
-    for (size_t i = 0; i < a->ca_count; i++) {
-        ca_here *h = &a->cas[i];
-        if (issuer != NULL && memcmp(issuer, h->ca.cert->spki_sha256, 32) != 0) continue;
-        if (!h->crl_due) h->crl_due_since = cs_mono(a->clock);
-        h->crl_due = true;
-    }
-}
-
-typedef struct building {
-    cs_crl_builder builder;
-    const cs_cert *issuer;
-    authority *a;
-    size_t seen;
-} building;
-
-static cs_status add_entry(void *cls, const store_revocation *r, cs_err *err) {
-    building *b = cls;
-    if (++b->seen % STRETCH == 0) writer_meanwhile(b->a);
-    if (!cs_view_eq(r->issuer, cs_view_of(b->issuer->spki_sha256, 32))) return CS_OK; /* of another CA */
-    return cs_crl_add(&b->builder, r->serial, r->at, r->reason, err);
-}
-
-static cs_status build(authority *a, const ca_here *h, store_crl *crl, cs_buf *tbs, cs_err *err) {
-    building b = {.issuer = h->ca.cert, .a = a};
-    /* An entry stays until it has been on a CRL made after the certificate's end (RFC 5280 3.3). */
-    cs_time since = crl->this_update - a->conf->crl_lifetime;
-    TRY(cs_crl_begin(&b.builder, h->ca.cert, crl->number, crl->this_update, crl->next_update, tbs, err));
-    /* One statement sees one state of the store, not older than the intent's feed_sequence; what is revoked meanwhile
-     * wants a CRL of its own. */
-    cs_status status = store_revoked(a->scan, since, add_entry, &b, err);
+    if (status == CS_OK) status = store_feed_shards(a->scan, a->crl_seen, note_change, a, &err);
     store_settle(a->scan);
-    if (status != CS_OK) return status;
-    TRY(cs_crl_end(&b.builder, err));
-    crl->entries = b.builder.entries;
-    return CS_OK;
+    if (status != CS_OK) a->crl_look = cs_mono(a->clock) + RETRY_AFTER; /* the database is away, or the disk full */
 }
 
-static cs_status sign_and_publish(authority *a, ca_here *h, store_crl *crl, cs_view tbs, const authority_who *asked_by,
-                                  cs_err *err) {
-    signer_link_ask_crl(&a->signer, &h->ca, tbs);
-    TRY(signer_link_send(&a->signer, err));
-    TRY(signer_link_next(&a->signer, &crl->der, err));
-    TRY(cs_signed_check(crl->der, tbs, h->ca.cert, err));
-    CS_FAULT("authority.crl.after-sign", err);
-    TRY(store_begin(a->store, err));
-    cs_status status = store_crl_publish(a->store, crl, err);
-    if (status == CS_OK) status = audit(a, a->store, "crl-published", asked_by, NULL, h->ca.name, err);
-    if (status != CS_OK) {
-        store_rollback(a->store);
-        return status;
-    }
-    TRY(store_commit(a->store, err));
-    authority_blob *b = NULL;
-    TRY(blob_new(crl, &b, err));
-    show(a, h, b);
-    h->signed_crl = crl->number;
-    return CS_OK;
+/* From what the oldest list knows; one that is not there is made anyway. */
+static void look_again(authority *a) {
+    uint64_t oldest = UINT64_MAX;
+    for (size_t c = 0; c < a->ca_count; c++)
+        for (size_t i = 0; i < a->cas[c].list_count; i++) {
+            const authority_blob *shown = a->cas[c].lists[i].shown;
+            if (shown != NULL && shown->crl.feed_sequence < oldest) oldest = shown->crl.feed_sequence;
+        }
+    if (oldest != UINT64_MAX) a->crl_seen = oldest;
 }
 
-/* Later than that of the CRL before, so that Last-Modified tells two of one second apart; never in the future. */
-static cs_time this_update(const ca_here *h, cs_time now) {
-    cs_time at = now - CS_CRL_BACKDATE;
-    if (h->crl != NULL && at <= h->crl->crl.this_update) at = h->crl->crl.this_update + CS_SEC;
-    return at < now ? at : now;
+static void look_at_others(authority *a) {
+    cs_err ignored; /* the database is away: asked again when it is back */
+    for (size_t c = 0; c < a->ca_count; c++)
+        for (size_t i = 0; i < a->cas[c].list_count; i++) {
+            crl_list *l = &a->cas[c].lists[i];
+            uint64_t was = l->shown != NULL ? l->shown->crl.number : 0;
+            if (crl_list_load(a, l, &ignored) != CS_OK) continue;
+            if (l->shown != NULL && l->shown->crl.number > was) l->due = false; /* unless it lacks something */
+        }
+    look_again(a);
 }
 
-static cs_status make_now(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
-    store_crl crl = {0};
-    memcpy(crl.issuer, h->ca.cert->spki_sha256, sizeof crl.issuer);
-    CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX - 1024);
-    TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err));
-    cs_time now = cs_time_seconds(cs_now(a->clock)) * CS_SEC;
-    crl.this_update = this_update(h, now);
-    crl.next_update = now + a->conf->crl_lifetime;
-    if (crl.next_update > h->ca.cert->not_after) crl.next_update = h->ca.cert->not_after;
-    TRY(store_begin(a->store, err));
-    cs_status status = store_crl_intend(a->store, h->signed_crl + 1, &crl, err);
-    if (status != CS_OK) {
-        store_rollback(a->store);
-        return status;
-    }
-    TRY(store_commit(a->store, err));
-    CS_FAULT("authority.crl.after-intent", err);
-    TRY(build(a, h, &crl, &tbs, err));
-    TRY(signer_link_up(&a->signer, SIGNER_GREET_MS, err)); /* it may have gone meanwhile */
-    return sign_and_publish(a, h, &crl, cs_buf_view(&tbs), asked_by, err);
-}
+/* ---- made ---- */
 
-/* Of several nodes one publishes at a time. */
-static cs_status make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
-    bool mine = false;
-    TRY(store_turn_take(a->store, &mine, err));
-    if (!mine) return cs_fail(err, CS_FAILED, CS_R_STATE_BUSY, "another node makes a CRL");
-    cs_status status = make_now(a, h, asked_by, err);
-    store_turn_end(a->store);
-    return status;
-}
-
-void crl_make(authority *a, ca_here *h, const authority_who *asked_by, cs_err *err) {
+static void make(authority *a, crl_list *l, const authority_who *asked_by, cs_err *err) {
     cs_time began = cs_mono(a->clock);
-    bool due = h->crl_due;
-    h->crl_due = false; /* first: what is revoked while this one is built sets it again */
-    if (make(a, h, asked_by, err) != CS_OK) {
-        if (due && !h->crl_due) h->crl_due = true;
-        h->crl_again = cs_mono(a->clock) + RETRY_AFTER;
+    bool due = l->due;
+    l->due = false; /* first: what is revoked while this one is built sets it again */
+    if (crl_list_make(a, l, asked_by, err) != CS_OK) {
+        l->due = l->due || due;
+        l->again = cs_mono(a->clock) + RETRY_AFTER;
         return;
     }
     cs_time took = cs_mono(a->clock) - began;
     *err = authority_no_error();
-    h->crl_again = took > BIG_TAKES ? began + took * BIG_SHARE : 0;
+    l->again = began + (took > BIG_TAKES ? took * BIG_SHARE : SPACING);
+    crl_list *delta = l->is.delta ? NULL : crl_list_twin(l);
+    if (delta != NULL) want(a, delta);
+    if (delta != NULL) delta->again = 0; /* it counts from another list now */
 }
 
-static cs_time next_of(const authority *a, const ca_here *h) {
-    cs_time mono = cs_mono(a->clock);
-    if (h->crl_due || h->crl == NULL) return h->crl_again > h->crl_due_since ? h->crl_again : h->crl_due_since;
-    cs_time due = h->crl->crl.this_update + CS_CRL_BACKDATE + a->conf->crl_interval; /* wall clock */
-    cs_time at = mono + due - cs_now(a->clock);
-    return h->crl_again > at ? h->crl_again : at;
+static void make_due(authority *a, crl_list *l) {
+    cs_err err;
+    make(a, l, AUTHORITY_SELF("schedule"), &err);
+    if (err.status == CS_OK)
+        l->said = 0;
+    else
+        say(&l->said, a, &err);
 }
 
-cs_time crl_next(authority *a, ca_here **ret) {
-    *ret = &a->cas[0];
-    for (size_t i = 1; i < a->ca_count; i++)
-        if (next_of(a, &a->cas[i]) < next_of(a, *ret)) *ret = &a->cas[i];
-    return next_of(a, *ret);
+/* The first failure is the answer; the other lists are made all the same. */
+static void serve(authority *a, crl_ask *ask) {
+    cs_err err;
+    cs_time until = cs_mono(a->clock) + SIGNER_UP_WAIT;
+    ask->err = authority_no_error();
+    while (signer_link_up(&a->crl_signer, SIGNER_GREET_MS, &err) == CS_FAILED && cs_mono(a->clock) < until) continue;
+    for (size_t c = 0; c < a->ca_count; c++)
+        for (size_t i = 0; i < a->cas[c].list_count; i++) {
+            if (ask->ca != NULL && ask->ca != &a->cas[c].ca) continue;
+            make(a, &a->cas[c].lists[i], ask->by, &err);
+            if (err.status != CS_OK && ask->err.status == CS_OK) ask->err = err;
+            if (err.status != CS_OK && err.reason == CS_R_SIGNER_UNREACHABLE) return;
+        }
+}
+
+/* ---- the thread ---- */
+
+static crl_ask *take_ask(authority *a) {
+    crl_ask *ask = a->crl_asks;
+    if (ask != NULL) a->crl_asks = ask->next;
+    return ask;
+}
+
+static void finish(authority *a, crl_ask *ask) {
+    ask->done = true;
+    (void)pthread_cond_broadcast(&a->crl_made);
+}
+
+/* Called and left with crl_lock held. */
+static void rest(authority *a, cs_time next) {
+    cs_time until = next - cs_mono(a->clock);
+    if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
+    cs_time at = cs_mono(cs_clock_system()) + until; /* the condition's clock is the machine's, whatever ours is */
+    const struct timespec ts = {.tv_sec = (time_t)(at / CS_SEC), .tv_nsec = (long)(at % CS_SEC) * 1000};
+    (void)pthread_cond_timedwait(&a->crl_wanted, &a->crl_lock, &ts);
+}
+
+static void turn(authority *a) {
+    cs_time next = 0;
+    bool others = a->crl_others, poked = a->crl_poked || (a->crl_look != 0 && a->crl_look <= cs_mono(a->clock));
+    crl_ask *ask = take_ask(a);
+    a->crl_others = a->crl_poked = false;
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    if (others) look_at_others(a);
+    if (poked || others) look(a);
+    if (ask != NULL) serve(a, ask);
+    crl_list *l = next_list(a, &next);
+    if (ask == NULL && l != NULL && next <= cs_mono(a->clock)) {
+        make_due(a, l);
+        next = 0;
+    }
+    if (a->crl_look != 0 && a->crl_look < next) next = a->crl_look;
+    (void)pthread_mutex_lock(&a->crl_lock);
+    if (ask != NULL) finish(a, ask);
+    if (!a->crl_stop && !a->crl_poked && !a->crl_others && a->crl_asks == NULL && next > cs_mono(a->clock))
+        rest(a, next);
+}
+
+static void *run(void *arg) {
+    authority *a = arg;
+    (void)pthread_mutex_lock(&a->crl_lock);
+    while (!a->crl_stop) turn(a);
+    for (crl_ask *ask = take_ask(a); ask != NULL; ask = take_ask(a)) {
+        (void)cs_fail(&ask->err, CS_FAILED, CS_R_SHUTTING_DOWN, "the authority");
+        finish(a, ask);
+    }
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    return NULL;
+}
+
+cs_status crl_start(authority *a, cs_err *err) {
+    TRY(crl_lists_make(a, err));
+    for (size_t c = 0; c < a->ca_count; c++)
+        for (size_t i = 0; i < a->cas[c].list_count; i++) TRY(crl_list_load(a, &a->cas[c].lists[i], err));
+    look_again(a);
+    a->crl_poked = true; /* revoked, and then the power went */
+    if (pthread_create(&a->publisher, NULL, run, a) != 0) return CS_NOMEM_ERR(err);
+    a->publisher_runs = true;
+    return CS_OK;
+}
+
+void crl_stop(authority *a) {
+    (void)pthread_mutex_lock(&a->crl_lock);
+    a->crl_stop = true;
+    (void)pthread_cond_broadcast(&a->crl_wanted);
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    if (a->publisher_runs) (void)pthread_join(a->publisher, NULL);
+    a->publisher_runs = false;
+}
+
+void crl_poke(authority *a) {
+    (void)pthread_mutex_lock(&a->crl_lock);
+    a->crl_poked = true;
+    (void)pthread_cond_signal(&a->crl_wanted);
+    (void)pthread_mutex_unlock(&a->crl_lock);
+}
+
+void crl_others_wrote(authority *a) {
+    (void)pthread_mutex_lock(&a->crl_lock);
+    a->crl_others = true;
+    (void)pthread_cond_signal(&a->crl_wanted);
+    (void)pthread_mutex_unlock(&a->crl_lock);
+}
+
+cs_status authority_crl_publish(authority *a, const authority_ca *ca, const authority_who *asked_by, cs_err *err) {
+    crl_ask ask = {.ca = ca, .by = asked_by};
+    (void)pthread_mutex_lock(&a->crl_lock);
+    crl_ask **at = &a->crl_asks;
+    while (*at != NULL) at = &(*at)->next;
+    *at = &ask;
+    (void)pthread_cond_signal(&a->crl_wanted);
+    while (!ask.done && a->publisher_runs) (void)pthread_cond_wait(&a->crl_made, &a->crl_lock);
+    (void)pthread_mutex_unlock(&a->crl_lock);
+    if (ask.err.status != CS_OK) *err = ask.err;
+    return ask.err.status;
 }

@@ -151,13 +151,10 @@ static void serve(hub *h, peer *p, bool readable, bool news) {
     drop(p);
 }
 
-/* The writer too has something to look at. */
+/* The publisher too has something to look at. */
 static void others_wrote(authority *a) {
     atomic_fetch_add(&a->changes, 1);
-    __atomic_store_n(&a->others_wrote, true, __ATOMIC_RELEASE);
-    (void)pthread_mutex_lock(&a->queue_lock);
-    (void)pthread_cond_signal(&a->queue_grew);
-    (void)pthread_mutex_unlock(&a->queue_lock);
+    crl_others_wrote(a);
 }
 
 /* What tells of the other nodes; -1: there are none, or the database is away and is asked for again in a while. */

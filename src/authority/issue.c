@@ -99,6 +99,23 @@ static cs_status hash_request(const issue_ask *ask, const wanted *w, uint8_t ret
     return cs_sha256(cs_buf_view(&b), ret, err);
 }
 
+typedef struct named_list {
+    char url[512], delta_url[512];
+} named_list;
+
+/* Which list of its CA a certificate is on, if it comes to that; by a number that is as good as drawn. */
+static unsigned choose_list(const authority *a, const authority_ca *by, const uint8_t serial[CS_SERIAL_LEN],
+                            named_list *ret) {
+    const conf_crl *policy = by->policy;
+    unsigned drawn = (unsigned)serial[14] << 8 | serial[15];
+    authority_list l = {.ca = by, .shard = policy->shards > 0 ? 1 + drawn % policy->shards : 0};
+    (void)authority_crl_url(a, &l, ret->url);
+    l.delta = true;
+    ret->delta_url[0] = '\0';
+    if (policy->delta > 0 && policy->delta_in_certificates) (void)authority_crl_url(a, &l, ret->delta_url);
+    return l.shard;
+}
+
 static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job *j, cs_err *err) {
     store_cert *row = &j->row;
     uint8_t serial[CS_SERIAL_LEN];
@@ -110,6 +127,8 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     (void)snprintf(row->name, sizeof row->name, "%s", w->who.name);
     (void)cs_hex(cs_view_of(serial, sizeof serial), row->serial);
     j->ca = w->by;
+    named_list list;
+    row->shard = choose_list(a, w->by, serial, &list);
     memcpy(row->issuer, w->by->cert->spki_sha256, sizeof row->issuer);
     memcpy(row->spki_sha256, w->csr->spki_sha256, sizeof row->spki_sha256);
     TRY(hash_request(ask, w, row->request_sha256, err));
@@ -129,7 +148,8 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
                                  .serial = cs_view_of(serial, sizeof serial),
                                  .not_before = row->not_before,
                                  .not_after = row->not_after,
-                                 .crl_url = w->by->crl_url,
+                                 .crl_url = list.url,
+                                 .delta_url = list.delta_url,
                                  .ca_url = w->by->ca_url,
                                  .ocsp_url = w->by->ocsp_url,
                                  .trust_domain = a->conf->trust_domain};
@@ -339,7 +359,7 @@ cs_status issue_abandon(authority *a, const char *why, cs_err *err) {
     log_int(&e, "count", (int64_t)n);
     log_str(&e, "by", why);
     log_end(&e);
-    revoke_tell(a, NULL);
+    revoke_tell(a);
     return CS_OK;
 }
 
@@ -369,7 +389,7 @@ static cs_status run_batch(authority *a, job *jobs[], size_t n, cs_err *err) {
         a->begun_left = false;
     else
         (void)issue_abandon(a, status == CS_AGAIN ? "signer-failed" : "store-failed", &ignored);
-    if (a->begun_left) revoke_tell(a, NULL); /* it is tried again with the CRL, and before the next is issued */
+    if (a->begun_left) revoke_tell(a); /* it is tried again with the CRL, and before the next is issued */
     return status == CS_AGAIN ? CS_OK : status;
 }
 

@@ -136,24 +136,17 @@ static cs_status run(authority *a, job *j, cs_err *err) {
     return CS_OK;
 }
 
-void revoke_tell(authority *a, const uint8_t issuer[32]) {
+void revoke_tell(authority *a) {
     const uint64_t one = 1;
     (void)atomic_fetch_add(&a->changes, 1);
     (void)!write(a->feed_event, &one, sizeof one);
-    crl_want(a, issuer);
-}
-
-static void tell_of(authority *a, const revoke_answer *answer) {
-    for (size_t i = 0; i < answer->n; i++) {
-        bool said = i > 0 && memcmp(answer->at[i].issuer, answer->at[i - 1].issuer, 32) == 0;
-        if (!said) revoke_tell(a, answer->at[i].issuer);
-    }
+    crl_poke(a);
 }
 
 void revoke_job(authority *a, job *j) {
     cs_err err;
     if (run(a, j, &err) == CS_OK)
-        tell_of(a, j->answer);
+        revoke_tell(a);
     else
         j->err = err;
 }

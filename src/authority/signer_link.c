@@ -7,11 +7,11 @@ void signer_link_close(signer_link *l) {
     if (l->fd >= 0) (void)close(l->fd);
     l->fd = -1;
     l->greeted = l->answered = false;
-    for (size_t i = 0; i < l->ca_count; i++) l->cas[i].greeted = false;
+    memset(l->speaks_for, 0, sizeof l->speaks_for);
     cs_buf_free(&l->in);
     cs_buf_free(&l->out);
-    l->in = cs_buf_of(CS_CRL_MAX + 1024);
-    l->out = cs_buf_of((size_t)CS_CRL_MAX + SIGNING_PIPELINE * 1024);
+    l->in = cs_buf_of(SIGNING_PIPELINE * 2 * (CS_CERT_MAX + 1024));
+    l->out = cs_buf_of(SIGNING_PIPELINE * (CS_CERT_MAX + 1024));
 }
 
 /* The next answer of any type; it stays in l->in until the next call. */
@@ -51,8 +51,8 @@ static bool read_greeting(signer_link *l, const ipc_frame *f) {
         uint64_t number = cs_rd_u64(&r);
         for (size_t i = 0; i < l->ca_count; i++) {
             if (!cs_view_eq(der, l->cas[i].ca.cert->der)) continue;
-            l->cas[i].greeted = true;
-            l->cas[i].signed_crl = number;
+            l->speaks_for[i] = true;
+            l->signed_crl[i] = number;
         }
     }
     return cs_rd_ended(&r);
@@ -63,7 +63,7 @@ static cs_status take_greeting(signer_link *l, const ipc_frame *f, cs_err *err) 
     bool understood = read_greeting(l, f);
     size_t known = 0;
     for (size_t i = 0; i < l->ca_count; i++) {
-        if (l->cas[i].greeted)
+        if (l->speaks_for[i])
             known++;
         else
             missing = l->cas[i].ca.name;
@@ -134,10 +134,10 @@ void signer_link_ask_responder(signer_link *l, const authority_ca *by, const cs_
     ipc_close(&l->out, mark);
 }
 
-void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view tbs) {
+void signer_link_ask_crl(signer_link *l, const authority_ca *by, cs_view front) {
     size_t mark = ipc_open(&l->out, SIGNING_CRL);
     cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
-    cs_buf_add_vec32(&l->out, tbs);
+    cs_buf_add_view(&l->out, front);
     ipc_close(&l->out, mark);
 }
 

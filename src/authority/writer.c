@@ -4,16 +4,13 @@
 #include "authority/authority_priv.h"
 #include "report/log.h"
 
-#define CRL_PATIENCE CS_SEC /* a due CRL lets requests go first for so long */
-#define SAY_AGAIN CS_MIN    /* that CRLs still fail */
-
 /* Revocations go before everything that waits, in the order in which they came. */
 static bool is_urgent(const job *j) {
     return j->type == JOB_REVOKE || j->type == JOB_RELEASE;
 }
 
 static bool needs_signer(const job *j) {
-    return j->type == JOB_ISSUE || j->type == JOB_CRL || j->type == JOB_HEAD || j->type == JOB_RESPONDER;
+    return j->type == JOB_ISSUE || j->type == JOB_HEAD || j->type == JOB_RESPONDER;
 }
 
 static void enqueue(authority *a, job *j) {
@@ -86,27 +83,16 @@ static void serve(authority *a, bool signs) {
     if (n == 0) return;
     (void)pthread_mutex_unlock(&a->queue_lock);
     work(a, jobs, n);
-    if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD) head_wanted(a);
+    if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD && jobs[0]->type != JOB_ABANDON) head_wanted(a);
     (void)pthread_mutex_lock(&a->queue_lock);
     for (size_t i = 0; i < n; i++) /* the last of a waiter's: then it, and its jobs, may be gone */
         if (--jobs[i]->waiter->left == 0) (void)sem_post(&jobs[i]->waiter->done);
 }
 
-void writer_meanwhile(authority *a) {
-    (void)pthread_mutex_lock(&a->queue_lock);
-    const job *head = a->first;
-    if (head != NULL && head->type != JOB_CRL) serve(a, needs_signer(head));
-    (void)pthread_mutex_unlock(&a->queue_lock);
-}
-
-/* The first failure is the answer; the other CAs' are made all the same. */
-static void make_asked_crls(authority *a, job *j) {
-    for (size_t i = 0; i < a->ca_count; i++) {
-        cs_err err;
-        if (j->ca != NULL && j->ca != &a->cas[i].ca) continue;
-        crl_make(a, &a->cas[i], j->asked_by, &err);
-        if (err.status != CS_OK && j->err.status == CS_OK) j->err = err;
-    }
+/* What a store that failed half way has left, or a node that died: so that lists hold it. */
+static void abandon_job(authority *a, job *j) {
+    cs_err err;
+    if ((a->begun_left || store_is_shared(a->store)) && issue_abandon(a, "store-failed", &err) != CS_OK) j->err = err;
 }
 
 static void work(authority *a, job *jobs[], size_t n) {
@@ -118,7 +104,7 @@ static void work(authority *a, job *jobs[], size_t n) {
     case JOB_RELEASE: revoke_job(a, j); break;
     case JOB_CHANGE: change_batch(a, jobs, n); break;
     case JOB_RESPONDER: responder_job(a, j); break;
-    case JOB_CRL: make_asked_crls(a, j); break;
+    case JOB_ABANDON: abandon_job(a, j); break;
     case JOB_HEAD:
         if (head_make(a, &j->err) == CS_OK) j->err = authority_no_error();
         break;
@@ -128,13 +114,11 @@ static void work(authority *a, job *jobs[], size_t n) {
     }
 }
 
-/* Waits for work, or the time of the next CRL, of the log's next head or ticket key. */
+/* Waits for work, or the time of the log's next head or ticket key. */
 static void rest(authority *a) {
-    ca_here *whose = NULL;
-    cs_time next = crl_next(a, &whose), keys = tickets_next(a);
+    cs_time next = tickets_next(a), now = cs_mono(a->clock);
     if (a->head_at != 0 && a->head_at < next) next = a->head_at;
-    if (keys < next) next = keys;
-    cs_time until = next - cs_mono(a->clock);
+    cs_time until = next - now;
     if (until < 0) until = 0;
     if (until > CS_HOUR) until = CS_HOUR;            /* the wall clock may have moved */
     cs_time at = cs_mono(cs_clock_system()) + until; /* the condition's clock is the machine's, whatever ours is */
@@ -142,46 +126,20 @@ static void rest(authority *a) {
     (void)pthread_cond_timedwait(&a->queue_grew, &a->queue_lock, &ts);
 }
 
-static void make_due_crl(authority *a) {
-    cs_err err;
-    ca_here *h = NULL;
-    cs_time now = cs_mono(a->clock);
-    (void)crl_next(a, &h);
-    if (a->begun_left || store_is_shared(a->store))
-        (void)issue_abandon(a, "store-failed", &err); /* so that the CRL holds them */
-    crl_make(a, h, AUTHORITY_SELF("schedule"), &err);
-    head_wanted(a);
-    if (err.status == CS_OK) {
-        h->crl_said = 0;
-    } else if (h->crl_said == 0 || now - h->crl_said > SAY_AGAIN) {
-        log_failure(LOG_ERROR, "crl-failed", &err);
-        h->crl_said = now;
-    }
-}
-
-/* Is it time for a CRL, with or without requests waiting? */
-static bool crl_comes_first(authority *a, bool busy) {
-    ca_here *whose = NULL;
-    return crl_next(a, &whose) + (busy ? CRL_PATIENCE : 0) <= cs_mono(a->clock);
-}
-
 void *authority_writer(void *arg) {
     authority *a = arg;
     (void)pthread_mutex_lock(&a->queue_lock);
     while (a->first != NULL || !a->stopping) {
         const job *head = a->first;
-        bool signs = head != NULL && needs_signer(head), crl = !a->stopping && crl_comes_first(a, head != NULL);
+        bool signs = head != NULL && needs_signer(head);
         bool heads = !a->stopping && a->head_at != 0 && a->head_at <= cs_mono(a->clock);
         bool keys = !a->stopping && tickets_next(a) <= cs_mono(a->clock);
-        bool others = __atomic_exchange_n(&a->others_wrote, false, __ATOMIC_ACQ_REL);
-        if (head == NULL && !crl && !heads && !keys && !others) {
+        if (head == NULL && !heads && !keys) {
             rest(a);
             continue;
         }
         (void)pthread_mutex_unlock(&a->queue_lock);
-        if (others) crl_refresh(a);
         if (keys) tickets_make(a);
-        if (crl) make_due_crl(a);
         if (heads) head_make_due(a);
         (void)pthread_mutex_lock(&a->queue_lock);
         serve(a, signs);
@@ -189,11 +147,6 @@ void *authority_writer(void *arg) {
     (void)pthread_mutex_unlock(&a->queue_lock);
     if (a->head_at != 0) head_make_due(a); /* the last word is signed too */
     return NULL;
-}
-
-cs_status authority_crl_publish(authority *a, const authority_ca *ca, const authority_who *asked_by, cs_err *err) {
-    job j = {.type = JOB_CRL, .ca = ca, .asked_by = asked_by};
-    return authority_submit(a, &j, err);
 }
 
 /* Anybody may ask for the health: many who do make one question to the signer in a second. */

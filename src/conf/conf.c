@@ -170,8 +170,6 @@ static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf
 }
 
 static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
-    set_time(&c->crl_lifetime, f->crl.lifetime, 7 * CS_DAY);
-    set_time(&c->crl_interval, f->crl.interval, 12 * CS_HOUR);
     set_time(&c->ocsp_lifetime, f->ocsp.lifetime, CS_DAY);
     if (c->ocsp_lifetime < CS_MIN || c->ocsp_lifetime > 7 * CS_DAY)
         return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: ocsp.lifetime: from 1m to 7d",
@@ -185,11 +183,7 @@ static cs_status fill_times(conf *c, const file_conf *f, cs_err *err) {
     set_time(&c->limits.upstream, f->limits.upstream, 60 * CS_SEC);
     set_time(&c->limits.drain, f->limits.drain, 10 * CS_SEC);
     if (f->follow == NULL || strcmp(f->follow, "off") != 0) set_time(&c->follow, f->follow, CS_SEC / 2);
-    if (c->crl_interval >= c->crl_lifetime)
-        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
-                       "%s: crl.interval must be shorter than crl.lifetime, or the CRL expires before the next is made",
-                       c->file != NULL ? c->file : "defaults");
-    return CS_OK;
+    return conf_crl_fill(c, f, err);
 }
 
 static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, const char *folder, cs_err *err) {

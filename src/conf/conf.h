@@ -128,6 +128,16 @@ typedef struct conf_door {
     conf_ca_chain ca_certificates;
 } conf_door;
 
+/* How a CA's lists are published. */
+enum { CONF_SHARDS_MAX = 256 };
+typedef struct conf_crl {
+    const char *ca;             /* NULL: every CA that has no entry of its own */
+    cs_time lifetime, interval; /* nextUpdate - thisUpdate; how often a complete list is made without need */
+    cs_time delta;              /* how often a delta is made without need; 0: there are none */
+    unsigned shards;            /* lists among which new certificates are divided; 0: one list of all */
+    bool delta_in_certificates; /* they name the delta too, not only the list */
+} conf_crl;
+
 enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
 
 typedef struct conf {
@@ -153,9 +163,11 @@ typedef struct conf {
     conf_enroll enroll[CS_KIND_COUNT]; /* by cs_kind */
     conf_door *doors;
     unsigned door_count;
-    bool enroll_trace;                  /* transcripts of enrollments are kept */
-    cs_time crl_lifetime, crl_interval; /* nextUpdate - thisUpdate; how often one is made without a revocation */
-    cs_time ocsp_lifetime;              /* of an answer; it is made anew at half of it */
+    bool enroll_trace; /* transcripts of enrollments are kept */
+    conf_crl crl;      /* of CAs that have no entry in crl_of */
+    conf_crl *crl_of;
+    unsigned crl_of_count;
+    cs_time ocsp_lifetime; /* of an answer; it is made anew at half of it */
     struct {
         cs_time handshake, header, idle, connect, upstream, drain;
         cs_time stream; /* how long nothing may pass in a stream or a tunnel */
@@ -187,6 +199,9 @@ CS_AUTO_DEFINE(conf)
  * profile-violated when it is for another kind (CS_KIND_OTHER: any). */
 CS_MUST_USE cs_status conf_profile_find(const conf *c, const char *name, cs_kind kind, const cs_profile **ret,
                                         cs_err *err);
+
+/* How the lists of the CA of that name are published. */
+const conf_crl *conf_crl_of(const conf *c, const char *ca);
 
 #define CONF_SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* whom TLS to an upstream trusts when no ca is said */
 /* What is said of that protocol's path with that label (""); NULL: nothing. */

@@ -41,6 +41,9 @@ CS_MUST_USE cs_status conf_notices_fill(conf *c, const file_conf *f, const char 
 /* The built-in profiles, as the file changes them, and the file's own. */
 CS_MUST_USE cs_status conf_profiles_fill(conf *c, const file_conf *f, cs_err *err);
 
+/* How lists of revoked certificates are published. */
+CS_MUST_USE cs_status conf_crl_fill(conf *c, const file_conf *f, cs_err *err);
+
 /* Sites, routes and upstreams from the file; one default site when it names none. */
 CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *folder, const char *upstream_said,
                                       cs_err *err);

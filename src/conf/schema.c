@@ -155,9 +155,23 @@ typedef __typeof__(((file_conf *)0)->limits) file_limits;
 typedef __typeof__(((file_conf *)0)->log) file_log;
 typedef __typeof__(((file_conf *)0)->notices) file_notices;
 
+static const cyaml_schema_field_t crl_of_fields[] = {
+    NEEDED_TEXT(file_crl_of, ca),
+    TEXT(file_crl_of, lifetime),
+    TEXT(file_crl_of, interval),
+    TEXT(file_crl_of, delta),
+    NUMBER(file_crl_of, shards),
+    TRUTH(file_crl_of, delta_in_certificates),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t crl_of_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_crl_of, crl_of_fields)};
 static const cyaml_schema_field_t crl_fields[] = {
     TEXT(file_crl, lifetime),
     TEXT(file_crl, interval),
+    TEXT(file_crl, delta),
+    NUMBER(file_crl, shards),
+    TRUTH(file_crl, delta_in_certificates),
+    LIST(file_crl, cas, crl_of_entry, CS_CAS_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t ocsp_fields[] = {

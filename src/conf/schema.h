@@ -79,6 +79,12 @@ typedef struct file_door {
     bool *serve, *plain, *legacy;
 } file_door;
 
+typedef struct file_crl_of {
+    char *ca, *lifetime, *interval, *delta;
+    unsigned *shards;
+    bool *delta_in_certificates;
+} file_crl_of;
+
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
         *ticket_keys, *tls_records;
@@ -97,7 +103,11 @@ typedef struct file_conf {
         bool *trace;
     } enroll;
     struct {
-        char *lifetime, *interval;
+        char *lifetime, *interval, *delta;
+        unsigned *shards;
+        bool *delta_in_certificates;
+        file_crl_of *cas;
+        unsigned cas_count;
     } crl;
     struct {
         char *lifetime;

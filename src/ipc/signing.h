@@ -10,8 +10,13 @@ enum {
     SIGNING_ISSUER = 2, /* for each CA whose key it holds: vec32 DER of its certificate, u64 highest CRL number */
     SIGNING_CERT = 3,   /* 32 octets issuer, u8 kind, vec32 TBSCertificate, vec16 profile, its 32-octet digest -> SIGNED
                            or REFUSED */
-    SIGNING_CRL = 4,    /* 32 octets issuer, vec32 TBSCertList -> SIGNED or REFUSED */
-    SIGNING_SIGNED = 5, /* vec32 DER */
+    /* A TBSCertList in pieces: 32 octets issuer, and what stands before the first entry; any number of PART,
+     * of whole entries; END: what stands behind the last -> SIGNED of the signature's octets, or REFUSED. Only END is
+     * answered; others may be asked between. */
+    SIGNING_CRL = 4,
+    SIGNING_CRL_PART = 8,
+    SIGNING_CRL_END = 9,
+    SIGNING_SIGNED = 5,   /* vec32 DER */
     SIGNING_REFUSED = 6,  /* vec16 reason's name, vec16 detail */
     SIGNING_LOG_KEY = 20, /* nothing -> SIGNED of u64 size of the last head, vec16 SPKI, vec16 claim (signer/heads.h) */
     SIGNING_HEAD = 21,    /* u64 size, 32 octets root, consistency proof -> SIGNED of a note, or REFUSED */
@@ -27,6 +32,8 @@ extern const ipc_rule signing_from_authority[], signing_from_signer[];
 
 /* What a profile's name and digest add to a request. */
 enum { SIGNING_PROFILE_MAX = 2 + 64 + 32 };
+
+enum { SIGNING_PART_MAX = 48 * 1024 }; /* of a list */
 
 /* Requests that the authority sends before it reads the first answer; answers come in order. */
 enum { SIGNING_PIPELINE = 64 };

@@ -6,13 +6,17 @@ const ipc_rule feed_from_authority[] = {
     {FEED_RESET, 0}, {FEED_REVOKED, 96}, {FEED_SYNCED, 8}, {FEED_TICKET_KEYS, 16 * 80}, {0, 0}};
 const ipc_rule signing_from_authority[] = {{SIGNING_HELLO, 0},
                                            {SIGNING_CERT, CS_CERT_MAX + SIGNING_ISSUER_LEN + 5 + SIGNING_PROFILE_MAX},
-                                           {SIGNING_CRL, CS_CRL_MAX},
+                                           {SIGNING_CRL, CS_CERT_MAX + SIGNING_ISSUER_LEN},
+                                           {SIGNING_CRL_PART, SIGNING_PART_MAX},
+                                           {SIGNING_CRL_END, CS_CERT_MAX},
                                            {SIGNING_LOG_KEY, 0},
                                            {SIGNING_HEAD, 8 + 32 * 128},
                                            {SIGNING_RESPONDER, CS_PEER_CERT_MAX},
                                            {0, 0}};
-const ipc_rule signing_from_signer[] = {
-    {SIGNING_ISSUER, CS_CAS_MAX *(CS_CERT_MAX + 12)}, {SIGNING_SIGNED, CS_CRL_MAX}, {SIGNING_REFUSED, 1024}, {0, 0}};
+const ipc_rule signing_from_signer[] = {{SIGNING_ISSUER, CS_CAS_MAX *(CS_CERT_MAX + 12)},
+                                        {SIGNING_SIGNED, 4 + 2 * CS_CERT_MAX},
+                                        {SIGNING_REFUSED, 1024},
+                                        {0, 0}};
 
 bool feed_put(cs_buf *out, const feed_entry *e) {
     size_t mark = ipc_open(out, FEED_REVOKED);

@@ -150,6 +150,48 @@ cs_status cs_key_sign(const cs_key *k, cs_view tbs, cs_buf *signature, cs_err *e
     return CS_OK;
 }
 
+/* ECDSA takes the hash; RSA says which one it is. */
+static bool hash_is_signed(EVP_PKEY_CTX *ctx, const cs_key_alg *alg) {
+    EVP_MD *md = EVP_MD_fetch(NULL, alg->digest, NULL);
+    bool ok = md && EVP_PKEY_CTX_set_signature_md(ctx, md) == 1;
+    if (ok && !alg->curve) ok = EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
+    EVP_MD_free(md);
+    return ok;
+}
+
+bool cs_key_signs_hashes(const cs_key *k, const cs_key_alg *alg) {
+    return alg->digest && (!k->far || k->far->sign_hash);
+}
+
+cs_status cs_key_sign_hash(const cs_key *k, const cs_key_alg *alg, cs_view hash, cs_buf *signature, cs_err *err) {
+    char words[128];
+    if (k->far) return k->far->sign_hash(k->far_self, alg, hash, signature, err);
+    size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
+    uint8_t *out = cs_buf_reserve(signature, n);
+    if (!out) return cs_buf_ok(signature, "signature", err);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+    bool good = ctx && EVP_PKEY_sign_init(ctx) == 1 && hash_is_signed(ctx, alg) &&
+                EVP_PKEY_sign(ctx, out, &n, hash.p, hash.n) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    if (!good)
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "signing with %s: %s", alg->text, cs_ossl_words(words));
+    cs_buf_commit(signature, n);
+    return CS_OK;
+}
+
+cs_status cs_key_verify_hash(cs_view spki, const cs_key_alg *alg, cs_view hash, cs_view signature, cs_err *err) {
+    const uint8_t *p = spki.p;
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
+    bool good = ctx && EVP_PKEY_verify_init(ctx) == 1 && hash_is_signed(ctx, alg) &&
+                EVP_PKEY_verify(ctx, signature.p, signature.n, hash.p, hash.n) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    if (good) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "%s signature", alg->text);
+}
+
 cs_status cs_key_match(const cs_key *k, cs_view spki, const char *what, cs_err *err) {
     if (cs_view_eq(cs_key_spki(k), spki)) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_KEY_MISMATCH, "%s", what);

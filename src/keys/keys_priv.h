@@ -25,10 +25,18 @@ bool cs_key_alg_spki(cs_view octets, cs_buf *spki);
 /* A key that is not in this process; behind pointers, so that programs without tokens do not link their library. */
 typedef struct cs_key_far {
     cs_status (*sign)(void *self, const cs_key_alg *alg, cs_view tbs, cs_buf *signature, cs_err *err);
+    /* The same of what alg->digest made of the message; NULL: it wants the message. */
+    cs_status (*sign_hash)(void *self, const cs_key_alg *alg, cs_view hash, cs_buf *signature, cs_err *err);
     void (*free)(void *self);
 } cs_key_far;
 /* Takes `self`, also on failure. */
 CS_MUST_USE cs_status cs_key_of_far(const cs_key_far *how, void *take_self, cs_view spki, cs_key **ret, cs_err *err);
+/* Of a message that was hashed already, with alg->digest; is that possible? */
+bool cs_key_signs_hashes(const cs_key *k, const cs_key_alg *alg);
+CS_MUST_USE cs_status cs_key_sign_hash(const cs_key *k, const cs_key_alg *alg, cs_view hash, cs_buf *signature,
+                                       cs_err *err);
+CS_MUST_USE cs_status cs_key_verify_hash(cs_view spki, const cs_key_alg *alg, cs_view hash, cs_view signature,
+                                         cs_err *err);
 /* NULL when it is none that we use. */
 const cs_key_alg *cs_key_alg_of(cs_view spki);
 

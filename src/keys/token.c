@@ -233,22 +233,13 @@ static bool ecdsa_as_der(const uint8_t *raw, size_t n, cs_buf *signature) {
     return len > 0;
 }
 
-/* What goes to the token: a hash, not a list of 40 MB. @rfc 8017#9.2 */
-static bool prepare(const cs_key_alg *alg, cs_view tbs, cs_buf *input, CK_MECHANISM *how) {
+/* What goes to the token: a hash, or for Ed25519 the message. @rfc 8017#9.2 */
+static bool prepare(const cs_key_alg *alg, cs_view what, cs_buf *input, CK_MECHANISM *how) {
     static const uint8_t sha256_info[] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
                                           0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
-    uint8_t hash[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    if (alg->digest == NULL) {
-        how->mechanism = CKM_EDDSA;
-        return cs_buf_add_view(input, tbs);
-    }
-    EVP_MD *md = EVP_MD_fetch(NULL, alg->digest, NULL);
-    bool ok = md != NULL && EVP_Digest(tbs.p, tbs.n, hash, &n, md, NULL) == 1;
-    EVP_MD_free(md);
-    how->mechanism = alg->curve != 0 ? CKM_ECDSA : CKM_RSA_PKCS;
-    if (alg->curve == 0) (void)cs_buf_add(input, sha256_info, sizeof sha256_info);
-    return ok && cs_buf_add(input, hash, n);
+    how->mechanism = alg->digest == NULL ? CKM_EDDSA : alg->curve != 0 ? CKM_ECDSA : CKM_RSA_PKCS;
+    if (how->mechanism == CKM_RSA_PKCS) (void)cs_buf_add(input, sha256_info, sizeof sha256_info);
+    return cs_buf_add_view(input, what);
 }
 
 static CK_RV sign_once(cs_token *t, CK_MECHANISM *how, const cs_buf *input, uint8_t out[VALUE_MAX], CK_ULONG *n) {
@@ -270,13 +261,13 @@ static cs_status sign_healing(cs_token *t, CK_MECHANISM *how, const cs_buf *inpu
     return rv == CKR_OK ? CS_OK : unavailable(err, "the token does not sign", rv);
 }
 
-static cs_status token_sign(void *self, const cs_key_alg *alg, cs_view tbs, cs_buf *signature, cs_err *err) {
+static cs_status token_sign_hash(void *self, const cs_key_alg *alg, cs_view hash, cs_buf *signature, cs_err *err) {
     cs_token *t = self;
-    CS_SCOPED(cs_buf) input = cs_buf_of(tbs.n + EVP_MAX_MD_SIZE + 32);
+    CS_SCOPED(cs_buf) input = cs_buf_of(hash.n + 32);
     CK_MECHANISM how = {0, NULL, 0};
     uint8_t out[VALUE_MAX];
     CK_ULONG n = 0;
-    if (!prepare(alg, tbs, &input, &how)) return cs_buf_ok(&input, "what is to be signed", err);
+    if (!prepare(alg, hash, &input, &how)) return cs_buf_ok(&input, "what is to be signed", err);
     (void)pthread_mutex_lock(&t->lock);
     cs_status status = sign_healing(t, &how, &input, out, &n, err);
     (void)pthread_mutex_unlock(&t->lock);
@@ -285,6 +276,16 @@ static cs_status token_sign(void *self, const cs_key_alg *alg, cs_view tbs, cs_b
         return cs_buf_add(signature, out, n) ? CS_OK : cs_buf_ok(signature, "signature", err);
     if (n % 2 == 0 && n > 0 && ecdsa_as_der(out, n, signature)) return CS_OK;
     return cs_fail(err, CS_FAILED, CS_R_KEY_UNAVAILABLE, "the token's signature has %lu octets", (unsigned long)n);
+}
+
+static cs_status token_sign(void *self, const cs_key_alg *alg, cs_view tbs, cs_buf *signature, cs_err *err) {
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (alg->digest == NULL) return token_sign_hash(self, alg, tbs, signature, err);
+    EVP_MD *md = EVP_MD_fetch(NULL, alg->digest, NULL);
+    bool ok = md != NULL && EVP_Digest(tbs.p, tbs.n, hash, &n, md, NULL) == 1;
+    EVP_MD_free(md);
+    return ok ? token_sign_hash(self, alg, cs_view_of(hash, n), signature, err) : CS_NOMEM_ERR(err);
 }
 
 /* ---- opened ---- */
@@ -302,7 +303,7 @@ static cs_status load(cs_token *t, const char *uri, const cs_secret *pin, cs_err
 }
 
 cs_status cs_key_open_token(const char *uri, const cs_secret *pin, cs_key **ret, cs_err *err) {
-    static const cs_key_far far = {token_sign, token_free};
+    static const cs_key_far far = {.sign = token_sign, .sign_hash = token_sign_hash, .free = token_free};
     CS_SCOPED(cs_buf) spki = cs_buf_of(2 * VALUE_MAX);
     cs_token *t = calloc(1, sizeof *t);
     if (t == NULL) return CS_NOMEM_ERR(err);

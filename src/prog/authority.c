@@ -73,11 +73,15 @@ static cs_status allow(allowed *l, const char *dir, const char *name, const char
 
 static cs_status confine(const conf *c, const authority_cas *cas, cs_err *err) {
     CS_SCOPED(allowed_ptr) l = calloc(1, sizeof *l);
-    char dir[CONF_PATH_MAX], ca[CONF_PATH_MAX];
+    char dir[CONF_PATH_MAX], ca[CONF_PATH_MAX], crl[CONF_PATH_MAX];
     if (l == NULL) return CS_NOMEM_ERR(err);
     TRY(conf_path(c, "authority", dir, err));
     TRY(conf_path(c, "ca", ca, err));
     TRY(files_mkdir_private(dir, err));
+    TRY(conf_path(c, "crl", crl, err));
+    TRY(files_mkdir(crl, err)); /* public: what stands there is signed */
+    TRY(files_remove_leftovers(crl, ".spool", err));
+    TRY(allow(l, c->state, "crl", NULL, SANDBOX_READ | SANDBOX_WRITE, err));
     TRY(allow(l, c->state, "authority", NULL, SANDBOX_READ | SANDBOX_WRITE, err));
     TRY(allow(l, c->state, "run", NULL, SANDBOX_READ, err));
     for (size_t i = 0; i < cas->roots.n; i++) {

@@ -16,11 +16,17 @@
 #include "signer/keyfile.h"
 #include "signer/signer.h"
 
-enum { PEERS_MAX = 4, ANSWER_WAIT_MS = 10000 };
+enum {
+    PEERS_MAX = 4,
+    ANSWER_WAIT_MS = 10000,
+    IN_MAX = 512 * 1024, /* a frame that has not come whole, and what is read at once */
+    OUT_MAX = SIGNING_PIPELINE * 2 * (CS_CERT_MAX + 1024),
+};
 
 typedef struct peer {
     int fd; /* -1: free */
     cs_buf in, out;
+    signer_crl crl; /* that is on its way */
 } peer;
 
 typedef struct options {
@@ -34,6 +40,7 @@ static void drop(peer *p) {
     (void)close(p->fd);
     cs_buf_free(&p->in);
     cs_buf_free(&p->out);
+    signer_crl_free(&p->crl);
     p->fd = -1;
 }
 
@@ -47,7 +54,7 @@ static cs_status work_off(signer *s, peer *p, size_t *ret_n, cs_err *err) {
         size_t len = 0;
         status = ipc_take(cs_view_of(p->in.p + used, p->in.n - used), signing_from_authority, &frame, &len, err);
         if (status != CS_OK) break;
-        signer_check(s, &frame, &jobs[n++]);
+        signer_check(s, &p->crl, &frame, &jobs[n++]);
         used += len;
     }
     *ret_n = n;
@@ -82,7 +89,7 @@ static void admit(int listen_fd, peer peers[]) {
     }
     for (size_t i = 0; i < PEERS_MAX; i++) {
         if (peers[i].fd >= 0) continue;
-        peers[i] = (peer){.fd = fd, .in = cs_buf_of(CS_CRL_MAX + 1024), .out = cs_buf_of((size_t)2 * CS_CRL_MAX)};
+        peers[i] = (peer){.fd = fd, .in = cs_buf_of(IN_MAX), .out = cs_buf_of(OUT_MAX)};
         return;
     }
     (void)close(fd);

@@ -254,21 +254,42 @@ static cs_status check_cert(signer *s, cs_view payload, signer_job *job, cs_time
     return serials_add(&s->used, serial, err);
 }
 
-static cs_status check_crl(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
+static cs_status begin_crl(signer *s, signer_crl *crl, cs_view payload, cs_err *err) {
     cs_rd r = cs_rd_of(payload);
+    signer_job job = {.type = SIGNING_CRL};
     cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN);
-    job->tbs = cs_rd_vec32(&r);
-    if (!cs_rd_ended(&r)) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CRL of %zu bytes", payload.n);
-    TRY(choose_issuer(s, by, job, err));
-    issuer *of = &s->issuers[job->issuer];
+    if (!cs_rd_ok(&r)) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "SIGN_CRL of %zu bytes", payload.n);
+    TRY(choose_issuer(s, by, &job, err));
+    const issuer *of = &s->issuers[job.issuer];
+    signer_crl_begin(crl, job.issuer, of->ca, of->key, cs_rd_bytes(&r, r.left));
+    return CS_OK;
+}
+
+static cs_status end_crl(signer *s, signer_crl *crl, cs_view back, signer_job *job, cs_time now, cs_err *err) {
+    issuer *of = &s->issuers[crl->issuer];
     cs_crl_facts facts;
     uint8_t number[CS_SERIAL_LEN] = {0}, hash[CS_SHA256_LEN];
-    TRY(cs_crl_tbs_check(job->tbs, of->ca, of->crl_number, &facts, err));
+    cs_status status = signer_crl_end(crl, back, of->crl_number, now, &facts, hash, err);
+    /* It leaves the connection: whatever else comes before the answer is no part of it. */
+    job->issuer = crl->issuer;
+    job->signing = CS_TAKE(crl->signing);
+    signer_crl_free(crl);
+    TRY(status);
     for (unsigned i = 0; i < 8; i++) number[8 + i] = (uint8_t)(facts.number >> (56 - 8 * i));
-    TRY(cs_sha256(job->tbs, hash, err));
     TRY(note(s, of, SIGNING_CRL, 0, number, hash, now, err));
     of->crl_number = facts.number;
     return CS_OK;
+}
+
+/* Pieces are not answered; what is wrong with one is said at the end. */
+static void take_crl(signer *s, signer_crl *crl, const ipc_frame *request) {
+    cs_err err;
+    if (request->type == SIGNING_CRL_PART) {
+        signer_crl_part(crl, request->payload);
+    } else if (begin_crl(s, crl, request->payload, &err) != CS_OK) {
+        signer_crl_free(crl);
+        *crl = (signer_crl){.open = true, .why = err};
+    }
 }
 
 static cs_status check_head(signer *s, cs_view payload, signer_job *job, cs_time now, cs_err *err) {
@@ -312,9 +333,17 @@ static cs_status check_clock(const signer *s, cs_time now, cs_err *err) {
                    cs_time_text(now, is), cs_time_text(s->last, was));
 }
 
-void signer_check(signer *s, const ipc_frame *request, signer_job *ret) {
+static bool is_piece(uint16_t type) {
+    return type == SIGNING_CRL || type == SIGNING_CRL_PART;
+}
+
+void signer_check(signer *s, signer_crl *crl, const ipc_frame *request, signer_job *ret) {
     *ret = (signer_job){.type = request->type};
     cs_time now = cs_now(s->clock);
+    if (is_piece(request->type)) {
+        take_crl(s, crl, request);
+        return;
+    }
     if (request->type == SIGNING_HELLO || request->type == SIGNING_LOG_KEY) return;
     cs_status status = check_clock(s, now, &ret->why);
     if (status != CS_OK) return;
@@ -322,7 +351,7 @@ void signer_check(signer *s, const ipc_frame *request, signer_job *ret) {
     case SIGNING_CERT: status = check_cert(s, request->payload, ret, now, &ret->why); break;
     case SIGNING_HEAD: status = check_head(s, request->payload, ret, now, &ret->why); break;
     case SIGNING_RESPONDER: status = check_responder(s, request->payload, ret, now, &ret->why); break;
-    default: status = check_crl(s, request->payload, ret, now, &ret->why); break;
+    default: status = end_crl(s, crl, request->payload, ret, now, &ret->why); break;
     }
     if (status == CS_OK) ret->why.status = CS_OK;
 }
@@ -346,10 +375,14 @@ cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err) {
 static cs_status sign(signer *s, const signer_job *job, cs_buf *out, cs_err *err) {
     CS_FAULT("signer.sign", err);
     size_t mark = ipc_open(out, SIGNING_SIGNED);
-    CS_SCOPED(cs_buf) der = cs_buf_of(CS_CRL_MAX);
-    cs_status status = job->type == SIGNING_LOG_KEY ? heads_tell(&s->heads, &der, err)
-                       : job->type == SIGNING_HEAD  ? head_sign(&job->head, &s->heads.public, s->heads.key, &der, err)
-                                                    : cs_signed_make(s->issuers[job->issuer].key, job->tbs, &der, err);
+    CS_SCOPED(cs_buf) der = cs_buf_of(2 * CS_CERT_MAX);
+    cs_status status = CS_OK;
+    switch (job->type) {
+    case SIGNING_LOG_KEY: status = heads_tell(&s->heads, &der, err); break;
+    case SIGNING_HEAD: status = head_sign(&job->head, &s->heads.public, s->heads.key, &der, err); break;
+    case SIGNING_CRL_END: status = cs_stream_sign_end(job->signing, &der, err); break;
+    default: status = cs_signed_make(s->issuers[job->issuer].key, job->tbs, &der, err); break;
+    }
     if (status == CS_OK) cs_buf_add_vec32(out, cs_buf_view(&der));
     if (status != CS_OK) out->n = mark;
     if (status == CS_OK) ipc_close(out, mark);
@@ -364,6 +397,8 @@ static void refuse(const cs_err *why, cs_buf *out) {
 }
 
 void signer_answer(signer *s, signer_job *job, cs_buf *out) {
+    CS_AUTO(cs_stream) signing = job->signing;
+    if (is_piece(job->type)) return;
     if (job->why.status == CS_OK && job->type == SIGNING_HELLO) {
         size_t mark = ipc_open(out, SIGNING_ISSUER);
         for (size_t i = 0; i < s->issuer_count; i++) {

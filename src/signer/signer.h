@@ -9,6 +9,7 @@
 #include "ipc/signing.h"
 #include "keys/keys.h"
 #include "merkle/head.h"
+#include "signer/crl.h"
 #include "x509/profile.h"
 
 typedef struct signer signer;
@@ -37,17 +38,19 @@ CS_AUTO_DEFINE(signer)
 /* Requests are worked off in batches, so that one sync serves many: signer_check each, signer_commit once, then
  * signer_answer each, in the order in which they came. */
 typedef struct signer_job {
-    uint16_t type; /* of the request */
-    size_t issuer; /* of the CA that is to sign */
-    log_head head; /* of SIGNING_HEAD */
-    cs_view tbs;   /* looks into the request's frame */
-    cs_err why;    /* status CS_OK: will be signed */
+    uint16_t type;      /* of the request */
+    size_t issuer;      /* of the CA that is to sign */
+    log_head head;      /* of SIGNING_HEAD */
+    cs_view tbs;        /* looks into the request's frame */
+    cs_stream *signing; /* of SIGNING_CRL_END: hashed already; signer_answer frees it */
+    cs_err why;         /* status CS_OK: will be signed */
 } signer_job;
 
-void signer_check(signer *s, const ipc_frame *request, signer_job *ret);
+/* crl: the connection's own. */
+void signer_check(signer *s, signer_crl *crl, const ipc_frame *request, signer_job *ret);
 /* Writes and syncs what was checked. On failure every job of the batch is refused with it. */
 CS_MUST_USE cs_status signer_commit(signer *s, signer_job jobs[], size_t n, cs_err *err);
-/* Appends the answer. */
+/* Appends the answer; nothing for the beginnings of a list. */
 void signer_answer(signer *s, signer_job *job, cs_buf *out);
 /* The journal can no longer be trusted: end the process. */
 bool signer_broken(const signer *s);

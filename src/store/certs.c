@@ -4,7 +4,7 @@
 
 #define COLUMNS                                                                                                        \
     "serial, kind, name, status, issuer, spki_sha256, tbs_sha256, request_sha256, sha256, idempotency_key, created, "  \
-    "not_before, not_after, subject, der, revoked_at, revocation_reason, token, parent"
+    "not_before, not_after, subject, der, revoked_at, revocation_reason, token, parent, shard"
 
 static void read_row(store_stmt *s, store_cert *c) {
     memset(c, 0, sizeof *c);
@@ -27,6 +27,7 @@ static void read_row(store_stmt *s, store_cert *c) {
     c->revocation_reason = (int)store_col_i64(s, 16);
     store_col_copy(s, 17, c->token, sizeof c->token);
     store_col_copy(s, 18, c->parent, sizeof c->parent);
+    c->shard = (unsigned)store_col_i64(s, 19);
 }
 
 /* Which of the two was there already. */
@@ -45,9 +46,9 @@ static cs_status taken(store *st, const store_cert *c, cs_err *err) {
 cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     static const char sql[] =
         "INSERT INTO certificates (serial, sequence, kind, name, status, issuer, spki_sha256, tbs_sha256, "
-        "request_sha256, idempotency_key, created, not_before, not_after, token, parent, node) "
+        "request_sha256, idempotency_key, created, not_before, not_after, token, parent, node, shard) "
         "VALUES (?1, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM certificates), ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, "
-        "?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
+        "?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, c->serial);
@@ -64,6 +65,7 @@ cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     store_stmt_text(s, 12, c->token[0] != '\0' ? c->token : NULL);
     store_stmt_text(s, 13, c->parent[0] != '\0' ? c->parent : NULL);
     store_stmt_i64(s, 14, st->node);
+    store_stmt_i64(s, 15, c->shard);
     TRY(store_stmt_run(s, err));
     return store_stmt_changed(s) == 1 ? CS_OK : taken(st, c, err);
 }

@@ -80,85 +80,53 @@ cs_status store_feed_after(store *st, uint64_t sequence, store_revocation_seen *
     return each(st, s, seen, cls, err);
 }
 
-cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, void *cls, cs_err *err) {
-    static const char sql[] = "SELECT 0, serial, issuer, revoked_at, revocation_reason FROM certificates "
-                              "WHERE status >= 2 AND not_after > ?1"; /* in any order: nothing is sorted */
+cs_status store_revoked(store *st, const uint8_t issuer[32], unsigned shard, cs_time since, store_revocation_seen *seen,
+                        void *cls, cs_err *err) {
+    /* in any order: nothing is sorted */
+    static const char all[] = "SELECT 0, serial, issuer, revoked_at, revocation_reason FROM certificates "
+                              "WHERE status >= 2 AND issuer = ?1 AND not_after > ?2";
+    static const char one[] = "SELECT 0, serial, issuer, revoked_at, revocation_reason FROM certificates "
+                              "WHERE status >= 2 AND issuer = ?1 AND not_after > ?2 AND shard = ?3";
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_i64(s, 1, since);
+    TRY(store_stmt_open(st, shard == 0 ? all : one, &s, err));
+    store_stmt_blob(s, 1, cs_view_of(issuer, 32));
+    store_stmt_i64(s, 2, since);
+    if (shard != 0) store_stmt_i64(s, 3, shard);
     store_stmt_many(s);
     return each(st, s, seen, cls, err);
 }
 
-cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err *err) {
-    static const char sql[] = "INSERT INTO crls (number, this_update, next_update, feed_sequence, entries, issuer) "
-                              "VALUES (?1, ?2, ?3, ?4, 0, ?5)";
-    uint64_t last = 0;
-    store_stmt *s = NULL;
-    TRY(store_number(st, "SELECT MAX(number) FROM crls", &last, err));
-    TRY(store_feed_last(st, &crl->feed_sequence, err));
-    crl->number = last + 1 > at_least ? last + 1 : at_least;
-    TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_i64(s, 1, (int64_t)crl->number);
-    store_stmt_i64(s, 2, crl->this_update);
-    store_stmt_i64(s, 3, crl->next_update);
-    store_stmt_i64(s, 4, (int64_t)crl->feed_sequence);
-    store_stmt_blob(s, 5, cs_view_of(crl->issuer, sizeof crl->issuer));
-    return store_stmt_run(s, err);
-}
-
-cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err) {
-    static const char keep[] = "UPDATE crls SET der = ?2, entries = ?3 WHERE number = ?1";
-    static const char drop[] = "DELETE FROM crls WHERE number < ?1 AND issuer = ?2";
-    store_stmt *s = NULL;
-    TRY(store_stmt_open(st, keep, &s, err));
-    store_stmt_i64(s, 1, (int64_t)crl->number);
-    store_stmt_blob(s, 2, crl->der);
-    store_stmt_i64(s, 3, (int64_t)crl->entries);
-    TRY(store_stmt_run(s, err));
-    TRY(store_stmt_open(st, drop, &s, err));
-    store_stmt_i64(s, 1, (int64_t)crl->number);
-    store_stmt_blob(s, 2, cs_view_of(crl->issuer, sizeof crl->issuer));
-    TRY(store_stmt_run(s, err));
-    st->fed = true; /* other nodes show it too */
-    return CS_OK;
-}
-
-cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err) {
-    static const char sql[] = "SELECT number, this_update, next_update, feed_sequence, entries, der FROM crls "
-                              "WHERE der IS NOT NULL AND issuer = ?1 ORDER BY number DESC LIMIT 1";
+cs_status store_changed(store *st, const uint8_t issuer[32], unsigned shard, uint64_t after, cs_time since,
+                        store_revocation_seen *seen, void *cls, cs_err *err) {
+    static const char sql[] =
+        "SELECT 0, c.serial, c.issuer, CASE WHEN c.status >= 2 THEN c.revoked_at ELSE f.last END, "
+        "CASE WHEN c.status >= 2 THEN c.revocation_reason ELSE 8 END "
+        "FROM (SELECT serial, MAX(at) AS last FROM feed WHERE sequence > ?1 AND issuer = ?2 GROUP BY serial) f "
+        "JOIN certificates c ON c.serial = f.serial WHERE c.not_after > ?3 AND (?4 = 0 OR c.shard = ?4)";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_blob(s, 1, cs_view_of(issuer, 32));
-    cs_status status = store_stmt_step(s, err);
-    if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "no CRL was published yet");
-    if (status != CS_OK) return status;
-    *ret = (store_crl){.number = (uint64_t)store_col_i64(s, 0),
-                       .this_update = store_col_i64(s, 1),
-                       .next_update = store_col_i64(s, 2),
-                       .feed_sequence = (uint64_t)store_col_i64(s, 3),
-                       .entries = (uint64_t)store_col_i64(s, 4),
-                       .der = store_col_blob(s, 5)};
-    memcpy(ret->issuer, issuer, sizeof ret->issuer);
-    return CS_OK;
+    store_stmt_i64(s, 1, (int64_t)after);
+    store_stmt_blob(s, 2, cs_view_of(issuer, 32));
+    store_stmt_i64(s, 3, since);
+    store_stmt_i64(s, 4, shard);
+    store_stmt_many(s);
+    return each(st, s, seen, cls, err);
 }
 
-cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err) {
-    static const char sql[] = "UPDATE crls SET issuer = ?1 WHERE issuer IS NULL";
+cs_status store_feed_shards(store *st, uint64_t after, store_shard_seen *seen, void *cls, cs_err *err) {
+    static const char sql[] = "SELECT MAX(f.sequence), c.issuer, c.shard FROM feed f JOIN certificates c ON c.serial = "
+                              "f.serial WHERE f.sequence > ?1 GROUP BY c.issuer, c.shard";
     store_stmt *s = NULL;
+    cs_status status = CS_OK;
     TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_blob(s, 1, cs_view_of(issuer, 32));
-    return store_stmt_run(s, err);
-}
-
-cs_status store_crl_newest(store *st, const uint8_t issuer[32], uint64_t *ret_number, cs_err *err) {
-    static const char sql[] = "SELECT MAX(number) FROM crls WHERE der IS NOT NULL AND issuer = ?1";
-    store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_blob(s, 1, cs_view_of(issuer, 32));
-    cs_status status = store_stmt_step(s, err);
-    if (status != CS_OK && status != CS_AGAIN) return status;
-    *ret_number = status == CS_OK ? (uint64_t)store_col_i64(s, 0) : 0;
-    store_stmt_done(s);
-    return CS_OK;
+    store_stmt_i64(s, 1, (int64_t)after);
+    while ((status = store_stmt_step(s, err)) == CS_OK) {
+        uint8_t issuer[32];
+        store_col_hash(s, 1, issuer);
+        status = seen(cls, issuer, (unsigned)store_col_i64(s, 2), (uint64_t)store_col_i64(s, 0), err);
+        if (status == CS_OK) continue;
+        store_stmt_done(s);
+        return status;
+    }
+    return status == CS_AGAIN ? CS_OK : status;
 }

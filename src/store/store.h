@@ -64,6 +64,7 @@ typedef struct store_cert {
     char idempotency_key[STORE_KEY_MAX + 1]; /* "": none */
     char token[STORE_ID_MAX + 1];            /* by which it was asked for; "": by none */
     char parent[STORE_SERIAL_TEXT];          /* whom it renews; "": it is the first of its lineage */
+    unsigned shard;                          /* which list of its CA it names: 0: that of all */
     cs_time created, not_before, not_after;
     char subject[CS_NAME_TEXT_MAX + 1];
     cs_view der; /* valid until the next verb on this store; n == 0 for an intent */
@@ -147,24 +148,52 @@ typedef cs_status store_revocation_seen(void *cls, const store_revocation *r, cs
 CS_MUST_USE cs_status store_feed_after(store *st, uint64_t sequence, store_revocation_seen *seen, void *cls,
                                        cs_err *err);
 CS_MUST_USE cs_status store_feed_last(store *st, uint64_t *ret, cs_err *err);
-/* What belongs on a CRL: revoked and abandoned certificates that end after `since`. */
-CS_MUST_USE cs_status store_revoked(store *st, cs_time since, store_revocation_seen *seen, void *cls, cs_err *err);
+/* What belongs on a list of that CA: revoked and abandoned certificates that end after `since`; shard 0: all of them.
+ */
+CS_MUST_USE cs_status store_revoked(store *st, const uint8_t issuer[32], unsigned shard, cs_time since,
+                                    store_revocation_seen *seen, void *cls, cs_err *err);
+/* What belongs on a delta: certificates whose status has changed since that entry of the feed, as they are now (reason
+ * 8: not revoked any more). */
+CS_MUST_USE cs_status store_changed(store *st, const uint8_t issuer[32], unsigned shard, uint64_t after, cs_time since,
+                                    store_revocation_seen *seen, void *cls, cs_err *err);
+/* Which lists the feed behind `after` is about, and the last entry of each. */
+typedef cs_status store_shard_seen(void *cls, const uint8_t issuer[32], unsigned shard, uint64_t sequence, cs_err *err);
+CS_MUST_USE cs_status store_feed_shards(store *st, uint64_t after, store_shard_seen *seen, void *cls, cs_err *err);
 
 typedef struct store_crl {
-    uint8_t issuer[32]; /* SHA-256 of the CA's SPKI */
-    uint64_t number;
+    uint8_t issuer[32];    /* SHA-256 of the CA's SPKI */
+    unsigned shard;        /* 0: of all its certificates */
+    uint64_t number, base; /* base: of a delta; 0: complete */
     cs_time this_update, next_update;
-    uint64_t feed_sequence, entries;
-    cs_view der; /* valid until the next verb */
+    uint64_t feed_sequence, entries, size;
+    uint8_t sha256[32]; /* of its DER */
 } store_crl;
-/* Draws the next number, higher than those of all CAs, and records the intent of a CRL of crl->issuer. */
+/* Draws the next number, higher than those of all CAs, and records the intent of crl->issuer, shard and base. */
 CS_MUST_USE cs_status store_crl_intend(store *st, uint64_t at_least, store_crl *crl, cs_err *err);
+/* Of those before, the one that a delta may count from stays. */
 CS_MUST_USE cs_status store_crl_publish(store *st, const store_crl *crl, cs_err *err);
-/* The newest of that CA that was signed; state-missing when there is none. */
-CS_MUST_USE cs_status store_crl_last(store *st, const uint8_t issuer[32], store_crl *ret, cs_err *err);
+/* The newest of that list that was published; state-missing when there is none. */
+CS_MUST_USE cs_status store_crl_last(store *st, const uint8_t issuer[32], unsigned shard, bool delta, store_crl *ret,
+                                     cs_err *err);
+/* What a delta counts from: the complete list before the newest while it is good, so that who holds that one is served
+ * too; else the newest. */
+CS_MUST_USE cs_status store_crl_base(store *st, const uint8_t issuer[32], unsigned shard, cs_time now, store_crl *ret,
+                                     cs_err *err);
 /* CRLs from the time of one CA are of that one. */
-CS_MUST_USE cs_status store_crl_newest(store *st, const uint8_t issuer[32], uint64_t *ret_number, cs_err *err);
 CS_MUST_USE cs_status store_crl_adopt(store *st, const uint8_t issuer[32], cs_err *err);
+/* The highest shard that certificates or lists of that CA were ever given. */
+CS_MUST_USE cs_status store_shard_max(store *st, const uint8_t issuer[32], unsigned *ret, cs_err *err);
+
+/* Its octets, for other nodes: in order, from part 0 on. */
+CS_MUST_USE cs_status store_crl_part_add(store *st, uint64_t number, unsigned part, cs_view bytes, cs_err *err);
+typedef cs_status store_bytes_seen(void *cls, cs_view bytes, cs_err *err);
+CS_MUST_USE cs_status store_crl_parts(store *st, uint64_t number, store_bytes_seen *seen, void *cls, cs_err *err);
+
+/* The address under which certificates name that list from now on; and all that there ever were, the newest first. */
+CS_MUST_USE cs_status store_point_add(store *st, const uint8_t issuer[32], unsigned shard, const char *url, cs_time at,
+                                      cs_err *err);
+CS_MUST_USE cs_status store_points(store *st, const uint8_t issuer[32], unsigned shard, store_bytes_seen *seen,
+                                   void *cls, cs_err *err);
 
 /* ---- keys that gateways seal sessions with ---- */
 enum { STORE_TICKET_KEY = 80 };

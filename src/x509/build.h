@@ -63,28 +63,59 @@ enum { /* CRLReason, RFC 5280 5.3.1 */
 const char *cs_crl_reason_name(int reason);
 CS_MUST_USE cs_status cs_crl_reason_parse(cs_view name, int *ret, cs_err *err);
 
-/* Streams: begin, add any number of times, end. tbs is borrowed from begin to end; entries in any order. A million
- * entries make about 40 MB; give tbs a ceiling that fits (CS_CRL_MAX). */
+/* What a list says of itself. */
+typedef struct cs_crl_plan {
+    const cs_cert *issuer;
+    uint64_t number;
+    cs_time this_update, next_update;
+    /* issuingDistributionPoint, critical: the list is of the certificates that name one of these; none: it is of all.
+     */
+    const cs_view *points;
+    size_t point_count;
+    cs_view freshest; /* where its delta stands; n == 0: it has none */
+    uint64_t base;    /* of a delta: it says what changed since that number; 0: the list is complete */
+} cs_crl_plan;
+
+/* In pieces, for lists too long to be held: the back first, for the front counts its octets; any number of entries in
+ * any order, entries_octets long. All of it is the TBSCertList. */
+CS_MUST_USE cs_status cs_crl_put_back(const cs_crl_plan *plan, cs_buf *b, cs_err *err);
+CS_MUST_USE cs_status cs_crl_put_front(const cs_crl_plan *plan, size_t entries_octets, size_t back_octets, cs_buf *b,
+                                       cs_err *err);
+/* serial: INTEGER contents as in cs_cert.serial. At most CS_CRL_ENTRY_MAX octets. */
+enum { CS_CRL_ENTRY_MAX = 80, CS_CRL_POINTS_MAX = 8 };
+CS_MUST_USE cs_status cs_crl_put_entry(cs_buf *b, cs_view serial, cs_time revoked, int reason, cs_err *err);
+
+/* A short one in memory: begin, add any number of times, end. tbs is borrowed from begin to end. */
 typedef struct cs_crl_builder {
     cs_buf *tbs;
-    cs_view akid;
-    uint64_t number;
-    size_t outer, list; /* marks */
-    size_t entries;
+    cs_crl_plan plan;
+    size_t entries, start;
 } cs_crl_builder;
 CS_MUST_USE cs_status cs_crl_begin(cs_crl_builder *b, const cs_cert *issuer, uint64_t number, cs_time this_update,
                                    cs_time next_update, cs_buf *tbs, cs_err *err);
-/* serial: INTEGER contents as in cs_cert.serial. */
 CS_MUST_USE cs_status cs_crl_add(cs_crl_builder *b, cs_view serial, cs_time revoked, int reason, cs_err *err);
 CS_MUST_USE cs_status cs_crl_end(cs_crl_builder *b, cs_err *err);
 
 typedef struct cs_crl_facts {
-    uint64_t number;
+    uint64_t number, base;
     cs_time this_update, next_update;
     size_t entries;
 } cs_crl_facts;
-/* What the signer runs: a v2 CRL of that issuer, its algorithm and AKI, a number above high_water, this < next update,
- * well-formed entries, no other extension. profile-violated naming the field; crl-rollback for the number. */
+/* What the signer runs, piece by piece: a v2 CRL of that issuer, its algorithm and AKI, a number above high_water, this
+ * < next update, well-formed entries, and the extensions of cs_crl_put_back in its form; no other. profile-violated
+ * naming the field; crl-rollback for the number. The issuer is borrowed until the end. */
+typedef struct cs_crl_check {
+    const cs_cert *issuer;
+    cs_crl_facts facts;
+    size_t left, back; /* octets of entries and back that are to come */
+} cs_crl_check;
+/* front: begins with all that stands before the first entry; *ret_used: how much of it that is. */
+CS_MUST_USE cs_status cs_crl_check_front(cs_crl_check *c, const cs_cert *issuer, cs_view front, size_t *ret_used,
+                                         cs_err *err);
+CS_MUST_USE cs_status cs_crl_check_entries(cs_crl_check *c, cs_view whole_entries, cs_err *err);
+CS_MUST_USE cs_status cs_crl_check_back(cs_crl_check *c, cs_view back, uint64_t high_water, cs_crl_facts *ret,
+                                        cs_err *err);
+/* All of it at once. */
 CS_MUST_USE cs_status cs_crl_tbs_check(cs_view tbs, const cs_cert *issuer, uint64_t high_water, cs_crl_facts *ret,
                                        cs_err *err);
 

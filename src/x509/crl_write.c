@@ -1,4 +1,4 @@
-/* CRLs, built as a stream; and checked by who signs them. @rfc 5280#5 */
+/* CRLs, built. @rfc 5280#5 */
 #include "x509/build.h"
 
 #include "x509/exts_write.h"
@@ -39,137 +39,100 @@ cs_status cs_crl_reason_parse(cs_view name, int *ret, cs_err *err) {
 
 /* ---- built ---- */
 
+static void put_number(cs_buf *b, cs_view oid, bool critical, uint64_t number) {
+    cs_ext_mark m = cs_ext_open(b, oid, critical);
+    cs_der_put_uint(b, CS_DER_INTEGER, number);
+    cs_ext_close(b, m);
+}
+
+/* @rfc 5280#5.2.5 */
+static void put_issuing_point(cs_buf *b, const cs_view points[], size_t n) {
+    cs_ext_mark m = cs_ext_open(b, CS_OID_ISSUING_POINT, true);
+    cs_der_mark seq = cs_der_open(b, CS_DER_SEQUENCE), name = cs_der_open(b, CS_DER_CTX_CONS(0));
+    cs_der_mark full = cs_der_open(b, CS_DER_CTX_CONS(0));
+    for (size_t i = 0; i < n; i++) cs_der_put(b, CS_DER_CTX(CS_SAN_URI), points[i]);
+    cs_der_close(b, full);
+    cs_der_close(b, name);
+    cs_der_close(b, seq);
+    cs_ext_close(b, m);
+}
+
+cs_status cs_crl_put_back(const cs_crl_plan *plan, cs_buf *b, cs_err *err) {
+    if (plan->issuer->skid.n == 0)
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "the issuer has no subject key identifier");
+    cs_der_mark wrap = cs_der_open(b, CS_DER_CTX_CONS(0)), exts = cs_der_open(b, CS_DER_SEQUENCE);
+    cs_ext_put_aki(b, plan->issuer->skid);
+    put_number(b, CS_OID_CRL_NUMBER, false, plan->number);
+    if (plan->base != 0) put_number(b, CS_OID_DELTA_INDICATOR, true, plan->base);
+    if (plan->point_count > 0) put_issuing_point(b, plan->points, plan->point_count);
+    if (plan->freshest.n > 0) cs_ext_put_point(b, CS_OID_FRESHEST, plan->freshest);
+    cs_der_close(b, exts);
+    cs_der_close(b, wrap);
+    return cs_buf_ok(b, "CRL", err);
+}
+
+cs_status cs_crl_put_front(const cs_crl_plan *plan, size_t entries_octets, size_t back_octets, cs_buf *b, cs_err *err) {
+    CS_SCOPED(cs_buf) in = cs_buf_of(CS_CERT_MAX);
+    cs_view algorithm;
+    if (plan->next_update <= plan->this_update)
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a CRL that ends before it begins");
+    TRY(cs_key_algorithm(plan->issuer->spki, &algorithm, err));
+    cs_der_put_uint(&in, CS_DER_INTEGER, 1); /* v2 */
+    (void)cs_buf_add_view(&in, algorithm);
+    (void)cs_buf_add_view(&in, plan->issuer->subject);
+    cs_der_put_time(&in, plan->this_update);
+    cs_der_put_time(&in, plan->next_update);
+    /* an empty list must be absent, 5.1.2.6 */
+    if (entries_octets > 0) cs_der_put_head(&in, CS_DER_SEQUENCE, entries_octets);
+    TRY(cs_buf_ok(&in, "CRL", err));
+    cs_der_put_head(b, CS_DER_SEQUENCE, in.n + entries_octets + back_octets);
+    (void)cs_buf_add_view(b, cs_buf_view(&in));
+    return cs_buf_ok(b, "CRL", err);
+}
+
+cs_status cs_crl_put_entry(cs_buf *b, cs_view serial, cs_time revoked, int reason, cs_err *err) {
+    if (serial.n == 0 || serial.n > CS_SERIAL_MAX || !cs_crl_reason_name(reason))
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "CRL entry with a serial of %zu octets, reason %d",
+                       serial.n, reason);
+    cs_der_mark entry = cs_der_open(b, CS_DER_SEQUENCE);
+    cs_der_put(b, CS_DER_INTEGER, serial);
+    cs_der_put_time(b, revoked);
+    if (reason != CS_CRL_UNSPECIFIED) { /* SHOULD be absent instead, 5.3.1 */
+        cs_der_mark exts = cs_der_open(b, CS_DER_SEQUENCE);
+        cs_ext_mark m = cs_ext_open(b, CS_OID_CRL_REASON, false);
+        cs_der_put_uint(b, CS_DER_ENUMERATED, (uint64_t)reason);
+        cs_ext_close(b, m);
+        cs_der_close(b, exts);
+    }
+    cs_der_close(b, entry);
+    return b->failed ? cs_buf_ok(b, "CRL", err) : CS_OK;
+}
+
+/* ---- in memory ---- */
+
 cs_status cs_crl_begin(cs_crl_builder *b, const cs_cert *issuer, uint64_t number, cs_time this_update,
                        cs_time next_update, cs_buf *tbs, cs_err *err) {
-    cs_view algorithm;
-    if (next_update <= this_update)
-        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a CRL that ends before it begins");
-    if (issuer->skid.n == 0)
-        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "the issuer has no subject key identifier");
-    TRY(cs_key_algorithm(issuer->spki, &algorithm, err));
-    *b = (cs_crl_builder){.tbs = tbs, .akid = issuer->skid, .number = number};
-    b->outer = cs_der_open(tbs, CS_DER_SEQUENCE);
-    cs_der_put_uint(tbs, CS_DER_INTEGER, 1); /* v2 */
-    (void)cs_buf_add_view(tbs, algorithm);
-    (void)cs_buf_add_view(tbs, issuer->subject);
-    cs_der_put_time(tbs, this_update);
-    cs_der_put_time(tbs, next_update);
+    *b = (cs_crl_builder){
+        .tbs = tbs,
+        .start = tbs->n,
+        .plan = {.issuer = issuer, .number = number, .this_update = this_update, .next_update = next_update}};
     return cs_buf_ok(tbs, "CRL", err);
 }
 
 cs_status cs_crl_add(cs_crl_builder *b, cs_view serial, cs_time revoked, int reason, cs_err *err) {
-    cs_buf *tbs = b->tbs;
-    if (serial.n == 0 || serial.n > CS_SERIAL_MAX || !cs_crl_reason_name(reason))
-        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "CRL entry with a serial of %zu octets, reason %d",
-                       serial.n, reason);
-    /* an empty list must be absent, 5.1.2.6: it begins with its first entry */
-    if (b->entries++ == 0) b->list = cs_der_open(tbs, CS_DER_SEQUENCE);
-    cs_der_mark entry = cs_der_open(tbs, CS_DER_SEQUENCE);
-    cs_der_put(tbs, CS_DER_INTEGER, serial);
-    cs_der_put_time(tbs, revoked);
-    if (reason != CS_CRL_UNSPECIFIED) { /* SHOULD be absent instead, 5.3.1 */
-        cs_der_mark exts = cs_der_open(tbs, CS_DER_SEQUENCE);
-        cs_ext_mark m = cs_ext_open(tbs, CS_OID_CRL_REASON, false);
-        cs_der_put_uint(tbs, CS_DER_ENUMERATED, (uint64_t)reason);
-        cs_ext_close(tbs, m);
-        cs_der_close(tbs, exts);
-    }
-    cs_der_close(tbs, entry);
-    return tbs->failed ? cs_buf_ok(tbs, "CRL", err) : CS_OK;
+    b->entries++;
+    return cs_crl_put_entry(b->tbs, serial, revoked, reason, err);
 }
 
 cs_status cs_crl_end(cs_crl_builder *b, cs_err *err) {
+    CS_SCOPED(cs_buf) front = cs_buf_of(CS_CERT_MAX);
     cs_buf *tbs = b->tbs;
-    if (b->entries > 0) cs_der_close(tbs, b->list);
-    cs_der_mark wrap = cs_der_open(tbs, CS_DER_CTX_CONS(0)), exts = cs_der_open(tbs, CS_DER_SEQUENCE);
-    cs_ext_put_aki(tbs, b->akid);
-    cs_ext_mark m = cs_ext_open(tbs, CS_OID_CRL_NUMBER, false);
-    cs_der_put_uint(tbs, CS_DER_INTEGER, b->number);
-    cs_ext_close(tbs, m);
-    cs_der_close(tbs, exts);
-    cs_der_close(tbs, wrap);
-    cs_der_close(tbs, b->outer);
-    return cs_buf_ok(tbs, "CRL", err);
-}
-
-/* ---- checked ---- */
-
-static void check_entry(cs_der *list, cs_der_fault *fault) {
-    cs_der entry = cs_der_in(list, CS_DER_SEQUENCE), exts;
-    fault->field = "revokedCertificates";
-    cs_view serial = cs_der_integer(&entry);
-    if (cs_der_ok(&entry) && (serial.n > CS_SERIAL_MAX || (serial.p[0] & 0x80)))
-        (void)cs_der_bad(&entry, "a serial number out of range");
-    (void)cs_der_time(&entry, NULL);
-    if (cs_der_in_opt(&entry, CS_DER_SEQUENCE, &exts)) {
-        cs_der one = cs_der_in(&exts, CS_DER_SEQUENCE);
-        if (!cs_view_eq(cs_der_oid(&one), CS_OID_CRL_REASON)) (void)cs_der_bad(&one, "an extension but the reason");
-        cs_der octets = cs_der_in(&one, CS_DER_OCTET_STRING);
-        cs_view reason = cs_der_get(&octets, CS_DER_ENUMERATED);
-        if (cs_der_ok(&octets) && (reason.n != 1 || reason.p[0] == 0 || !cs_crl_reason_name(reason.p[0])))
-            (void)cs_der_bad(&octets, "a reason that is none");
-        cs_der_end(&octets);
-        cs_der_end(&one);
-        cs_der_end(&exts);
-    }
-    cs_der_end(&entry);
-}
-
-/* Exactly what cs_crl_end writes. */
-static void check_extensions(cs_der *in, cs_der_fault *fault, const cs_cert *issuer, cs_crl_facts *facts) {
-    fault->field = "crlExtensions";
-    cs_der wrap = cs_der_in(in, CS_DER_CTX_CONS(0)), exts = cs_der_in(&wrap, CS_DER_SEQUENCE);
-    cs_der aki = cs_der_in(&exts, CS_DER_SEQUENCE);
-    fault->field = "authorityKeyIdentifier";
-    if (!cs_view_eq(cs_der_oid(&aki), CS_OID_AKI)) (void)cs_der_bad(&aki, "is not where it belongs");
-    cs_der aki_octets = cs_der_in(&aki, CS_DER_OCTET_STRING), aki_seq = cs_der_in(&aki_octets, CS_DER_SEQUENCE);
-    cs_view keyid = cs_der_get(&aki_seq, CS_DER_CTX(0));
-    if (!cs_view_eq(keyid, issuer->skid)) (void)cs_der_bad(&aki_seq, "is not the issuer's key identifier");
-    cs_der_end(&aki_seq);
-    cs_der_end(&aki_octets);
-    cs_der_end(&aki);
-    fault->field = "cRLNumber";
-    cs_der number = cs_der_in(&exts, CS_DER_SEQUENCE);
-    if (!cs_view_eq(cs_der_oid(&number), CS_OID_CRL_NUMBER)) (void)cs_der_bad(&number, "is not where it belongs");
-    cs_der number_octets = cs_der_in(&number, CS_DER_OCTET_STRING);
-    facts->number = cs_der_uint(&number_octets, UINT64_MAX);
-    cs_der_end(&number_octets);
-    cs_der_end(&number);
-    fault->field = "crlExtensions";
-    cs_der_end(&exts);
-    cs_der_end(&wrap);
-}
-
-cs_status cs_crl_tbs_check(cs_view tbs, const cs_cert *issuer, uint64_t high_water, cs_crl_facts *ret, cs_err *err) {
-    cs_der_fault fault = {.field = "tbsCertList"};
-    cs_crl_facts facts = {0};
-    cs_view algorithm;
-    TRY(cs_key_algorithm(issuer->spki, &algorithm, err));
-    cs_der outer = cs_der_of(tbs, &fault), in = cs_der_in(&outer, CS_DER_SEQUENCE), list;
-    fault.field = "version";
-    if (cs_der_uint(&in, 1) != 1) (void)cs_der_bad(&in, "is not v2");
-    fault.field = "signature";
-    if (!cs_view_eq(cs_der_get_whole(&in, CS_DER_SEQUENCE), algorithm)) (void)cs_der_bad(&in, "is not the issuer's");
-    fault.field = "issuer";
-    if (!cs_view_eq(cs_der_get_whole(&in, CS_DER_SEQUENCE), issuer->subject))
-        (void)cs_der_bad(&in, "is not the issuer");
-    fault.field = "thisUpdate";
-    facts.this_update = cs_der_time(&in, NULL);
-    fault.field = "nextUpdate";
-    facts.next_update = cs_der_time(&in, NULL);
-    if (cs_der_ok(&in) && facts.next_update <= facts.this_update) (void)cs_der_bad(&in, "is not after thisUpdate");
-    if (cs_der_in_opt(&in, CS_DER_SEQUENCE, &list)) {
-        fault.field = "revokedCertificates";
-        if (!cs_der_more(&list)) (void)cs_der_bad(&list, "is empty but present");
-        for (; cs_der_more(&list); facts.entries++) check_entry(&list, &fault);
-    }
-    check_extensions(&in, &fault, issuer, &facts);
-    cs_der_end(&in);
-    cs_der_end(&outer);
-    if (fault.rule) return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "CRL: %s: %s", fault.in, fault.rule);
-    if (facts.number <= high_water)
-        return cs_fail(err, CS_REFUSED, CS_R_CRL_ROLLBACK, "CRL number %llu, signed already: %llu",
-                       (unsigned long long)facts.number, (unsigned long long)high_water);
-    *ret = facts;
+    size_t entries = tbs->n - b->start;
+    TRY(cs_crl_put_back(&b->plan, tbs, err));
+    TRY(cs_crl_put_front(&b->plan, entries, tbs->n - b->start - entries, &front, err));
+    if (cs_buf_reserve(tbs, front.n) == NULL) return tbs->failed = true, cs_buf_ok(tbs, "CRL", err);
+    memmove(tbs->p + b->start + front.n, tbs->p + b->start, tbs->n - b->start);
+    memcpy(tbs->p + b->start, front.p, front.n);
+    cs_buf_commit(tbs, front.n);
     return CS_OK;
 }

@@ -9,6 +9,13 @@ enum { CS_SHA256_LEN = 32 };
 CS_MUST_USE cs_status cs_sha256(cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err);
 /* Of a followed by b. */
 CS_MUST_USE cs_status cs_sha256_two(cs_view a, cs_view b, uint8_t ret[CS_SHA256_LEN], cs_err *err);
+/* Piece by piece; its maker's, one thread. Once ended it is only to be freed. */
+typedef struct cs_digest cs_digest;
+void cs_digest_free(cs_digest *d);
+CS_AUTO_DEFINE(cs_digest)
+CS_MUST_USE cs_status cs_digest_begin(cs_digest **ret, cs_err *err);
+CS_MUST_USE cs_status cs_digest_add(cs_digest *d, cs_view bytes, cs_err *err);
+CS_MUST_USE cs_status cs_digest_end(cs_digest *d, uint8_t ret[CS_SHA256_LEN], cs_err *err);
 /* @rfc 2104 */
 CS_MUST_USE cs_status cs_hmac_sha256(cs_view key, cs_view bytes, uint8_t ret[CS_SHA256_LEN], cs_err *err);
 

@@ -88,16 +88,20 @@ void cs_ext_put_aki(cs_buf *b, cs_view keyid) {
     cs_ext_close(b, m);
 }
 
-void cs_ext_put_crl_point(cs_buf *b, const char *url) {
-    cs_ext_mark m = cs_ext_open(b, CS_OID_CRL_POINTS, false);
+void cs_ext_put_point(cs_buf *b, cs_view oid, cs_view url) {
+    cs_ext_mark m = cs_ext_open(b, oid, false);
     cs_der_mark points = cs_der_open(b, CS_DER_SEQUENCE), point = cs_der_open(b, CS_DER_SEQUENCE);
     cs_der_mark name = cs_der_open(b, CS_DER_CTX_CONS(0)), full = cs_der_open(b, CS_DER_CTX_CONS(0));
-    cs_der_put_str(b, CS_DER_CTX(CS_SAN_URI), url);
+    cs_der_put(b, CS_DER_CTX(CS_SAN_URI), url);
     cs_der_close(b, full);
     cs_der_close(b, name);
     cs_der_close(b, point);
     cs_der_close(b, points);
     cs_ext_close(b, m);
+}
+
+void cs_ext_put_crl_point(cs_buf *b, const char *url) {
+    cs_ext_put_point(b, CS_OID_CRL_POINTS, cs_view_str(url));
 }
 
 static void put_access(cs_buf *b, cs_view method, const char *url) {

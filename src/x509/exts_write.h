@@ -14,8 +14,11 @@
 #define CS_OID_BASIC_CONSTRAINTS CS_OID_LIT("\x55\x1d\x13")
 #define CS_OID_CRL_NUMBER CS_OID_LIT("\x55\x1d\x14")
 #define CS_OID_CRL_REASON CS_OID_LIT("\x55\x1d\x15")
+#define CS_OID_DELTA_INDICATOR CS_OID_LIT("\x55\x1d\x1b")
+#define CS_OID_ISSUING_POINT CS_OID_LIT("\x55\x1d\x1c")
 #define CS_OID_NAME_CONSTRAINTS CS_OID_LIT("\x55\x1d\x1e")
 #define CS_OID_CRL_POINTS CS_OID_LIT("\x55\x1d\x1f")
+#define CS_OID_FRESHEST CS_OID_LIT("\x55\x1d\x2e")
 #define CS_OID_AKI CS_OID_LIT("\x55\x1d\x23")
 #define CS_OID_EKU CS_OID_LIT("\x55\x1d\x25")
 #define CS_OID_AIA CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x01\x01")
@@ -47,6 +50,8 @@ void cs_ext_put_name_constraints(cs_buf *b, const cs_constraint *permit, size_t 
                                  size_t exclude_n);
 void cs_ext_put_ski(cs_buf *b, cs_view keyid);
 void cs_ext_put_aki(cs_buf *b, cs_view keyid);
+/* One distribution point of one URI: cRLDistributionPoints, or freshestCRL, which has the same syntax. */
+void cs_ext_put_point(cs_buf *b, cs_view oid, cs_view url);
 void cs_ext_put_crl_point(cs_buf *b, const char *url);
 /* authorityInfoAccess; ocsp may be NULL or "": left out. */
 void cs_ext_put_access(cs_buf *b, const char *ca_issuers, const char *ocsp);

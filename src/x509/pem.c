@@ -4,14 +4,19 @@
 #include "base/text.h"
 #include "x509/cert_priv.h"
 
-bool cs_pem_add(cs_buf *b, const char *label, cs_view der) {
+bool cs_pem_add_lines(cs_buf *b, cs_view der) {
     enum { OCTETS_A_LINE = 48 };
-    (void)cs_buf_addf(b, "-----BEGIN %s-----\n", label);
     for (size_t at = 0; at < der.n; at += OCTETS_A_LINE) {
         size_t n = der.n - at < OCTETS_A_LINE ? der.n - at : OCTETS_A_LINE;
         (void)cs_base64_add(b, cs_view_of(der.p + at, n));
         (void)cs_buf_add_byte(b, '\n');
     }
+    return !b->failed;
+}
+
+bool cs_pem_add(cs_buf *b, const char *label, cs_view der) {
+    (void)cs_buf_addf(b, "-----BEGIN %s-----\n", label);
+    (void)cs_pem_add_lines(b, der);
     return cs_buf_addf(b, "-----END %s-----\n", label) && !b->failed;
 }
 

@@ -9,6 +9,8 @@
 #define CS_PEM_CSR "CERTIFICATE REQUEST"
 
 bool cs_pem_add(cs_buf *b, const char *label, cs_view der);
+/* Only the lines between, of a piece: a multiple of 48 octets, but for the last. */
+bool cs_pem_add_lines(cs_buf *b, cs_view piece);
 static inline bool cs_pem_add_cert(cs_buf *b, const cs_cert *c) {
     return cs_pem_add(b, CS_PEM_CERT, c->der);
 }

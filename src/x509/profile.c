@@ -204,7 +204,9 @@ static cs_status ask_check(const cs_profile_ask *ask, const cs_profile *profile,
         return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "serial: not %d octets of a positive number",
                        CS_SERIAL_LEN);
     bool ocsp = ask->ocsp_url != NULL && ask->ocsp_url[0] != '\0';
-    if (!is_url(ask->crl_url) || !is_url(ask->ca_url) || (ocsp && !is_url(ask->ocsp_url)))
+    bool delta = ask->delta_url != NULL && ask->delta_url[0] != '\0';
+    if (!is_url(ask->crl_url) || !is_url(ask->ca_url) || (ocsp && !is_url(ask->ocsp_url)) ||
+        (delta && !is_url(ask->delta_url)))
         return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "public address: not http://HOST[:PORT]");
     if (ask->not_after <= ask->not_before)
         return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "validity: ends before it begins");
@@ -242,6 +244,8 @@ cs_status cs_profile_build(const cs_profile_ask *ask, cs_buf *tbs, cs_err *err) 
     cs_ext_put_ski(tbs, cs_view_of(keyid, sizeof(keyid)));
     cs_ext_put_aki(tbs, ask->issuer->skid);
     cs_ext_put_crl_point(tbs, ask->crl_url);
+    if (ask->delta_url != NULL && ask->delta_url[0] != '\0')
+        cs_ext_put_point(tbs, CS_OID_FRESHEST, cs_view_str(ask->delta_url));
     cs_ext_put_access(tbs, ask->ca_url, ask->ocsp_url);
     cs_profile_put_own_exts(profile, tbs);
     cs_tbs_close(tbs, &t);

@@ -113,6 +113,7 @@ typedef struct cs_profile_ask {
     cs_time not_before, not_after;
     const char *crl_url, *ca_url; /* http://; both needed */
     const char *ocsp_url;         /* http://; NULL or "": none */
+    const char *delta_url;        /* freshestCRL, http://; NULL or "": none */
     const char *trust_domain;     /* for devices: spiffe://TRUST-DOMAIN/device/NAME */
 } cs_profile_ask;
 

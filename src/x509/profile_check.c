@@ -74,20 +74,31 @@ static void copy_url(cs_view url, char out[URL_TEXT_MAX]) {
     out[url.n] = '\0';
 }
 
-/* The addresses in the form that exts_write.c gives it; anything else gives "" or fails to be built the same. */
-static void read_urls(const cs_cert *c, char crl[URL_TEXT_MAX], char ca[URL_TEXT_MAX], char ocsp[URL_TEXT_MAX]) {
-    const cs_cert_more *m = cs_cert_more_of(c);
-    cs_der_fault fault = {0}, fault2 = {0};
-    cs_der points = cs_der_of(m->ext[CS_EXT_CRL_POINTS].value, &fault), list = cs_der_in(&points, CS_DER_SEQUENCE);
+/* The first URI of a distribution point. */
+static void read_point(cs_view ext, char out[URL_TEXT_MAX]) {
+    cs_der_fault fault = {0};
+    cs_der points = cs_der_of(ext, &fault), list = cs_der_in(&points, CS_DER_SEQUENCE);
     cs_der point = cs_der_in(&list, CS_DER_SEQUENCE), name = cs_der_in(&point, CS_DER_CTX_CONS(0));
     cs_der full = cs_der_in(&name, CS_DER_CTX_CONS(0));
-    copy_url(cs_der_get(&full, CS_DER_CTX(CS_SAN_URI)), crl);
-    cs_der aia = cs_der_of(m->ext[CS_EXT_AIA].value, &fault2), all = cs_der_in(&aia, CS_DER_SEQUENCE);
-    ca[0] = ocsp[0] = '\0';
+    copy_url(cs_der_get(&full, CS_DER_CTX(CS_SAN_URI)), out);
+}
+
+typedef struct urls {
+    char crl[URL_TEXT_MAX], delta[URL_TEXT_MAX], ca[URL_TEXT_MAX], ocsp[URL_TEXT_MAX];
+} urls;
+
+/* The addresses in the form that exts_write.c gives it; anything else gives "" or fails to be built the same. */
+static void read_urls(const cs_cert *c, urls *ret) {
+    const cs_cert_more *m = cs_cert_more_of(c);
+    cs_der_fault fault = {0};
+    read_point(m->ext[CS_EXT_CRL_POINTS].value, ret->crl);
+    read_point(m->ext[CS_EXT_FRESHEST_CRL].value, ret->delta);
+    cs_der aia = cs_der_of(m->ext[CS_EXT_AIA].value, &fault), all = cs_der_in(&aia, CS_DER_SEQUENCE);
+    ret->ca[0] = ret->ocsp[0] = '\0';
     while (cs_der_more(&all)) {
         cs_der one = cs_der_in(&all, CS_DER_SEQUENCE);
         bool is_ocsp = cs_view_eq(cs_der_oid(&one), CS_OID_AD_OCSP);
-        copy_url(cs_der_get(&one, CS_DER_CTX(CS_SAN_URI)), is_ocsp ? ocsp : ca);
+        copy_url(cs_der_get(&one, CS_DER_CTX(CS_SAN_URI)), is_ocsp ? ret->ocsp : ret->ca);
     }
 }
 
@@ -109,9 +120,9 @@ static cs_status read_identity(const cs_cert *c, cs_kind kind, const char *trust
 
 static cs_status rebuild_and_compare(const cs_cert *c, const cs_profile *profile, const cs_identity *who,
                                      const cs_profile_rule *rule, cs_err *err) {
-    char crl[URL_TEXT_MAX], ca[URL_TEXT_MAX], ocsp[URL_TEXT_MAX];
+    urls u;
     CS_SCOPED(cs_buf) again = cs_buf_of(CS_CERT_MAX);
-    read_urls(c, crl, ca, ocsp);
+    read_urls(c, &u);
     const cs_profile_ask ask = {.profile = profile,
                                 .who = who,
                                 .subject = c->subject,
@@ -122,9 +133,10 @@ static cs_status rebuild_and_compare(const cs_cert *c, const cs_profile *profile
                                 .serial = c->serial,
                                 .not_before = c->not_before,
                                 .not_after = c->not_after,
-                                .crl_url = crl,
-                                .ca_url = ca,
-                                .ocsp_url = ocsp,
+                                .crl_url = u.crl,
+                                .delta_url = u.delta,
+                                .ca_url = u.ca,
+                                .ocsp_url = u.ocsp,
                                 .trust_domain = rule->trust_domain};
     if (cs_profile_build(&ask, &again, err) != CS_OK) {
         err->reason = CS_R_PROFILE_VIOLATED;

@@ -118,6 +118,12 @@ class Authority:
         finally:
             c.close()
 
+    def crl(self, name="issuing"):
+        """The list of that name as it is published, DER."""
+        status, _, der = self.call("GET", f"/crl/{name}.crl", socket_name="authority")
+        assert status == 200, der
+        return der
+
     def issue(self, name, kind="device", csr=None, **more):
         return self.call("POST", "/api/v1/certificates", {"kind": kind, "name": name, "csr": csr or request(), **more})
 

@@ -47,7 +47,7 @@ def revoked_before_it(a):
 
 def last_crl(a):
     db = sqlite3.connect(f"file:{a.state}/authority/store.db?mode=ro", uri=True)
-    got = db.execute("SELECT feed_sequence, entries FROM crls WHERE der IS NOT NULL ORDER BY number DESC").fetchone()
+    got = db.execute("SELECT feed_sequence, entries FROM crls WHERE sha256 IS NOT NULL ORDER BY number DESC").fetchone()
     db.close()
     return got
 

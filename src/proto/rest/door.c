@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 enum {
     CONNECTIONS_MAX = 256,
     IDLE_SECONDS = 75,
-    OUT_MAX = 300 * 1024 * 1024,
+    OUT_MAX = 64 * 1024 * 1024,
     DEPTH_MAX = 16,
     DRAIN_STEP_MS = 10,
     DRAIN_STEPS_MAX = 500, /* five seconds for the requests under way */
@@ -95,6 +96,7 @@ void rest_put_problem(cs_json *j, const cs_err *err) {
 
 static void problem(rest_call *c, const cs_err *err) {
     cs_buf_clear(&c->out);
+    authority_blob_free(CS_TAKE(c->file));
     c->status = (unsigned)cs_reason_of(err->reason)->http;
     c->type = "application/problem+json";
     c->etag = NULL;
@@ -180,6 +182,16 @@ static void add_cache_headers(const rest_call *c, struct MHD_Response *r) {
     (void)MHD_add_response_header(r, MHD_HTTP_HEADER_EXPIRES, date);
 }
 
+/* A file is sent from where it stands: whoever reads slowly holds none of its octets in memory. */
+static struct MHD_Response *body_of(const rest_call *c, bool none) {
+    if (none || c->file == NULL)
+        return MHD_create_response_from_buffer(none ? 0 : c->out.n, c->out.p, MHD_RESPMEM_MUST_COPY);
+    int fd = fcntl(c->file->fd, F_DUPFD_CLOEXEC, 0);
+    struct MHD_Response *r = fd >= 0 ? MHD_create_response_from_fd64(c->file->crl.size, fd) : NULL;
+    if (r == NULL && fd >= 0) (void)close(fd);
+    return r;
+}
+
 static enum MHD_Result respond(rest_call *c) {
     cs_err err;
     if (c->out.failed) {
@@ -188,7 +200,7 @@ static enum MHD_Result respond(rest_call *c) {
         problem(c, &err);
     }
     bool same = not_modified(c);
-    struct MHD_Response *r = MHD_create_response_from_buffer(same ? 0 : c->out.n, c->out.p, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r = body_of(c, same);
     if (r == NULL) return MHD_NO;
     char date[40];
     if (!same) (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->type);
@@ -264,6 +276,7 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     (void)atomic_fetch_sub(c->under_way, 1);
     cs_buf_free(&c->body);
     cs_buf_free(&c->out);
+    authority_blob_free(c->file);
     free(c);
     *state = NULL;
 }

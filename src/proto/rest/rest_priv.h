@@ -37,6 +37,7 @@ typedef struct rest_call {
         char value[100];
     } extra[REST_EXTRA_MAX]; /* further headers */
     size_t extra_count;
+    authority_blob *file; /* the answer's body, instead of out; a reference; NULL: out it is */
     cs_buf out;
 } rest_call;
 
@@ -63,8 +64,8 @@ CS_MUST_USE cs_status rest_caller_told(rest_call *c, cs_err *err);
 /* role-missing, which is an audit record too. */
 CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err);
 
-rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_show,
-    rest_status;
+rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_list,
+    rest_crl_file, rest_status;
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
     rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
@@ -101,5 +102,12 @@ CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err)
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
 /* A query parameter or NULL. */
 const char *rest_query(rest_call *c, const char *key);
+
+/* crls.c. Facts of the current CA's list of all, into the object that is open; nothing before the first. */
+void rest_put_current_crl(rest_call *c, cs_json *j);
+/* show.c: a body that others may keep; hash tells it from others. */
+cs_status rest_put_file(rest_call *c, cs_view bytes, const char *type, const uint8_t sha256[32], cs_time modified);
+/* "NAME.EXT" as a name; empty: it is none. */
+cs_view rest_name_before(const char *file, const char *ext);
 
 #endif

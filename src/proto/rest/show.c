@@ -5,31 +5,6 @@
 #include "x509/digest.h"
 #include "x509/pem.h"
 
-static void put_crl_facts(cs_json *j, const authority_blob *b) {
-    cs_json_int(j, "number", (int64_t)b->crl.number);
-    cs_json_time(j, "this_update", b->crl.this_update);
-    cs_json_time(j, "next_update", b->crl.next_update);
-    cs_json_int(j, "entries", (int64_t)b->crl.entries);
-}
-
-cs_status rest_crl_show(rest_call *c, cs_err *err) {
-    CS_AUTO(authority_blob) b = NULL;
-    TRY(authority_crl(c->a, authority_ca_current(c->a), &b, err));
-    CS_SCOPED(cs_buf) pem = cs_buf_of(c->out.max);
-    (void)cs_pem_add(&pem, CS_PEM_CRL, b->crl.der);
-    cs_json j = cs_json_to(&c->out);
-    cs_json_object(&j, NULL);
-    put_crl_facts(&j, b);
-    cs_json_view(&j, "pem", cs_buf_view(&pem));
-    cs_json_object_end(&j);
-    return cs_buf_ok(&pem, "the CRL", err);
-}
-
-cs_status rest_crl_make(rest_call *c, cs_err *err) {
-    TRY(authority_crl_publish(c->a, NULL, &c->who, err));
-    return rest_crl_show(c, err);
-}
-
 typedef struct summary {
     store_counts counts;
     store_cert next;
@@ -57,7 +32,6 @@ static void put_counts(cs_json *j, const store_counts *n) {
 
 cs_status rest_status(rest_call *c, cs_err *err) {
     summary s = {.now = authority_now(c->a)};
-    CS_AUTO(authority_blob) crl = NULL;
     cs_err signer;
     char name[CS_NAME_TEXT_MAX + 1];
     TRY(authority_read(c->a, summarize, &s, err));
@@ -74,8 +48,7 @@ cs_status rest_status(rest_call *c, cs_err *err) {
     }
     cs_json_object_end(&j);
     cs_json_object(&j, "crl");
-    cs_err none;
-    if (authority_crl(c->a, authority_ca_current(c->a), &crl, &none) == CS_OK) put_crl_facts(&j, crl);
+    rest_put_current_crl(c, &j);
     cs_json_object_end(&j);
     cs_json_object(&j, "ca");
     cs_json_str(&j, "subject", cs_name_text(authority_issuing(c->a)->subject, name));
@@ -89,7 +62,7 @@ cs_status rest_status(rest_call *c, cs_err *err) {
 
 /* ---- what anybody may have ---- */
 
-static cs_status put_file(rest_call *c, cs_view bytes, const char *type, const uint8_t sha256[32], cs_time modified) {
+cs_status rest_put_file(rest_call *c, cs_view bytes, const char *type, const uint8_t sha256[32], cs_time modified) {
     c->type = type;
     c->modified = modified;
     c->etag_text[0] = '"';
@@ -100,17 +73,10 @@ static cs_status put_file(rest_call *c, cs_view bytes, const char *type, const u
     return CS_OK;
 }
 
-/* "NAME.EXT" as a name; empty: it is none. */
-static cs_view name_before(const char *file, const char *ext) {
-    size_t n = strlen(file), k = strlen(ext);
-    if (n <= k || strcmp(file + n - k, ext) != 0) return (cs_view){NULL, 0};
-    return cs_view_of(file, n - k);
-}
-
 cs_status rest_ca_crt(rest_call *c, cs_err *err) {
-    const cs_cert *ca = authority_cert_named(c->a, name_before(c->rest, ".crt"));
+    const cs_cert *ca = authority_cert_named(c->a, rest_name_before(c->rest, ".crt"));
     if (ca == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no CA has a certificate %s", c->rest);
-    return put_file(c, ca->der, "application/pkix-cert", ca->sha256, ca->not_before);
+    return rest_put_file(c, ca->der, "application/pkix-cert", ca->sha256, ca->not_before);
 }
 
 /* All that are to be trusted: during a roll-over of the root, the old one and the new one. */
@@ -124,22 +90,7 @@ cs_status rest_ca_pem(rest_call *c, cs_err *err) {
     }
     TRY(cs_buf_ok(&pem, "ca.pem", err));
     TRY(cs_sha256(cs_buf_view(&pem), sha256, err));
-    return put_file(c, cs_buf_view(&pem), "application/x-pem-file", sha256, root->not_before);
-}
-
-cs_status rest_ca_crl(rest_call *c, cs_err *err) {
-    CS_AUTO(authority_blob) b = NULL;
-    cs_view name = name_before(c->rest, ".crl"), der = authority_root_crl(c->a, name);
-    const authority_ca *ca = authority_ca_named(c->a, name);
-    if (der.n > 0) {
-        const cs_cert *root = authority_cert_named(c->a, name);
-        uint8_t sha256[32];
-        TRY(cs_sha256(der, sha256, err));
-        return put_file(c, der, "application/pkix-crl", sha256, root->not_before);
-    }
-    if (ca == NULL) return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no CA has a CRL %s", c->rest);
-    TRY(authority_crl(c->a, ca, &b, err));
-    return put_file(c, b->crl.der, "application/pkix-crl", b->sha256, b->modified);
+    return rest_put_file(c, cs_buf_view(&pem), "application/x-pem-file", sha256, root->not_before);
 }
 
 cs_status rest_health(rest_call *c, cs_err *err) {

@@ -106,6 +106,7 @@ static void device_tbs(cs_buf *tbs, const uint8_t serial[CS_SERIAL_LEN]) {
 static uint16_t ask_signer(signer *s, uint16_t type, cs_kind kind, cs_view tbs, cs_buf *out) {
     cs_err err;
     CS_SCOPED(cs_buf) payload = cs_buf_of(CS_CRL_MAX);
+    CS_SCOPED(signer_crl) none = {.open = false};
     const cs_profile *profile = cs_profile_of(kind);
     cs_buf_add(&payload, ca->spki_sha256, SIGNING_ISSUER_LEN);
     if (type == SIGNING_CERT) cs_buf_add_byte(&payload, (uint8_t)kind);
@@ -116,7 +117,7 @@ static uint16_t ask_signer(signer *s, uint16_t type, cs_kind kind, cs_view tbs, 
     }
     const ipc_frame f = {type, cs_buf_view(&payload)};
     signer_job job;
-    signer_check(s, &f, &job);
+    signer_check(s, &none, &f, &job);
     assert_ok(signer_commit(s, &job, 1, &err));
     cs_buf_clear(out);
     signer_answer(s, &job, out);
@@ -189,9 +190,53 @@ static void what_leaves_its_profile_is_never_signed(void **state) {
     }
 }
 
+/* One frame; what is answered is appended to out. */
+static void send_piece(signer *s, signer_crl *crl, uint16_t type, cs_view payload, cs_buf *out) {
+    cs_err err;
+    const ipc_frame f = {type, payload};
+    signer_job job;
+    signer_check(s, crl, &f, &job);
+    assert_ok(signer_commit(s, &job, 1, &err));
+    signer_answer(s, &job, out);
+}
+
+/* Where the entries of a TBSCertList begin and end. */
+static void cut_crl(cs_view tbs, size_t *begin, size_t *end) {
+    cs_err err;
+    cs_crl_check c;
+    assert_ok(cs_crl_check_front(&c, ca, tbs, begin, &err));
+    *end = *begin + c.left;
+}
+
+static uint16_t ask_crl(signer *s, signer_crl *crl, cs_view tbs, size_t begin, size_t end, cs_buf *out) {
+    cs_err err;
+    ipc_frame answer;
+    size_t used = 0;
+    CS_SCOPED(cs_buf) front = cs_buf_of(CS_CERT_MAX);
+    cs_buf_add(&front, ca->spki_sha256, SIGNING_ISSUER_LEN);
+    cs_buf_add(&front, tbs.p, begin);
+    cs_buf_clear(out);
+    send_piece(s, crl, SIGNING_CRL, cs_buf_view(&front), out);
+    if (end > begin) send_piece(s, crl, SIGNING_CRL_PART, cs_view_of(tbs.p + begin, end - begin), out);
+    assert_int_equal(out->n, 0);
+    send_piece(s, crl, SIGNING_CRL_END, cs_view_of(tbs.p + end, tbs.n - end), out);
+    assert_ok(ipc_take(cs_buf_view(out), signing_from_signer, &answer, &used, &err));
+    return answer.type;
+}
+
+static void make_crl(uint64_t number, cs_time this_update, size_t entries, cs_buf *tbs) {
+    cs_err err;
+    cs_crl_builder b;
+    assert_ok(cs_crl_begin(&b, ca, number, this_update, this_update + CS_DAY, tbs, &err));
+    for (uint8_t i = 0; i < entries; i++)
+        assert_ok(cs_crl_add(&b, cs_view_of((const uint8_t[]){1, i}, 2), this_update, CS_CRL_SUPERSEDED, &err));
+    assert_ok(cs_crl_end(&b, &err));
+}
+
 static void crl_numbers_never_go_back(void **state) {
     cs_err err;
     CS_AUTO(signer) s = open_signer(&err);
+    CS_SCOPED(signer_crl) crl = {.open = false};
     CS_SCOPED(cs_buf) out = cs_buf_of(CS_CRL_MAX);
     static const struct {
         uint64_t number;
@@ -199,12 +244,68 @@ static void crl_numbers_never_go_back(void **state) {
     } asked[] = {{5, SIGNING_SIGNED}, {5, SIGNING_REFUSED}, {4, SIGNING_REFUSED}, {6, SIGNING_SIGNED}};
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
         CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX);
-        cs_crl_builder b;
-        assert_ok(cs_crl_begin(&b, ca, asked[i].number, now.wall_now, now.wall_now + CS_DAY, &tbs, &err));
-        assert_ok(cs_crl_end(&b, &err));
-        assert_int_equal(ask_signer(s, SIGNING_CRL, CS_KIND_OTHER, cs_buf_view(&tbs), &out), asked[i].expected);
-        if (asked[i].expected == SIGNING_REFUSED) refused_with(&out, "crl-rollback");
+        size_t begin = 0, end = 0;
+        make_crl(asked[i].number, now.wall_now, i * 50, &tbs);
+        cut_crl(cs_buf_view(&tbs), &begin, &end);
+        assert_int_equal(ask_crl(s, &crl, cs_buf_view(&tbs), begin, end, &out), asked[i].expected);
+        if (asked[i].expected == SIGNING_REFUSED) {
+            refused_with(&out, "crl-rollback");
+            continue;
+        }
+        cs_rd r = cs_rd_of(cs_view_of(out.p + IPC_HEADER_LEN, out.n - IPC_HEADER_LEN));
+        assert_ok(cs_key_verify(ca->spki, cs_buf_view(&tbs), cs_rd_vec32(&r), &err));
     }
+}
+
+static void a_list_that_is_not_whole_or_not_of_now_is_not_signed(void **state) {
+    cs_err err;
+    CS_AUTO(signer) s = open_signer(&err);
+    CS_SCOPED(signer_crl) crl = {.open = false};
+    CS_SCOPED(cs_buf) out = cs_buf_of(CS_CRL_MAX);
+    CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX);
+    size_t begin = 0, end = 0;
+    make_crl(7, now.wall_now, 3, &tbs);
+    cut_crl(cs_buf_view(&tbs), &begin, &end);
+    size_t one = (end - begin) / 3;
+    assert_int_equal(ask_crl(s, &crl, cs_buf_view(&tbs), begin, end - one, &out), SIGNING_REFUSED); /* cut elsewhere */
+    send_piece(s, &crl, SIGNING_CRL_PART, cs_view_of(tbs.p + begin, one), &out);                    /* not begun */
+    cs_buf_clear(&out);
+    send_piece(s, &crl, SIGNING_CRL_END, cs_view_of(tbs.p + end, tbs.n - end), &out);
+    refused_with(&out, "message-malformed");
+    tbs.p[end + 9] ^= 1; /* in the extensions */
+    assert_int_equal(ask_crl(s, &crl, cs_buf_view(&tbs), begin, end, &out), SIGNING_REFUSED);
+    refused_with(&out, "profile-violated");
+    const cs_time others[] = {now.wall_now + CS_MIN, now.wall_now - 2 * CS_HOUR};
+    for (size_t i = 0; i < 2; i++) {
+        cs_buf_clear(&tbs);
+        make_crl(8, others[i], 3, &tbs);
+        cut_crl(cs_buf_view(&tbs), &begin, &end);
+        assert_int_equal(ask_crl(s, &crl, cs_buf_view(&tbs), begin, end, &out), SIGNING_REFUSED);
+        refused_with(&out, "profile-violated");
+    }
+}
+
+static void what_comes_between_the_end_of_a_list_and_its_answer_is_no_part_of_it(void **state) {
+    cs_err err;
+    CS_AUTO(signer) s = open_signer(&err);
+    CS_SCOPED(signer_crl) crl = {.open = false};
+    CS_SCOPED(cs_buf) out = cs_buf_of(CS_CRL_MAX);
+    CS_SCOPED(cs_buf) tbs = cs_buf_of(CS_CRL_MAX);
+    CS_SCOPED(cs_buf) front = cs_buf_of(CS_CERT_MAX);
+    size_t begin = 0, end = 0;
+    signer_job jobs[2];
+    make_crl(9, now.wall_now, 0, &tbs);
+    cut_crl(cs_buf_view(&tbs), &begin, &end);
+    cs_buf_add(&front, ca->spki_sha256, SIGNING_ISSUER_LEN);
+    cs_buf_add(&front, tbs.p, begin);
+    send_piece(s, &crl, SIGNING_CRL, cs_buf_view(&front), &out);
+    signer_check(s, &crl, &(ipc_frame){SIGNING_CRL_END, cs_view_of(tbs.p + end, tbs.n - end)}, &jobs[0]);
+    signer_check(s, &crl, &(ipc_frame){SIGNING_CRL, cs_buf_view(&front)}, &jobs[1]);
+    assert_ok(signer_commit(s, jobs, 2, &err));
+    signer_answer(s, &jobs[0], &out);
+    signer_answer(s, &jobs[1], &out);
+    cs_rd r = cs_rd_of(cs_view_of(out.p + IPC_HEADER_LEN, out.n - IPC_HEADER_LEN));
+    assert_ok(cs_key_verify(ca->spki, cs_buf_view(&tbs), cs_rd_vec32(&r), &err));
 }
 
 static void a_clock_that_went_back_stops_the_signing(void **state) {
@@ -269,6 +370,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_serial_is_signed_once_even_after_a_restart, no_journal, no_journal),
         cmocka_unit_test_setup_teardown(what_leaves_its_profile_is_never_signed, no_journal, no_journal),
         cmocka_unit_test_setup_teardown(crl_numbers_never_go_back, no_journal, no_journal),
+        cmocka_unit_test_setup_teardown(a_list_that_is_not_whole_or_not_of_now_is_not_signed, no_journal, no_journal),
+        cmocka_unit_test_setup_teardown(what_comes_between_the_end_of_a_list_and_its_answer_is_no_part_of_it,
+                                        no_journal, no_journal),
         cmocka_unit_test_setup_teardown(a_clock_that_went_back_stops_the_signing, no_journal, no_journal),
         cmocka_unit_test_setup_teardown(a_changed_journal_is_noticed_and_half_a_record_is_cut_off, no_journal,
                                         no_journal),

@@ -102,6 +102,9 @@ static void a_serial_and_an_idempotency_key_are_used_once(void **state) {
     assert_string_equal(c.serial, "0a");
 }
 
+static const uint8_t some_ca[32] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+                                    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}; /* as row() has it */
+
 static cs_status count_revoked(void *cls, const store_revocation *r, cs_err *err) {
     size_t *n = cls;
     assert_int_equal(r->issuer.n, 32);
@@ -120,7 +123,7 @@ static void an_intent_without_end_is_revoked_on_sight(void **state) {
     assert_ok(store_intents_abandon(st, 50, &n, &err));
     assert_ok(store_commit(st, &err));
     assert_int_equal(n, 1);
-    assert_ok(store_revoked(st, 0, count_revoked, &listed, &err));
+    assert_ok(store_revoked(st, some_ca, 0, 0, count_revoked, &listed, &err));
     assert_int_equal(listed, 1);
     listed = 0;
     assert_ok(store_feed_after(st, 0, count_revoked, &listed, &err));
@@ -152,10 +155,10 @@ static void revoking_is_once_but_a_hold_can_end_either_way(void **state) {
     assert_ok(store_feed_after(st, 2, count_revoked, &n, &err));
     assert_int_equal(n, 2);
     n = 0;
-    assert_ok(store_revoked(st, 99, count_revoked, &n, &err));
+    assert_ok(store_revoked(st, some_ca, 0, 99, count_revoked, &n, &err));
     assert_int_equal(n, 1);
     n = 0;
-    assert_ok(store_revoked(st, 100, count_revoked, &n, &err)); /* it has ended: off the list */
+    assert_ok(store_revoked(st, some_ca, 0, 100, count_revoked, &n, &err)); /* it has ended: off the list */
     assert_int_equal(n, 0);
 }
 
@@ -218,7 +221,7 @@ static void crl_numbers_only_rise_even_when_one_was_never_signed(void **state) {
     CS_AUTO(store) st = NULL;
     store_crl crl = {0}, last;
     assert_ok(store_open(path, &st, &err));
-    assert_fails(store_crl_last(st, crl.issuer, &last, &err), CS_R_STATE_MISSING);
+    assert_fails(store_crl_last(st, crl.issuer, 0, false, &last, &err), CS_R_STATE_MISSING);
     assert_ok(store_begin(st, &err));
     assert_ok(store_crl_intend(st, 1, &crl, &err));
     assert_int_equal(crl.number, 1);
@@ -226,11 +229,79 @@ static void crl_numbers_only_rise_even_when_one_was_never_signed(void **state) {
     assert_int_equal(crl.number, 2);
     assert_ok(store_crl_intend(st, 40, &crl, &err)); /* the signer has seen 39 */
     assert_int_equal(crl.number, 40);
-    crl.der = CS_VIEW_LIT("crl");
+    crl.size = 7;
     assert_ok(store_crl_publish(st, &crl, &err));
     assert_ok(store_commit(st, &err));
-    assert_ok(store_crl_last(st, crl.issuer, &last, &err));
-    assert_true(last.number == 40 && cs_view_eq_str(last.der, "crl"));
+    assert_ok(store_crl_last(st, crl.issuer, 0, false, &last, &err));
+    assert_true(last.number == 40 && last.size == 7 && last.base == 0);
+}
+
+typedef struct listed {
+    int n, reasons[8];
+    char serials[8];
+} listed;
+
+static cs_status take_listed(void *cls, const store_revocation *r, cs_err *err) {
+    listed *l = cls;
+    (void)err;
+    assert_true(l->n < 8);
+    l->serials[l->n] = (char)r->serial.p[0];
+    l->reasons[l->n++] = r->reason;
+    return CS_OK;
+}
+
+static void lists_by_shard_and_what_changed_since_one(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    uint64_t seq[5] = {0};
+    listed all = {0}, one = {0}, since = {0};
+    unsigned most = 0;
+    assert_ok(store_open(path, &st, &err));
+    for (unsigned i = 0; i < 4; i++) {
+        char serial[3] = {'0', (char)('a' + (char)i), '\0'};
+        store_cert c = {.kind = CS_KIND_DEVICE, .not_after = 100, .shard = i % 2 + 1};
+        (void)snprintf(c.serial, sizeof c.serial, "%s", serial);
+        (void)snprintf(c.name, sizeof c.name, "x");
+        memcpy(c.issuer, some_ca, sizeof c.issuer);
+        assert_ok(store_begin(st, &err));
+        assert_ok(store_intent_add(st, &c, &err));
+        assert_ok(store_issued_set(st, serial, "", some_ca, CS_VIEW_LIT("der"), &err));
+        assert_ok(store_revoke(st, serial, 6, 10, &seq[i], &err));
+        assert_ok(store_commit(st, &err));
+    }
+    assert_ok(store_begin(st, &err));
+    assert_ok(store_release(st, "0c", 20, &seq[4], &err));
+    assert_ok(store_point_add(st, some_ca, 2, "http://a/", 1, &err));
+    assert_ok(store_commit(st, &err));
+    assert_ok(store_revoked(st, some_ca, 0, 0, take_listed, &all, &err));
+    assert_ok(store_revoked(st, some_ca, 1, 0, take_listed, &one, &err));
+    assert_true(all.n == 3 && one.n == 1 && one.serials[0] == 0x0a);
+    assert_ok(store_changed(st, some_ca, 1, seq[1], 0, take_listed, &since, &err));
+    assert_true(since.n == 1 && since.serials[0] == 0x0c && since.reasons[0] == 8);
+    assert_ok(store_shard_max(st, some_ca, &most, &err));
+    assert_int_equal(most, 2);
+}
+
+static void a_delta_counts_from_the_list_before_the_newest_while_that_is_good(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    store_crl base;
+    assert_ok(store_open(path, &st, &err));
+    assert_fails(store_crl_base(st, some_ca, 0, 0, &base, &err), CS_R_STATE_MISSING);
+    for (int i = 0; i < 4; i++) {
+        store_crl crl = {.this_update = i * 10, .next_update = i * 10 + 25, .base = i == 3 ? 2 : 0, .size = 1};
+        memcpy(crl.issuer, some_ca, sizeof crl.issuer);
+        assert_ok(store_begin(st, &err));
+        assert_ok(store_crl_intend(st, 1, &crl, &err));
+        assert_ok(store_crl_publish(st, &crl, &err));
+        assert_ok(store_commit(st, &err));
+    }
+    assert_ok(store_crl_base(st, some_ca, 0, 30, &base, &err));
+    assert_int_equal(base.number, 2);
+    assert_ok(store_crl_base(st, some_ca, 0, 35, &base, &err)); /* it has ended */
+    assert_int_equal(base.number, 3);
+    assert_ok(store_crl_last(st, some_ca, 0, true, &base, &err));
+    assert_true(base.number == 4 && base.base == 2);
 }
 
 static void a_changed_audit_record_is_found(void **state) {
@@ -346,6 +417,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(revoking_is_once_but_a_hold_can_end_either_way, fresh, fresh),
         cmocka_unit_test_setup_teardown(lists_are_newest_first_filtered_and_paged, fresh, fresh),
         cmocka_unit_test_setup_teardown(crl_numbers_only_rise_even_when_one_was_never_signed, fresh, fresh),
+        cmocka_unit_test_setup_teardown(lists_by_shard_and_what_changed_since_one, fresh, fresh),
+        cmocka_unit_test_setup_teardown(a_delta_counts_from_the_list_before_the_newest_while_that_is_good, fresh,
+                                        fresh),
         cmocka_unit_test_setup_teardown(a_changed_audit_record_is_found, fresh, fresh),
         cmocka_unit_test_setup_teardown(a_compromised_key_is_remembered_and_a_superseded_one_is_not, fresh, fresh),
         cmocka_unit_test_setup_teardown(an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused, fresh, fresh),
