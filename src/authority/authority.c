@@ -57,7 +57,9 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(store_open(where, &a->scan, err));
     uint32_t node = 0;
     TRY(cs_rng_fill(a->rng, (uint8_t *)&node, sizeof node, err));
-    TRY(store_node_set(a->store, (node & INT32_MAX) | 1, err));
+    a->node = (node & INT32_MAX) | 1;
+    TRY(store_node_set(a->store, a->node, err));
+    TRY(rollover_tell_node(a, err));
     TRY(open_log(a, err));
     return issue_abandon(a, "start", err); /* what a process that died left behind */
 }

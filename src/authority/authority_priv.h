@@ -159,6 +159,7 @@ struct authority {
     pthread_t writer;
     bool writer_runs;
     store *store;
+    uint32_t node; /* of the store's nodes */
     signer_link signer;
     cs_time tickets_at;     /* monotonic: look at the ticket keys then */
     atomic_bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
@@ -196,6 +197,9 @@ void crl_poke(authority *a);
 /* Certificates and CRLs of ca/. */
 cs_status cas_load(authority *a, const authority_cas *cas, cs_err *err);
 void cas_unload(authority *a);
+
+/* rollover.c: what this node serves, for the others to see. */
+CS_MUST_USE cs_status rollover_tell_node(authority *a, cs_err *err);
 
 /* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */
 cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,

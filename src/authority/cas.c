@@ -66,12 +66,18 @@ static bool has(const cs_cert *const list[], size_t n, const cs_cert *c) {
     return false;
 }
 
+static bool is_a_root(const authority *a, const cs_cert *c) {
+    for (size_t i = 0; i < a->names.roots.n; i++)
+        if (cs_view_eq(a->roots[i]->subject, c->subject) && cs_view_eq(a->roots[i]->spki, c->spki)) return true;
+    return false;
+}
+
 /* Upwards by name and key. A root that another has certified (roll-over) is followed by that certificate: a relying
- * party that knows either root gets there. */
+ * party that knows either root gets there; what that other root has been given is of no use to anybody. */
 size_t authority_chain(const authority *a, const cs_cert *leaf, const cs_cert *ret[AUTHORITY_CHAIN_MAX]) {
     size_t n = 0;
     const cs_cert *next = leaf;
-    while (next != NULL && n < AUTHORITY_CHAIN_MAX) {
+    while (next != NULL && n < AUTHORITY_CHAIN_MAX && (n == 0 || !is_a_root(a, ret[n - 1]))) {
         const cs_cert *below = next;
         ret[n++] = next;
         next = NULL;

@@ -46,7 +46,12 @@ static cs_status read_terms(const ca_said *said, ca_terms *t, cs_err *err) {
 
 static cs_status open_root(const ca_work *w, ca_root *r, cs_err *err) {
     const ca_said *said = w->said;
-    const char *name = said->parent != NULL ? said->parent : said->root != NULL ? said->root : "root";
+    char usual[CAS_NAME_MAX + 1] = "root";
+    if (said->parent == NULL && said->root == NULL) {
+        cs_err ignored; /* on the root's machine there may be no CA that issues */
+        if (ca_root_current(w->dir, usual, &ignored) != CS_OK) (void)snprintf(usual, sizeof usual, "root");
+    }
+    const char *name = said->parent != NULL ? said->parent : said->root != NULL ? said->root : usual;
     if (said->parent != NULL && said->root != NULL)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--root and --parent: one CA signs");
     if (said->root != NULL && !cas_is_root(name))
@@ -235,19 +240,12 @@ static cs_status install(ca_work *w, cs_err *err) {
     return CS_OK;
 }
 
-static cs_status read_named(const ca_work *w, const char *name, cs_cert **ret, cs_err *err) {
-    char path[FILES_PATH_MAX];
-    TRY(cas_name_check(name, err));
-    TRY(cas_path(w->dir, name, "crt", path, err));
-    return ca_read_cert(path, ret, err);
-}
-
 static cs_status use(ca_work *w, cs_err *err) {
     const char *name = w->words->at[1];
     CS_AUTO(cs_cert) c = NULL;
     cas_list keys;
     size_t i = 0;
-    TRY(read_named(w, name, &c, err));
+    TRY(ca_read_named(w->dir, name, &c, err));
     TRY(cas_list_keys(w->dir, &keys, err));
     while (i < keys.n && strcmp(keys.at[i], name) != 0) i++;
     if (i == keys.n) return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "%s: its key is not here", name);
@@ -270,7 +268,7 @@ static cs_status retire(ca_work *w, cs_err *err) {
     const char *name = w->words->at[1];
     char current[CAS_NAME_MAX + 1];
     CS_AUTO(cs_cert) c = NULL;
-    TRY(read_named(w, name, &c, err));
+    TRY(ca_read_named(w->dir, name, &c, err));
     TRY(cas_current(w->dir, current, err));
     if (strcmp(current, name) == 0)
         return cs_fail(err, CS_REFUSED, CS_R_CA_IN_USE, "%s issues; countersign ca use chooses another first", name);
@@ -362,18 +360,21 @@ static const struct {
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
-/* With two_person: cas, what changes the CAs is done only once a second administrator has approved just that. */
 static cs_status ask_permit(const conf *c, const ca_said *said, const cli_texts *words, cs_err *err) {
-    __attribute__((cleanup(session_auto_))) session *s = NULL;
     char what[128];
-    json_t *answer = NULL;
-    if ((c->two_person & CONF_TWO_CAS) == 0 || strcmp(words->at[0], "list") == 0 || strcmp(words->at[0], "show") == 0)
-        return CS_OK;
+    if (strcmp(words->at[0], "list") == 0 || strcmp(words->at[0], "show") == 0) return CS_OK;
     (void)snprintf(what, sizeof what, "ca %s%s%s", words->at[0], words->n > 1 ? " " : "",
                    words->n > 1 ? words->at[1] : "");
+    return ca_ask_permit(c, &said->conf, what, err);
+}
+
+cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *what, cs_err *err) {
+    __attribute__((cleanup(session_auto_))) session *s = NULL;
+    json_t *answer = NULL;
+    if ((c->two_person & CONF_TWO_CAS) == 0) return CS_OK;
     json_t *body = json_pack("{s:s}", "what", what);
     if (body == NULL) return CS_NOMEM_ERR(err);
-    cs_status status = session_open(c, &said->conf, &s, err);
+    cs_status status = session_open(c, said, &s, err);
     if (status == CS_OK) status = session_call(s, "POST", "/api/v1/permits", body, false, &answer, err);
     json_decref(body);
     TRY(status);
@@ -415,7 +416,7 @@ int cli_ca(int argc, char **argv) {
         {"allow", 0, CLI_LIST, &said.allow, "FOLDER",
          "what the token's module needs when it signs; network too (may repeat)"},
         {"parent", 0, CLI_TEXT, &said.parent, "NAME", "a CA that is no root signs: the new one stands beneath it"},
-        {"root", 0, CLI_TEXT, &said.root, "NAME", "the root that signs (default: root)"},
+        {"root", 0, CLI_TEXT, &said.root, "NAME", "the root that signs (default: that of the CA that issues)"},
         {"root-key", 0, CLI_TEXT, &said.root_key, "FILE", "its key, where it is not ca/NAME.key"},
         {"passphrase-file", 0, CLI_TEXT, &said.passphrase_file, "FILE",
          "private file with the root key's passphrase; - is standard input"},

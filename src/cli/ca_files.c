@@ -8,8 +8,34 @@
 #include "signer/keyfile.h"
 #include "x509/pem.h"
 
-static const char *const parts[] = {"crt", "key", "uri", "csr", "crl"};
-enum { PARTS = sizeof parts / sizeof parts[0] };
+const char *const ca_parts[CA_PARTS] = {"crt", "key", "uri", "csr", "crl"};
+
+bool ca_is_below(const cs_cert *c, const cs_cert *above) {
+    return cs_view_eq(c->issuer, above->subject) && cs_view_eq(c->akid, above->skid);
+}
+
+cs_status ca_read_named(const char *dir, const char *name, cs_cert **ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    TRY(cas_name_check(name, err));
+    TRY(cas_path(dir, name, "crt", path, err));
+    return ca_read_cert(path, ret, err);
+}
+
+cs_status ca_root_current(const char *dir, char ret[CAS_NAME_MAX + 1], cs_err *err) {
+    char current[CAS_NAME_MAX + 1];
+    cas_list roots;
+    CS_AUTO(cs_cert) issuing = NULL;
+    TRY(cas_list_roots(dir, &roots, err));
+    (void)snprintf(ret, CAS_NAME_MAX + 1, "%s", roots.n > 0 ? roots.at[0] : "root");
+    TRY(cas_current(dir, current, err));
+    TRY(ca_read_named(dir, current, &issuing, err));
+    for (size_t i = 0; i < roots.n; i++) {
+        CS_AUTO(cs_cert) root = NULL;
+        TRY(ca_read_named(dir, roots.at[i], &root, err));
+        if (ca_is_below(issuing, root)) (void)snprintf(ret, CAS_NAME_MAX + 1, "%s", roots.at[i]);
+    }
+    return CS_OK;
+}
 
 cs_status ca_read_cert(const char *path, cs_cert **ret, cs_err *err) {
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_PEM_FILE_MAX);
@@ -62,8 +88,8 @@ cs_status ca_point_to_key(const char *dir, const char *name, const char *uri, co
 cs_status ca_name_free(const char *dir, const char *name, cs_err *err) {
     char path[FILES_PATH_MAX];
     TRY(cas_name_check(name, err));
-    for (size_t i = 0; i < PARTS; i++) {
-        TRY(cas_path(dir, name, parts[i], path, err));
+    for (size_t i = 0; i < CA_PARTS; i++) {
+        TRY(cas_path(dir, name, ca_parts[i], path, err));
         if (files_exists(path)) return cs_fail(err, CS_REFUSED, CS_R_FILE_EXISTS, "%s", path);
     }
     return CS_OK;
@@ -102,10 +128,10 @@ cs_status ca_move_away(const char *dir, const char *name, cs_err *err) {
     TRY(files_join(dir, "retired", away, err));
     TRY(files_mkdir_private(away, err));
     TRY(ca_name_free(away, name, err));
-    for (size_t i = 0; i < PARTS;
+    for (size_t i = 0; i < CA_PARTS;
          i++) { /* the certificate first: without it nobody counts the CA among those that are */
-        TRY(cas_path(dir, name, parts[i], from, err));
-        TRY(cas_path(away, name, parts[i], to, err));
+        TRY(cas_path(dir, name, ca_parts[i], from, err));
+        TRY(cas_path(away, name, ca_parts[i], to, err));
         if (files_exists(from)) TRY(files_rename_new(from, to, err));
     }
     return CS_OK;

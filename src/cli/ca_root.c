@@ -120,7 +120,8 @@ cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca
                            .permit = terms->permit,
                            .permit_n = terms->permit_n,
                            .exclude = terms->exclude,
-                           .exclude_n = terms->exclude_n};
+                           .exclude_n = terms->exclude_n,
+                           .constraints = terms->constraints};
     TRY(cs_ca_build(&ask, &tbs, err));
     TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
     return cs_cert_decode(cs_buf_view(&der), ret, err);

@@ -27,6 +27,7 @@ typedef struct ca_terms {
     int path_len; /* as cs_ca_ask */
     cs_constraint permit[CS_CONSTRAINTS_MAX], exclude[CS_CONSTRAINTS_MAX];
     size_t permit_n, exclude_n;
+    cs_view constraints; /* in their place, as another certificate has them */
     cs_time lifetime; /* 0: CS_CA_ISSUING_LIFETIME; cut to the root's own end */
 } ca_terms;
 
@@ -39,7 +40,18 @@ CS_MUST_USE cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subje
  * publishes its CRL. */
 CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
 
+/* With two_person: cas, what changes the CAs is done only once a second administrator has approved just that:
+ * proposal-waiting (ca.c). */
+CS_MUST_USE cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *what, cs_err *err);
+/* The root that has signed the CA that issues; the first one when none here has. */
+CS_MUST_USE cs_status ca_root_current(const char *dir, char ret[CAS_NAME_MAX + 1], cs_err *err);
+
 /* ---- files of ca/ (ca_files.c) ---- */
+enum { CA_PARTS = 5 };
+extern const char *const ca_parts[CA_PARTS]; /* the kinds of files of one CA, its certificate first */
+/* That CA's certificate is above's work. */
+bool ca_is_below(const cs_cert *c, const cs_cert *above);
+CS_MUST_USE cs_status ca_read_named(const char *dir, const char *name, cs_cert **ret, cs_err *err);
 CS_MUST_USE cs_status ca_read_cert(const char *path, cs_cert **ret, cs_err *err);
 CS_MUST_USE cs_status ca_put_cert(const char *dir, const char *name, const cs_cert *c, cs_err *err);
 /* Made now and written as NAME.key, in the clear: the signer reads it at every start. With a URI: the key that is

@@ -77,6 +77,14 @@ static cs_status make_ca(const ceremony_ask *ask, cs_ca_role role, const made_ca
     return cs_key_match(ret->key, ret->cert->spki, "the new CA certificate", err);
 }
 
+cs_status ceremony_make_root(const ceremony_ask *ask, cs_key **ret_key, cs_cert **ret_cert, cs_err *err) {
+    CS_SCOPED(made_ca) root = {NULL, NULL};
+    TRY(make_ca(ask, CS_CA_ROOT, NULL, &root, err));
+    *ret_key = CS_TAKE(root.key);
+    *ret_cert = CS_TAKE(root.cert);
+    return CS_OK;
+}
+
 /* Empty, and good as long as the issuing CA: the root's key is not needed again
  * until there is another one. */
 static cs_status make_root_crl(const ceremony_ask *ask, const made_ca *root, const made_ca *issuing, cs_buf *pem,
@@ -195,10 +203,24 @@ static cs_status check_issuer(const char *dir, const char *name, const cs_cert *
     return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s/%s.crt was not issued by a CA beside it", dir, name);
 }
 
+/* The first one, until another has taken over from it. */
+static cs_status check_roots(const char *dir, cs_err *err) {
+    cas_list roots;
+    TRY(cas_list_roots(dir, &roots, err));
+    for (size_t i = 0; i == 0 || i < roots.n; i++) {
+        const char *name = roots.n > 0 ? roots.at[i] : "root";
+        char crl[CAS_NAME_MAX + 8];
+        CS_AUTO(cs_cert) c = NULL;
+        (void)snprintf(crl, sizeof crl, "%s.crl", name);
+        TRY(check_there(dir, crl, err));
+        TRY(check_cert(dir, name, &c, err));
+    }
+    return CS_OK;
+}
+
 cs_status ceremony_check(const char *state, cs_err *err) {
     char dir[FILES_PATH_MAX], current[CAS_NAME_MAX + 1];
     struct stat st;
-    CS_AUTO(cs_cert) root = NULL;
     CS_AUTO(cs_cert) issuing = NULL;
     TRY(files_join(state, "ca", dir, err));
     if (stat(dir, &st) != 0 && errno == EACCES) return cs_fail_errno(err, errno, CS_R_FILE_UNREADABLE, "%s", dir);
@@ -206,8 +228,7 @@ cs_status ceremony_check(const char *state, cs_err *err) {
     TRY(cas_current(dir, current, err));
     TRY(check_there(dir, "ca.json", err));
     TRY(check_key(dir, current, err));
-    TRY(check_there(dir, "root.crl", err));
-    TRY(check_cert(dir, "root", &root, err));
+    TRY(check_roots(dir, err));
     TRY(check_cert(dir, current, &issuing, err));
     return check_issuer(dir, current, issuing, err);
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "keys/keys.h"
+#include "x509/cert.h"
 
 typedef struct ceremony_ask {
     const char *state;        /* the state folder; made when missing */
@@ -24,7 +25,11 @@ typedef struct ceremony_ask {
  * already; state-busy; passphrase-too-short; the reasons of io/files.h. */
 CS_MUST_USE cs_status ceremony_run(const ceremony_ask *ask, cs_err *err);
 
-/* The same in a child process, for a caller that lives on. */
+/* Another root, which takes over from one that is there: its key and its certificate, both the caller's. Of ask:
+ * organization, spec, clock, rng. */
+CS_MUST_USE cs_status ceremony_make_root(const ceremony_ask *ask, cs_key **ret_key, cs_cert **ret_cert, cs_err *err);
+
+/* ceremony_run in a child process, for a caller that lives on. */
 CS_MUST_USE cs_status ceremony_apart(const ceremony_ask *ask, cs_err *err);
 
 /* state-exists when there is an authority, whole or not: asked before a passphrase is. */

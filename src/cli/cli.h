@@ -39,6 +39,7 @@ int cli_proposal(int argc, char **argv);
 int cli_log(int argc, char **argv);
 int cli_store(int argc, char **argv);
 int cli_ca(int argc, char **argv);
+int cli_rollover(int argc, char **argv);
 int cli_crl(int argc, char **argv);
 int cli_notify(int argc, char **argv);
 int cli_status(int argc, char **argv);

@@ -31,6 +31,7 @@ static const cli_command commands[] = {
     {"request", cli_request, "requests that wait: look, approve, deny"},
     {"admin", cli_admin, "who may use the API, and for what"},
     {"ca", cli_ca, "the CAs: make, request, sign, install, choose, retire"},
+    {"rollover", cli_rollover, "a CA takes over from another, in stages"},
     {"crl", cli_crl, "publish the list of revoked certificates"},
     {"notify", cli_notify, "tell of certificates that end soon"},
     {"status", cli_status, "what runs, what was issued, what expires next"},

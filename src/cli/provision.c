@@ -30,6 +30,31 @@ static cs_status read_certs(const conf *c, const char *name, cs_certs *bag, cs_e
     return cs_certs_read(cs_buf_view(&text), path, bag, err);
 }
 
+static bool has(const cs_certs *bag, cs_view subject, cs_view skid, bool other_issuer) {
+    for (size_t i = 0; i < bag->n; i++) {
+        const cs_cert *c = bag->at[i];
+        bool self = cs_view_eq(c->subject, c->issuer);
+        if (cs_view_eq(c->subject, subject) && cs_view_eq(c->skid, skid) && !(other_issuer && self)) return true;
+    }
+    return false;
+}
+
+/* Does the file hold the issuing CA's certificate of now, and, while one root takes over from another, the certificate
+ * that leads to that other? A client may trust only one of them. */
+static cs_status check_chain(const conf *c, const cs_certs *chain, const cs_cert *issuing, cs_err *err) {
+    CS_SCOPED(cs_certs) above = {NULL, 0};
+    char path[FILES_PATH_MAX];
+    bool held = false;
+    for (size_t i = 1; i < chain->n; i++) held = held || cs_view_eq(chain->at[i]->der, issuing->der);
+    if (!held) return cs_fail(err, CS_REFUSED, CS_R_CHAIN_INCOMPLETE, "server.crt lacks its CA's certificate of now");
+    TRY(conf_path(c, "trust/issuers.pem", path, err));
+    if (!files_exists(path)) return CS_OK;
+    TRY(read_certs(c, "trust/issuers.pem", &above, err));
+    if (has(&above, issuing->issuer, issuing->akid, true) && !has(chain, issuing->issuer, issuing->akid, true))
+        return cs_fail(err, CS_REFUSED, CS_R_CHAIN_INCOMPLETE, "server.crt lacks what leads to the other root");
+    return CS_OK;
+}
+
 static cs_status check_server(const conf *c, cs_time now, cs_err *err) {
     char path[FILES_PATH_MAX], current[CAS_NAME_MAX + 1], file[CAS_NAME_MAX + 16];
     CS_SCOPED(cs_certs) chain = {NULL, 0};
@@ -48,6 +73,7 @@ static cs_status check_server(const conf *c, cs_time now, cs_err *err) {
     TRY(cs_key_match(key, leaf->spki, "server.crt", err));
     if (!cs_view_eq(leaf->akid, issuing.at[0]->skid))
         return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "server.crt is of another CA");
+    TRY(check_chain(c, &chain, issuing.at[0], err));
     if (leaf->not_after - now < (leaf->not_after - leaf->not_before) / 3)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_EXPIRED, "server.crt is in the last third of its life");
     return CS_OK;

@@ -68,6 +68,12 @@ const char *cs_ca_common_name(cs_ca_role role, const char *organization, cs_view
 
 /* ---- CA certificates ---- */
 
+cs_view cs_ca_constraints(const cs_cert *c) {
+    bool critical = false;
+    cs_view value = {NULL, 0};
+    return cs_cert_ext_find(c, CS_OID_NAME_CONSTRAINTS, &critical, &value) ? value : (cs_view){NULL, 0};
+}
+
 static cs_status ca_ask_check(const cs_ca_ask *ask, cs_err *err) {
     bool root = ask->role == CS_CA_ROOT;
     if (root != (ask->issuer == NULL))
@@ -100,7 +106,13 @@ cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err) {
     cs_tbs_open(tbs, &t);
     cs_ext_put_basic_constraints(tbs, true, root ? -1 : ask->path_len);
     cs_ext_put_key_usage(tbs, CS_KU_CERT_SIGN | CS_KU_CRL_SIGN);
-    if (!root) cs_ext_put_name_constraints(tbs, ask->permit, ask->permit_n, ask->exclude, ask->exclude_n);
+    if (!root && ask->constraints.n > 0) {
+        cs_ext_mark m = cs_ext_open(tbs, CS_OID_NAME_CONSTRAINTS, true);
+        (void)cs_buf_add_view(tbs, ask->constraints);
+        cs_ext_close(tbs, m);
+    } else if (!root) {
+        cs_ext_put_name_constraints(tbs, ask->permit, ask->permit_n, ask->exclude, ask->exclude_n);
+    }
     cs_ext_put_ski(tbs, skid);
     cs_ext_put_aki(tbs, root ? skid : ask->issuer->skid);
     if (!root && ask->crl_url) {

@@ -34,7 +34,10 @@ typedef struct cs_ca_ask {
     int path_len; /* CS_CA_ISSUING: CAs that may stand between it and a leaf; -1: any number (cross-certificates) */
     const cs_constraint *permit, *exclude; /* CS_CA_ISSUING: name constraints */
     size_t permit_n, exclude_n;
+    cs_view constraints; /* NameConstraints DER in their place, as another certificate has them; n == 0: none */
 } cs_ca_ask;
+/* Those of a certificate; n == 0: it has none. */
+cs_view cs_ca_constraints(const cs_cert *c);
 /* TBSCertificate: CA:TRUE critical (issuing: with path length), keyCertSign and cRLSign critical, SKI, AKI. */
 CS_MUST_USE cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err);
 

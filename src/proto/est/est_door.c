@@ -2,6 +2,7 @@
  * gateway's. Refusals are plain text that names the reason: what the operator must know stands in the log. */
 #include <string.h>
 
+#include "authority/rollover.h"
 #include "proto/est/est_msg.h"
 #include "proto/rest/rest_priv.h"
 #include "x509/csr.h"
@@ -21,7 +22,11 @@ static cs_status put_cacerts(rest_call *c, cs_err *err) {
     for (size_t i = 0; n < CACERTS_MAX && (one = authority_root_at(c->a, i)) != NULL; i++) certs[n++] = one;
     for (size_t i = 0; n < CACERTS_MAX && (one = authority_cert_at(c->a, i)) != NULL; i++) certs[n++] = one;
     as_base64(c, CERTS_ONLY);
-    return est_certs_add(&c->out, certs, n, err);
+    TRY(est_certs_add(&c->out, certs, n, err));
+    CS_AUTO(cs_cert) client = NULL;
+    cs_err ignored;
+    if (rest_client_cert(c, &client, &ignored) == CS_OK) rollover_told(c->a, client);
+    return CS_OK;
 }
 
 static cs_status put_answer(rest_call *c, const enroll_answer *a, const cs_key *key, cs_err *err) {

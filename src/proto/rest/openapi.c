@@ -26,6 +26,14 @@ static const about table[] = {
     {"POST", "/api/v1/releases", "Take a hold back", NULL, "serial:string name:string"},
     {"POST", "/api/v1/crls", "Publish a CRL now", NULL, NULL},
     {"GET", "/api/v1/crls", "The newest CRL", NULL, NULL},
+    {"GET", "/api/v1/rollover", "The newest roll-over of a CA, and who still hangs on the old one",
+     "after:string limit:integer", NULL},
+    {"GET", "/api/v1/rollovers", "Roll-overs, newest first", NULL, NULL},
+    {"POST", "/api/v1/rollovers", "Begin one whose certificates were made (countersign rollover start)", NULL,
+     "kind!:string old!:string next!:string next_issuer!:string published_mark!:string switched_mark!:string "
+     "cas!:objects"},
+    {"POST", "/api/v1/rollovers/step", "The next stage, or the one before", NULL,
+     "id!:integer to!:string supersede:boolean force:string"},
     {"GET", "/api/v1/status", "Counts, CRL, CA and signer", NULL, NULL},
     {"GET", "/api/v1/log", "The audit log, docs/audit-log.md",
      "after:integer before:integer limit:integer order:string event:string by:string name:string serial:string", NULL},
@@ -84,7 +92,8 @@ static bool next_field(const char **list, field *ret) {
 static void put_type(cs_json *j, const char *key, cs_view type) {
     bool list = cs_view_eq_str(type, "strings") || cs_view_eq_str(type, "objects");
     cs_json_object(j, key);
-    cs_json_str(j, "type", list ? "array" : cs_view_eq_str(type, "integer") ? "integer" : "string");
+    bool plain = cs_view_eq_str(type, "integer") || cs_view_eq_str(type, "boolean");
+    cs_json_str(j, "type", list ? "array" : !plain ? "string" : type.p[0] == 'i' ? "integer" : "boolean");
     if (cs_view_eq_str(type, "kind"))
         cs_json_raw(j, "enum", CS_VIEW_LIT("[\"user\",\"device\",\"server\"]"));
     else if (list) {

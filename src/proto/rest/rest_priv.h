@@ -73,6 +73,8 @@ rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request
 bool rest_guarded(const rest_call *c, const rest_route *r);
 CS_MUST_USE cs_status rest_propose(rest_call *c, cs_err *err);
 rest_handler rest_permit, rest_proposal_list, rest_proposal_approve, rest_proposal_deny;
+/* rollover.c */
+rest_handler rest_rollover_show, rest_rollover_list, rest_rollover_begin, rest_rollover_step;
 rest_handler rest_openapi;
 /* Doors of other protocols. */
 #define EST_PATH "/.well-known/est/"
