@@ -129,8 +129,10 @@ static void count_identities(stepping *q, const store_clinging_counts *c) {
 static void count_crl(authority *a, stepping *q) {
     CS_AUTO(authority_blob) crl = NULL;
     cs_err ignored;
-    const authority_ca *ca = authority_ca_named(a, cs_view_str(q->r.next_ca));
-    if (q->r.kind != ROLLOVER_ISSUING || (ca != NULL && authority_crl(a, ca, &crl, &ignored) == CS_OK)) return;
+    authority_list list;
+    if (q->r.kind != ROLLOVER_ISSUING ||
+        (authority_list_named(a, cs_view_str(q->r.next_ca), &list) && authority_crl(a, &list, &crl, &ignored) == CS_OK))
+        return;
     q->blocks++;
     if (q->why[0] == '\0') (void)snprintf(q->why, sizeof q->why, "no CRL of %s is published yet", q->r.next_ca);
 }

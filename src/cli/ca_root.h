@@ -28,7 +28,7 @@ typedef struct ca_terms {
     cs_constraint permit[CS_CONSTRAINTS_MAX], exclude[CS_CONSTRAINTS_MAX];
     size_t permit_n, exclude_n;
     cs_view constraints; /* in their place, as another certificate has them */
-    cs_time lifetime; /* 0: CS_CA_ISSUING_LIFETIME; cut to the root's own end */
+    cs_time lifetime;    /* 0: CS_CA_ISSUING_LIFETIME; cut to the root's own end */
 } ca_terms;
 
 /* The certificate of a CA with that key; subject n == 0: a name is made from the organization and the key.
