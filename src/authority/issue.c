@@ -125,6 +125,7 @@ static cs_status build(authority *a, const issue_ask *ask, const wanted *w, job 
     j->profile = w->profile;
     row->created = now;
     (void)snprintf(row->name, sizeof row->name, "%s", w->who.name);
+    (void)snprintf(row->profile, sizeof row->profile, "%s", w->profile->name);
     (void)cs_hex(cs_view_of(serial, sizeof serial), row->serial);
     j->ca = w->by;
     named_list list;

@@ -37,6 +37,7 @@ int cli_request(int argc, char **argv);
 int cli_admin(int argc, char **argv);
 int cli_proposal(int argc, char **argv);
 int cli_log(int argc, char **argv);
+int cli_tag(int argc, char **argv);
 int cli_store(int argc, char **argv);
 int cli_ca(int argc, char **argv);
 int cli_rollover(int argc, char **argv);

@@ -29,6 +29,7 @@ static const cli_command commands[] = {
     {"enroll", cli_enroll, "ask an authority elsewhere for a certificate"},
     {"token", cli_token, "let a server, user or device ask for its certificate itself"},
     {"request", cli_request, "requests that wait: look, approve, deny"},
+    {"tag", cli_tag, "words by which identities are found"},
     {"admin", cli_admin, "who may use the API, and for what"},
     {"ca", cli_ca, "the CAs: make, request, sign, install, choose, retire"},
     {"rollover", cli_rollover, "a CA takes over from another, in stages"},

@@ -9,7 +9,7 @@
 #include "cli/print.h"
 #include "io/files.h"
 
-enum { TOLD_MAX = 64 * 1024 * 1024, PAGE = 500, MAIL_DATE_MAX = 40 };
+enum { TOLD_MAX = 64 * 1024 * 1024, MAIL_DATE_MAX = 40 };
 
 /* ---- what was told ---- */
 
@@ -112,25 +112,15 @@ static cs_status take(ending *e, const json_t *cert, cs_err *err) {
     return json_array_append_new(e->all, one) == 0 ? CS_OK : CS_NOMEM_ERR(err);
 }
 
+static cs_status take_row(void *cls, const json_t *cert, cs_err *err) {
+    return take(cls, cert, err);
+}
+
 static cs_status find(ending *e, cs_err *err) {
-    char after[2 * CS_SERIAL_MAX + 1] = "";
-    do {
-        char path[256];
-        json_t *page = NULL;
-        const json_t *cert = NULL;
-        size_t i = 0;
-        cs_status s = CS_OK;
-        (void)snprintf(path, sizeof path, "/api/v1/certificates?status=valid&limit=%d&expires_within=%llds%s%s", PAGE,
-                       (long long)(e->conf->notices.before[0] / CS_SEC), after[0] != '\0' ? "&after=" : "", after);
-        TRY(e->get(e->to, path, &page, err));
-        json_array_foreach(json_object_get(page, "certificates"), i, cert) {
-            if (s == CS_OK) s = take(e, cert, err);
-        }
-        (void)snprintf(after, sizeof after, "%s", json_text(page, "next"));
-        json_decref(page);
-        TRY(s);
-    } while (after[0] != '\0');
-    return CS_OK;
+    char path[128];
+    (void)snprintf(path, sizeof path, "/api/v1/certificates?status=valid&expires_within=%llds",
+                   (long long)(e->conf->notices.before[0] / CS_SEC));
+    return each_row(e->get, e->to, path, "certificates", 0, take_row, e, err);
 }
 
 /* ---- telling ---- */
@@ -218,10 +208,6 @@ cs_status notify_run(const conf *c, notify_get get, void *to, cs_time now, bool 
 
 /* ---- the command ---- */
 
-static cs_status get_over_session(void *to, const char *path, json_t **ret, cs_err *err) {
-    return session_call(to, "GET", path, NULL, true, ret, err);
-}
-
 typedef struct notify_said {
     conf_overrides conf;
     bool dry, json;
@@ -231,7 +217,7 @@ static cs_status run(const notify_said *said, notify_made *made, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     __attribute__((cleanup(session_auto_))) session *s = NULL;
     TRY(open_session(&said->conf, &c, &s, err));
-    return notify_run(c, get_over_session, s, cs_now(cs_clock_system()), said->dry, made, err);
+    return notify_run(c, session_get, s, cs_now(cs_clock_system()), said->dry, made, err);
 }
 
 int cli_notify(int argc, char **argv) {

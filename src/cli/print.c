@@ -31,7 +31,7 @@ bool serial_like(const char *text, char out[2 * CS_SERIAL_MAX + 1]) {
     return true;
 }
 
-enum { TABLE_MAX = 64 * 1024 * 1024, CELL_MAX = 300 };
+enum { TABLE_MAX = 64 * 1024 * 1024, CELL_MAX = 300, PAGE = 500 };
 
 table table_begin(size_t columns, const char *const heads[]) {
     table t = {.cells = cs_buf_of(TABLE_MAX), .columns = columns};
@@ -88,4 +88,60 @@ const char *short_time(const char *rfc3339, char out[32]) {
     cs_civil c = cs_civil_of_time(t);
     (void)snprintf(out, 32, "%04d-%02d-%02d %02d:%02d", c.year, c.month, c.day, c.hour, c.minute);
     return out;
+}
+
+/* ---- lists ---- */
+
+cs_status session_get(void *to, const char *path, json_t **ret, cs_err *err) {
+    return session_call(to, "GET", path, NULL, true, ret, err);
+}
+
+cs_status each_row(page_get *get, void *to, const char *path, const char *member, unsigned limit, page_row *row,
+                   void *cls, cs_err *err) {
+    CS_SCOPED(cs_buf) at = cs_buf_of(8192);
+    char after[128] = "";
+    unsigned left = limit;
+    do {
+        json_t *page = NULL;
+        const json_t *one = NULL;
+        size_t i = 0;
+        cs_status status = CS_OK;
+        cs_buf_clear(&at);
+        (void)cs_buf_addf(&at, "%s%climit=%u", path, strchr(path, '?') != NULL ? '&' : '?',
+                          limit > 0 && left < PAGE ? left : (unsigned)PAGE);
+        if (after[0] != '\0' && cs_buf_add_str(&at, "&after=")) (void)url_add(&at, after);
+        TRY(cs_buf_ok(&at, "the request's address", err));
+        TRY(get(to, cs_buf_cstr(&at), &page, err));
+        json_array_foreach(json_object_get(page, member), i, one) {
+            if (status == CS_OK) status = row(cls, one, err);
+        }
+        left -= i < left ? (unsigned)i : left;
+        (void)snprintf(after, sizeof after, "%s", json_text(page, "next"));
+        json_decref(page);
+        TRY(status);
+    } while (after[0] != '\0' && (limit == 0 || left > 0));
+    return CS_OK;
+}
+
+typedef struct listing {
+    const list_form *form;
+    table t;
+} listing;
+
+static cs_status take_row(void *cls, const json_t *row, cs_err *err) {
+    listing *l = cls;
+    if (!l->form->json) l->form->add(&l->t, row);
+    if (!l->form->json || print_json(row) == CLI_DONE) return CS_OK;
+    return cs_fail(err, CS_FAILED, CS_R_FILE_UNWRITABLE, "standard output");
+}
+
+cs_status list_rows(session *s, const char *path, const char *member, unsigned limit, const list_form *form, cs_buf *b,
+                    cs_err *err) {
+    listing l = {.form = form, .t = table_begin(form->columns, form->heads)};
+    cs_status status = each_row(session_get, s, path, member, limit, take_row, &l, err);
+    if (status == CS_OK && !form->json)
+        table_end(&l.t, b);
+    else
+        cs_buf_free(&l.t.cells);
+    return status;
 }

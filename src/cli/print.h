@@ -25,6 +25,24 @@ table table_begin(size_t columns, const char *const heads[]);
 void table_add(table *t, const char *text);
 void table_end(table *t, cs_buf *b);
 
+/* Lists that come in pages: each object of `member`, over all pages, at most `limit` (0: all). path: without limit and
+ * after. */
+typedef cs_status page_get(void *to, const char *path, json_t **ret, cs_err *err);
+typedef cs_status page_row(void *cls, const json_t *row, cs_err *err);
+CS_MUST_USE cs_status each_row(page_get *get, void *to, const char *path, const char *member, unsigned limit,
+                               page_row *row, void *cls, cs_err *err);
+/* A page_get; to: a session. */
+CS_MUST_USE cs_status session_get(void *to, const char *path, json_t **ret, cs_err *err);
+/* The same as a table in b, or with json as it came, one object a line on stdout. */
+typedef struct list_form {
+    size_t columns;
+    const char *const *heads;
+    void (*add)(table *t, const json_t *row);
+    bool json;
+} list_form;
+CS_MUST_USE cs_status list_rows(session *s, const char *path, const char *member, unsigned limit, const list_form *form,
+                                cs_buf *b, cs_err *err);
+
 /* Prints the JSON as it came, one line. */
 int print_json(const json_t *j);
 /* "2026-11-23 16:05" of an RFC 3339 text; as it is when it is none. */

@@ -7,12 +7,13 @@
 
 typedef struct renew_said {
     conf_overrides conf;
-    const char *csr, *key_type, *out;
+    const char *csr, *key_type, *out, *kind;
     bool force, json;
 } renew_said;
 
 typedef struct renewing {
     session *s;
+    const char *kind;                   /* NULL: not said */
     const char *what;                   /* "name" or "serial" */
     char serial[2 * CS_SERIAL_MAX + 1]; /* when it is one */
     char name[CS_IDENTITY_NAME_MAX + 1];
@@ -22,8 +23,8 @@ typedef struct renewing {
 static cs_status renew_over_session(void *to, const char *path, const char *body, char **ret, cs_err *err) {
     const renewing *r = to;
     json_t *sent = json_loads(body, 0, NULL), *answer = NULL;
-    json_t *ours =
-        json_pack("{s:s, s:s}", r->what, r->serial[0] != '\0' ? r->serial : r->name, "csr", json_text(sent, "csr"));
+    json_t *ours = json_pack("{s:s, s:s, s:s*}", r->what, r->serial[0] != '\0' ? r->serial : r->name, "csr",
+                             json_text(sent, "csr"), "kind", r->kind);
     (void)path;
     json_decref(sent);
     if (ours == NULL) return CS_NOMEM_ERR(err);
@@ -68,6 +69,7 @@ static cs_status run(const renew_said *said, const char *operand, renewing *r, i
     if (said->key_type != NULL) TRY(cs_key_spec_parse(cs_view_str(said->key_type), &ask.spec, err));
     TRY(open_session(&said->conf, &c, &s, err));
     r->s = s;
+    r->kind = said->kind;
     TRY(find(r, operand, err));
     ask.name = r->name;
     ask.out = said->out != NULL ? said->out : ".";
@@ -101,6 +103,7 @@ int cli_renew(int argc, char **argv) {
     const cli_opt opts[] = {
         {"csr", 0, CLI_TEXT, &said.csr, "FILE", "a request made where the key is, with the old key or a new one"},
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE", "of the new key, as for issue"},
+        {"kind", 0, CLI_TEXT, &said.kind, "KIND", "device, user or server, where the name is that of several"},
         {"out", 'o', CLI_TEXT, &said.out, "DIR", "where the files go (default: here)"},
         {"force", 0, CLI_FLAG, &said.force, NULL, "replace files that are there"},
         CLI_OPT_STATE(said.conf),

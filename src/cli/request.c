@@ -22,31 +22,11 @@ static void add_row(table *t, const json_t *r) {
 
 static cs_status list(const request_said *said, session *s, cs_buf *b, cs_err *err) {
     static const char *const heads[] = {"ID", "KIND", "NAME", "STATE", "FROM", "SINCE"};
-    table t = table_begin(6, heads);
-    char after[64] = "";
-    cs_status status = CS_OK;
-    do {
-        CS_SCOPED(cs_buf) path = cs_buf_of(4096);
-        json_t *page = NULL;
-        const json_t *r = NULL;
-        size_t i = 0;
-        (void)cs_buf_addf(&path, "/api/v1/requests?limit=500%s%s&state=", after[0] != '\0' ? "&after=" : "", after);
-        (void)url_add(&path, said->all ? "all" : said->state != NULL ? said->state : "waiting");
-        status = session_call(s, "GET", cs_buf_cstr(&path), NULL, true, &page, err);
-        json_array_foreach(json_object_get(page, "requests"), i, r) {
-            if (said->json)
-                (void)print_json(r);
-            else
-                add_row(&t, r);
-        }
-        (void)snprintf(after, sizeof after, "%s", json_text(page, "next"));
-        json_decref(page);
-    } while (status == CS_OK && after[0] != '\0');
-    if (!said->json && status == CS_OK)
-        table_end(&t, b);
-    else
-        cs_buf_free(&t.cells);
-    return status;
+    const list_form form = {.columns = 6, .heads = heads, .add = add_row, .json = said->json};
+    CS_SCOPED(cs_buf) path = cs_buf_of(4096);
+    (void)cs_buf_add_str(&path, "/api/v1/requests?state=");
+    (void)url_add(&path, said->all ? "all" : said->state != NULL ? said->state : "waiting");
+    return list_rows(s, cs_buf_cstr(&path), "requests", 0, &form, b, err);
 }
 
 static cs_status show(const request_said *said, session *s, const char *id, cs_buf *b, cs_err *err) {

@@ -49,31 +49,11 @@ static void add_row(table *t, const json_t *a) {
 
 static cs_status list(const token_said *said, session *s, const char *name, cs_buf *b, cs_err *err) {
     static const char *const heads[] = {"ID", "KIND", "NAME", "STATE", "USED", "UNTIL"};
-    table t = table_begin(6, heads);
-    char after[64] = "";
-    cs_status status = CS_OK;
-    do {
-        CS_SCOPED(cs_buf) path = cs_buf_of(4096);
-        json_t *page = NULL;
-        const json_t *a = NULL;
-        size_t i = 0;
-        (void)cs_buf_addf(&path, "/api/v1/tokens?limit=500%s%s", after[0] != '\0' ? "&after=" : "", after);
-        if (name != NULL && cs_buf_add_str(&path, "&name=")) (void)url_add(&path, name);
-        status = session_call(s, "GET", cs_buf_cstr(&path), NULL, true, &page, err);
-        json_array_foreach(json_object_get(page, "tokens"), i, a) {
-            if (said->json)
-                (void)print_json(a);
-            else
-                add_row(&t, a);
-        }
-        (void)snprintf(after, sizeof after, "%s", json_text(page, "next"));
-        json_decref(page);
-    } while (status == CS_OK && after[0] != '\0');
-    if (!said->json && status == CS_OK)
-        table_end(&t, b);
-    else
-        cs_buf_free(&t.cells);
-    return status;
+    const list_form form = {.columns = 6, .heads = heads, .add = add_row, .json = said->json};
+    CS_SCOPED(cs_buf) path = cs_buf_of(4096);
+    (void)cs_buf_add_str(&path, "/api/v1/tokens");
+    if (name != NULL && cs_buf_add_str(&path, "?name=")) (void)url_add(&path, name);
+    return list_rows(s, cs_buf_cstr(&path), "tokens", 0, &form, b, err);
 }
 
 static cs_status revoke(const token_said *said, session *s, const char *id, cs_buf *b, cs_err *err) {

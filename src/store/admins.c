@@ -32,17 +32,21 @@ cs_status store_admin_set(store *st, cs_kind kind, const char *name, unsigned ro
     return store_stmt_run(s, err);
 }
 
+typedef struct listing {
+    store_admin_seen *seen;
+    void *cls;
+} listing;
+
+static cs_status take(store_stmt *s, void *cls, cs_err *err) {
+    const listing *l = cls;
+    return l->seen(l->cls, store_col_kind(s, 0), store_col_cstr(s, 1), (unsigned)store_col_i64(s, 2),
+                   store_col_i64(s, 3), store_col_cstr(s, 4), err);
+}
+
 cs_status store_admin_list(store *st, store_admin_seen *seen, void *cls, cs_err *err) {
     static const char sql[] = "SELECT kind, name, roles, since, given_by FROM admins ORDER BY name, kind";
+    listing l = {seen, cls};
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
-    cs_status status = store_stmt_step(s, err);
-    for (; status == CS_OK; status = status == CS_OK ? store_stmt_step(s, err) : status) {
-        cs_kind kind = CS_KIND_OTHER;
-        (void)cs_kind_parse(store_col_text(s, 0), &kind);
-        status = seen(cls, kind, store_col_cstr(s, 1), (unsigned)store_col_i64(s, 2), store_col_i64(s, 3),
-                      store_col_cstr(s, 4), err);
-        if (status != CS_OK) store_stmt_done(s);
-    }
-    return status == CS_AGAIN ? CS_OK : status;
+    return store_stmt_each(s, take, &l, err);
 }

@@ -2,14 +2,10 @@
 
 #include "store/store_priv.h"
 
-#define COLUMNS                                                                                                        \
-    "serial, kind, name, status, issuer, spki_sha256, tbs_sha256, request_sha256, sha256, idempotency_key, created, "  \
-    "not_before, not_after, subject, der, revoked_at, revocation_reason, token, parent, shard"
-
-static void read_row(store_stmt *s, store_cert *c) {
+void store_cert_read(store_stmt *s, store_cert *c) {
     memset(c, 0, sizeof *c);
     store_col_copy(s, 0, c->serial, sizeof c->serial);
-    (void)cs_kind_parse(store_col_text(s, 1), &c->kind);
+    c->kind = store_col_kind(s, 1);
     store_col_copy(s, 2, c->name, sizeof c->name);
     c->status = (store_status)store_col_i64(s, 3);
     store_col_hash(s, 4, c->issuer);
@@ -27,7 +23,9 @@ static void read_row(store_stmt *s, store_cert *c) {
     c->revocation_reason = (int)store_col_i64(s, 16);
     store_col_copy(s, 17, c->token, sizeof c->token);
     store_col_copy(s, 18, c->parent, sizeof c->parent);
-    c->shard = (unsigned)store_col_i64(s, 19);
+    store_col_copy(s, 19, c->profile, sizeof c->profile);
+    c->tags = store_col_text(s, 20);
+    c->shard = (unsigned)store_col_i64(s, 21);
 }
 
 /* Which of the two was there already. */
@@ -46,9 +44,9 @@ static cs_status taken(store *st, const store_cert *c, cs_err *err) {
 cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     static const char sql[] =
         "INSERT INTO certificates (serial, sequence, kind, name, status, issuer, spki_sha256, tbs_sha256, "
-        "request_sha256, idempotency_key, created, not_before, not_after, token, parent, node, shard) "
+        "request_sha256, idempotency_key, created, not_before, not_after, token, parent, node, shard, profile) "
         "VALUES (?1, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM certificates), ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, "
-        "?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
+        "?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT DO NOTHING";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, c->serial);
@@ -66,6 +64,7 @@ cs_status store_intent_add(store *st, const store_cert *c, cs_err *err) {
     store_stmt_text(s, 13, c->parent[0] != '\0' ? c->parent : NULL);
     store_stmt_i64(s, 14, st->node);
     store_stmt_i64(s, 15, c->shard);
+    store_stmt_text(s, 16, c->profile[0] != '\0' ? c->profile : NULL);
     TRY(store_stmt_run(s, err));
     return store_stmt_changed(s) == 1 ? CS_OK : taken(st, c, err);
 }
@@ -137,12 +136,12 @@ cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *e
 static cs_status one(store *st, store_stmt *s, store_cert *ret, const char *what, cs_err *err) {
     cs_status status = store_stmt_step(s, err);
     if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s", what);
-    if (status == CS_OK) read_row(s, ret);
+    if (status == CS_OK) store_cert_read(s, ret);
     return status;
 }
 
 cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, cs_err *err) {
-    static const char sql[] = "SELECT " COLUMNS " FROM certificates WHERE serial = ?1";
+    static const char sql[] = "SELECT " STORE_CERT_COLUMNS " FROM certificates WHERE serial = ?1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, serial);
@@ -150,7 +149,7 @@ cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, c
 }
 
 cs_status store_cert_by_key(store *st, const char *key, store_cert *ret, cs_err *err) {
-    static const char sql[] = "SELECT " COLUMNS " FROM certificates WHERE idempotency_key = ?1";
+    static const char sql[] = "SELECT " STORE_CERT_COLUMNS " FROM certificates WHERE idempotency_key = ?1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, key);
@@ -158,72 +157,12 @@ cs_status store_cert_by_key(store *st, const char *key, store_cert *ret, cs_err 
 }
 
 cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *err) {
-    static const char sql[] =
-        "SELECT " COLUMNS " FROM certificates WHERE status = 1 AND not_after >= ?1 ORDER BY not_after LIMIT 1";
+    static const char sql[] = "SELECT " STORE_CERT_COLUMNS
+                              " FROM certificates WHERE status = 1 AND not_after >= ?1 ORDER BY not_after LIMIT 1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_i64(s, 1, now);
     return one(st, s, ret, "no certificate is valid", err);
-}
-
-#define LISTED                                                                                                         \
-    "SELECT " COLUMNS " FROM certificates WHERE status <> 0 AND (?1 IS NULL OR kind = ?1) "                            \
-    "AND (?4 = 0 OR (?4 = 1 AND status = 1 AND not_after >= ?5) OR (?4 = 2 AND status = 1 AND not_after < ?5) "        \
-    "OR (?4 = 3 AND status IN (2, 3)) OR (?4 = 4 AND status = 2 AND revocation_reason = 6)) "
-#define NEWER_FIRST                                                                                                    \
-    "AND (?3 IS NULL OR sequence < (SELECT sequence FROM certificates WHERE serial = ?3)) "                            \
-    "ORDER BY sequence DESC LIMIT ?6"
-
-/* '*' is any text; what LIKE takes for a pattern of its own is escaped. */
-static void like_of(const char *pattern, char out[2 * CS_IDENTITY_NAME_MAX + 3]) {
-    size_t n = 0;
-    for (const char *p = pattern; *p != '\0' && n < 2 * (size_t)CS_IDENTITY_NAME_MAX; p++) {
-        if (*p == '%' || *p == '_' || *p == '\\') out[n++] = '\\';
-        out[n++] = '*' == *p ? '%' : *p;
-    }
-    out[n] = '\0';
-}
-
-/* Several texts, so that each can go by its index. */
-static const char *list_sql(const store_filter *f) {
-    static const char any_name[] = LISTED NEWER_FIRST;
-    static const char one_name[] = LISTED "AND name = ?2 " NEWER_FIRST;
-    static const char like_name[] = LISTED "AND name LIKE ?2 ESCAPE '\\' " NEWER_FIRST;
-    static const char ending[] =
-        LISTED "AND status = 1 AND not_after < ?7 AND (?2 IS NULL OR name LIKE ?2 ESCAPE '\\') "
-               "AND (?3 IS NULL OR not_after > (SELECT not_after FROM certificates WHERE serial = ?3) "
-               "OR (not_after = (SELECT not_after FROM certificates WHERE serial = ?3) "
-               "AND sequence > (SELECT sequence FROM certificates WHERE serial = ?3))) "
-               "ORDER BY not_after, sequence LIMIT ?6";
-    if (f->ends_before != 0) return ending;
-    return f->pattern != NULL ? like_name : f->name != NULL ? one_name : any_name;
-}
-
-cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
-                          cs_err *err) {
-    char like[2 * CS_IDENTITY_NAME_MAX + 3] = "";
-    const char *name = f->name;
-    store_stmt *s = NULL;
-    if (f->pattern != NULL) {
-        like_of(f->pattern, like);
-        name = like;
-    }
-    TRY(store_stmt_open(st, list_sql(f), &s, err));
-    store_stmt_text(s, 1, f->kind != CS_KIND_OTHER ? cs_kind_name(f->kind) : NULL);
-    store_stmt_text(s, 2, name);
-    store_stmt_text(s, 3, f->after);
-    store_stmt_i64(s, 4, (int)f->state);
-    store_stmt_i64(s, 5, now);
-    store_stmt_i64(s, 6, f->limit);
-    if (f->ends_before != 0) store_stmt_i64(s, 7, f->ends_before);
-    cs_status status = store_stmt_step(s, err);
-    for (; status == CS_OK; status = status == CS_OK ? store_stmt_step(s, err) : status) {
-        store_cert c;
-        read_row(s, &c);
-        status = seen(cls, &c, err);
-        if (status != CS_OK) store_stmt_done(s);
-    }
-    return status == CS_AGAIN ? CS_OK : status;
 }
 
 cs_status store_count(store *st, cs_time now, store_counts *ret, cs_err *err) {

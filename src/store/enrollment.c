@@ -8,16 +8,38 @@
     "id, kind, name, profile, status, door, source, credential, token, parent, spki_sha256, csr, created, "            \
     "decided_at, decided_by, note, serial"
 
-static cs_kind kind_of(store_stmt *s, int i) {
-    cs_kind kind = CS_KIND_OTHER;
-    (void)cs_kind_parse(store_col_text(s, i), &kind);
-    return kind;
+/* A row by its id; left open, since views may look into it. CS_REFUSED: there is none. */
+static cs_status by_id(store *st, const char *sql, const char *id, cs_reason none, store_stmt **ret, cs_err *err) {
+    TRY(store_stmt_open(st, sql, ret, err));
+    store_stmt_text(*ret, 1, id);
+    cs_status status = store_stmt_step(*ret, err);
+    return status == CS_AGAIN ? cs_fail(err, CS_REFUSED, none, "%s", id) : status;
 }
+
+/* A page, newest first: ?1 narrows, ?2 the id of the row before ("": none) and ?3 when that was made. CS_AGAIN: there
+ * is no such row, so nothing behind it. */
+static cs_status page(store *st, const char *made, const char *list, const char *after, unsigned limit,
+                      store_stmt **ret, cs_err *err) {
+    cs_time at = INT64_MAX;
+    if (after != NULL) {
+        TRY(store_stmt_open(st, made, ret, err));
+        store_stmt_text(*ret, 1, after);
+        TRY(store_stmt_step(*ret, err));
+        at = store_col_i64(*ret, 0);
+        store_stmt_done(*ret);
+    }
+    TRY(store_stmt_open(st, list, ret, err));
+    store_stmt_text(*ret, 2, after != NULL ? after : "");
+    store_stmt_i64(*ret, 3, at);
+    store_stmt_i64(*ret, 4, limit);
+    return CS_OK;
+}
+#define PAGE "created <= ?3 AND (created < ?3 OR id > ?2) ORDER BY created DESC, id LIMIT ?4"
 
 /* ---- tokens ---- */
 
 static void read_token(store_stmt *s, store_token *t) {
-    *t = (store_token){.kind = kind_of(s, 1)};
+    *t = (store_token){.kind = store_col_kind(s, 1)};
     store_col_copy(s, 0, t->id, sizeof t->id);
     store_col_copy(s, 2, t->name, sizeof t->name);
     store_col_copy(s, 3, t->profile, sizeof t->profile);
@@ -48,37 +70,35 @@ cs_status store_token_add(store *st, const store_token *t, cs_err *err) {
 cs_status store_token_get(store *st, const char *id, store_token *ret, cs_err *err) {
     static const char sql[] = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE id = ?1";
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_text(s, 1, id);
-    cs_status status = store_stmt_step(s, err);
-    if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_TOKEN_UNKNOWN, "token %s", id);
-    if (status != CS_OK) return status;
+    TRY(by_id(st, sql, id, CS_R_TOKEN_UNKNOWN, &s, err));
     read_token(s, ret);
     store_stmt_done(s);
     return CS_OK;
 }
 
+typedef struct tokens_seen {
+    store_token_seen *seen;
+    void *cls;
+} tokens_seen;
+
+static cs_status take_token(store_stmt *s, void *cls, cs_err *err) {
+    const tokens_seen *l = cls;
+    store_token t;
+    read_token(s, &t);
+    return l->seen(l->cls, &t, err);
+}
+
 cs_status store_token_list(store *st, const char *name, const char *after, unsigned limit, store_token_seen *seen,
                            void *cls, cs_err *err) {
-    static const char sql[] =
-        "SELECT " TOKEN_COLUMNS " FROM tokens WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR "
-        "created < (SELECT created FROM tokens WHERE id = ?2) OR (created = (SELECT created FROM tokens WHERE id = ?2) "
-        "AND id > ?2)) ORDER BY created DESC, id LIMIT ?3";
+    static const char made[] = "SELECT created FROM tokens WHERE id = ?1";
+    static const char all[] = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE (?1 IS NULL) AND " PAGE;
+    static const char named[] = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE name = ?1 AND " PAGE;
+    tokens_seen l = {seen, cls};
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
+    cs_status status = page(st, made, name != NULL ? named : all, after, limit, &s, err);
+    if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
     store_stmt_text(s, 1, name);
-    store_stmt_text(s, 2, after);
-    store_stmt_i64(s, 3, limit);
-    cs_status status = CS_OK;
-    while ((status = store_stmt_step(s, err)) == CS_OK) {
-        store_token t;
-        read_token(s, &t);
-        status = seen(cls, &t, err);
-        if (status == CS_OK) continue;
-        store_stmt_done(s);
-        return status;
-    }
-    return status == CS_AGAIN ? CS_OK : status;
+    return store_stmt_each(s, take_token, &l, err);
 }
 
 cs_status store_token_revoke(store *st, const char *id, cs_time at, cs_err *err) {
@@ -118,7 +138,7 @@ cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err)
 /* ---- requests that wait ---- */
 
 static void read_request(store_stmt *s, store_request *r) {
-    *r = (store_request){.kind = kind_of(s, 1), .status = (store_request_status)store_col_i64(s, 4)};
+    *r = (store_request){.kind = store_col_kind(s, 1), .status = (store_request_status)store_col_i64(s, 4)};
     store_col_copy(s, 0, r->id, sizeof r->id);
     store_col_copy(s, 2, r->name, sizeof r->name);
     store_col_copy(s, 3, r->profile, sizeof r->profile);
@@ -160,35 +180,34 @@ cs_status store_request_add(store *st, const store_request *r, cs_err *err) {
 cs_status store_request_get(store *st, const char *id, store_request *ret, cs_err *err) {
     static const char sql[] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE id = ?1";
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_text(s, 1, id);
-    cs_status status = store_stmt_step(s, err);
-    if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_REQUEST_UNKNOWN, "request %s", id);
-    if (status == CS_OK) read_request(s, ret); /* the row stays open: csr looks into it */
-    return status;
+    TRY(by_id(st, sql, id, CS_R_REQUEST_UNKNOWN, &s, err));
+    read_request(s, ret); /* csr looks into the row */
+    return CS_OK;
+}
+
+typedef struct requests_seen {
+    store_request_seen *seen;
+    void *cls;
+} requests_seen;
+
+static cs_status take_request(store_stmt *s, void *cls, cs_err *err) {
+    const requests_seen *l = cls;
+    store_request r;
+    read_request(s, &r);
+    return l->seen(l->cls, &r, err);
 }
 
 cs_status store_request_list(store *st, int status_wanted, const char *after, unsigned limit, store_request_seen *seen,
                              void *cls, cs_err *err) {
-    static const char sql[] =
-        "SELECT " REQUEST_COLUMNS " FROM requests WHERE (?1 < 0 OR status = ?1) AND (?2 IS NULL OR "
-        "created < (SELECT created FROM requests WHERE id = ?2) OR (created = (SELECT created FROM requests WHERE id = "
-        "?2) AND id > ?2)) ORDER BY created DESC, id LIMIT ?3";
+    static const char made[] = "SELECT created FROM requests WHERE id = ?1";
+    static const char all[] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE (?1 < 0) AND " PAGE;
+    static const char of_status[] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE status = ?1 AND " PAGE;
+    requests_seen l = {seen, cls};
     store_stmt *s = NULL;
-    TRY(store_stmt_open(st, sql, &s, err));
+    cs_status status = page(st, made, status_wanted < 0 ? all : of_status, after, limit, &s, err);
+    if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
     store_stmt_i64(s, 1, status_wanted);
-    store_stmt_text(s, 2, after);
-    store_stmt_i64(s, 3, limit);
-    cs_status status = CS_OK;
-    while ((status = store_stmt_step(s, err)) == CS_OK) {
-        store_request r;
-        read_request(s, &r);
-        status = seen(cls, &r, err);
-        if (status == CS_OK) continue;
-        store_stmt_done(s);
-        return status;
-    }
-    return status == CS_AGAIN ? CS_OK : status;
+    return store_stmt_each(s, take_request, &l, err);
 }
 
 cs_status store_request_count(store *st, uint64_t *ret, cs_err *err) {
@@ -248,20 +267,24 @@ cs_status store_lineage_check(store *st, const store_cert *child, cs_err *err) {
     return status;
 }
 
+typedef struct serials_seen {
+    store_serial_seen *seen;
+    void *cls;
+} serials_seen;
+
+static cs_status take_serial(store_stmt *s, void *cls, cs_err *err) {
+    const serials_seen *l = cls;
+    char found[STORE_SERIAL_TEXT];
+    store_col_copy(s, 0, found, sizeof found);
+    return l->seen(l->cls, found, err);
+}
+
 cs_status store_lineage_children(store *st, const char *serial, store_serial_seen *seen, void *cls, cs_err *err) {
     static const char sql[] =
         "SELECT serial FROM certificates WHERE parent = ?1 AND status IN (1, 2) ORDER BY sequence";
+    serials_seen l = {seen, cls};
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, serial);
-    cs_status status = CS_OK;
-    while ((status = store_stmt_step(s, err)) == CS_OK) {
-        char found[STORE_SERIAL_TEXT];
-        store_col_copy(s, 0, found, sizeof found);
-        status = seen(cls, found, err);
-        if (status == CS_OK) continue;
-        store_stmt_done(s);
-        return status;
-    }
-    return status == CS_AGAIN ? CS_OK : status;
+    return store_stmt_each(s, take_serial, &l, err);
 }

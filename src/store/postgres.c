@@ -60,6 +60,17 @@ cs_status pg_exec(store *st, const char *sql, const char *what, cs_err *err) {
     return CS_OK;
 }
 
+/* A migration: lines that are for us alone lose their mark. */
+static cs_status script(store *st, const char *sql, const char *what, cs_err *err) {
+    static const char mark[] = "--postgres:";
+    char *own = strdup(sql);
+    if (own == NULL) return CS_NOMEM_ERR(err);
+    for (char *p = own; (p = strstr(p, mark)) != NULL;) memset(p, ' ', sizeof mark - 1);
+    cs_status status = pg_exec(st, own, what, err);
+    free(own);
+    return status;
+}
+
 /* "?12" becomes "$12", but not in what is quoted. */
 static char *dollars(const char *sql) {
     char *out = strdup(sql);
@@ -290,7 +301,7 @@ const store_driver store_postgres = {
     .before_first = "CREATE DOMAIN blob AS bytea",
     .open = pg_open,
     .close = pg_close,
-    .exec = pg_exec,
+    .exec = script,
     .begin = begin,
     .commit = commit,
     .rollback = rollback,

@@ -55,16 +55,22 @@ cs_status store_proposal_get(store *st, uint64_t id, store_proposal *ret, cs_err
     return cs_fail(err, CS_REFUSED, CS_R_PROPOSAL_UNKNOWN, "proposal %llu", (unsigned long long)id);
 }
 
+typedef struct listing {
+    store_proposal_seen *seen;
+    void *cls;
+} listing;
+
+static cs_status take(store_stmt *s, void *cls, cs_err *err) {
+    const listing *l = cls;
+    store_proposal p;
+    read_row(s, &p);
+    return l->seen(l->cls, &p, err);
+}
+
 cs_status store_proposal_list(store *st, store_proposal_seen *seen, void *cls, cs_err *err) {
     static const char sql[] = "SELECT " COLUMNS " FROM proposals ORDER BY id DESC LIMIT 200";
+    listing l = {seen, cls};
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
-    cs_status status = store_stmt_step(s, err);
-    for (; status == CS_OK; status = status == CS_OK ? store_stmt_step(s, err) : status) {
-        store_proposal p;
-        read_row(s, &p);
-        status = seen(cls, &p, err);
-        if (status != CS_OK) store_stmt_done(s);
-    }
-    return status == CS_AGAIN ? CS_OK : status;
+    return store_stmt_each(s, take, &l, err);
 }

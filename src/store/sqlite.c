@@ -30,8 +30,9 @@ static cs_status exec(store *st, const char *sql, const char *what, cs_err *err)
 
 static cs_status bind_all(store_stmt *s, cs_err *err) {
     sqlite3_stmt *stmt = s->impl;
-    int code = SQLITE_OK;
-    for (int i = 0; i < s->count && code == SQLITE_OK; i++) {
+    int code = SQLITE_OK, last = sqlite3_bind_parameter_count(stmt);
+    /* of statements that are bound alike, some do not use the last placeholders */
+    for (int i = 0; i < s->count && i < last && code == SQLITE_OK; i++) {
         const store_param *p = &s->params[i];
         if (p->type == STORE_I64)
             code = sqlite3_bind_int64(stmt, i + 1, p->i64);
@@ -135,7 +136,8 @@ static cs_status set_up(store *st, cs_err *err) {
     if (st->mode == STORE_LIVE) TRY(exec(st, "PRAGMA journal_mode = WAL", "journal_mode", err));
     if (st->mode != STORE_LIVE) TRY(exec(st, "PRAGMA cache_size = -200000", "cache_size", err)); /* kilobytes */
     TRY(exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", "settings", err));
-    TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err)); /* the sandbox leaves no folder for a file */
+    TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err));      /* the sandbox leaves no folder for a file */
+    TRY(exec(st, "PRAGMA case_sensitive_like = ON", "settings", err)); /* as in PostgreSQL */
     /* pages that many commits touch go into the database once, not with each thousand pages (SQLite's own default) */
     TRY(exec(st, "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000", "settings", err));
     return exec(st, "CREATE TEMP VIEW nodes_alive AS SELECT 0 AS node WHERE 0", "settings", err);

@@ -76,6 +76,17 @@ cs_status store_stmt_run(store_stmt *s, cs_err *err) {
     return status == CS_AGAIN ? CS_OK : status;
 }
 
+cs_status store_stmt_each(store_stmt *s, store_row *row, void *cls, cs_err *err) {
+    cs_status status = CS_OK;
+    while ((status = store_stmt_step(s, err)) == CS_OK) {
+        status = row(s, cls, err);
+        if (status == CS_OK) continue;
+        store_stmt_done(s);
+        return status;
+    }
+    return status == CS_AGAIN ? CS_OK : status;
+}
+
 int64_t store_stmt_changed(const store_stmt *s) {
     return s->st->driver->changed(s);
 }
@@ -109,6 +120,12 @@ bool store_col_null(const store_stmt *s, int i) {
 void store_col_copy(const store_stmt *s, int i, char *out, size_t size) {
     cs_view v = store_col_text(s, i);
     (void)snprintf(out, size, "%.*s", (int)v.n, v.n > 0 ? (const char *)v.p : "");
+}
+
+cs_kind store_col_kind(const store_stmt *s, int i) {
+    cs_kind kind = CS_KIND_OTHER;
+    (void)cs_kind_parse(store_col_text(s, i), &kind);
+    return kind;
 }
 
 void store_col_hash(const store_stmt *s, int i, uint8_t out[32]) {

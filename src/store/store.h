@@ -65,9 +65,11 @@ typedef struct store_cert {
     char token[STORE_ID_MAX + 1];            /* by which it was asked for; "": by none */
     char parent[STORE_SERIAL_TEXT];          /* whom it renews; "": it is the first of its lineage */
     unsigned shard;                          /* which list of its CA it names: 0: that of all */
+    char profile[STORE_WORD_MAX + 1];        /* "": it was issued before that was kept */
     cs_time created, not_before, not_after;
     char subject[CS_NAME_TEXT_MAX + 1];
-    cs_view der; /* valid until the next verb on this store; n == 0 for an intent */
+    cs_view der;  /* valid until the next verb on this store; n == 0 for an intent */
+    cs_view tags; /* of its identity, blanks between; valid as der */
     cs_time revoked_at;
     int revocation_reason;
 } store_cert;
@@ -97,16 +99,20 @@ typedef enum store_state {
     STORE_HELD, /* revoked, but for a time */
 } store_state;
 typedef struct store_filter {
-    cs_kind kind;        /* CS_KIND_OTHER: any */
-    const char *name;    /* exactly; NULL: any */
-    const char *pattern; /* of names, in which * stands for any text; NULL: any. Not with name. */
+    cs_kind kind;          /* CS_KIND_OTHER: any */
+    const char *name;      /* exactly; NULL: any */
+    const char *pattern;   /* of names, in which * stands for any text; NULL: any. Not with name. */
+    const uint8_t *issuer; /* SHA-256 of the CA's SPKI; NULL: any */
+    const char *profile, *tag;
     store_state state;
     cs_time ends_before; /* those that expire before, the first of them first; 0: any */
     const char *after;   /* serial: go on behind it; NULL: from the newest */
     unsigned limit;
 } store_filter;
 typedef cs_status store_cert_seen(void *cls, const store_cert *c, cs_err *err);
-/* Newest first, unless ends_before is given; intents are left out. */
+/* Newest first; with ends_before the first to end first, expired ones the last to end first, with a pattern or a tag by
+ * name. Intents are left out. A page goes by an index; of several conditions the rarer ones are looked at row by row.
+ */
 CS_MUST_USE cs_status store_cert_list(store *st, const store_filter *f, cs_time now, store_cert_seen *seen, void *cls,
                                       cs_err *err);
 typedef struct store_counts {
@@ -129,6 +135,16 @@ CS_MUST_USE cs_status store_count_of(store *st, const uint8_t issuer[32], cs_tim
                                      cs_time *ret_last, cs_err *err);
 /* The valid certificate that ends first. certificate-unknown when there is none. */
 CS_MUST_USE cs_status store_expires_next(store *st, cs_time now, store_cert *ret, cs_err *err);
+
+/* ---- tags: words that an identity is found by, whichever certificates it has ---- */
+enum { STORE_TAG_MAX = 64, STORE_TAGS_MAX = 32 };
+/* Adds or takes one away; nothing happens when it is so already. Tags of an identity, sorted: the tags of its rows. */
+CS_MUST_USE cs_status store_tag_set(store *st, cs_kind kind, const char *name, const char *tag, bool there,
+                                    cs_err *err);
+/* Those of an identity, with blanks between; appended. */
+CS_MUST_USE cs_status store_tags_of(store *st, cs_kind kind, const char *name, cs_buf *out, cs_err *err);
+typedef cs_status store_tag_seen(void *cls, const char *tag, uint64_t identities, cs_err *err);
+CS_MUST_USE cs_status store_tag_list(store *st, store_tag_seen *seen, void *cls, cs_err *err);
 
 /* ---- revocation ---- */
 /* already-revoked, certificate-unknown. */

@@ -52,6 +52,9 @@ void store_stmt_blob(store_stmt *s, int i, cs_view bytes);
 void store_stmt_many(store_stmt *s);
 cs_status store_stmt_step(store_stmt *s, cs_err *err);
 cs_status store_stmt_run(store_stmt *s, cs_err *err);
+/* Every row, in order; the first failure of row ends it. */
+typedef cs_status store_row(store_stmt *s, void *cls, cs_err *err);
+cs_status store_stmt_each(store_stmt *s, store_row *row, void *cls, cs_err *err);
 int64_t store_stmt_changed(const store_stmt *s);
 void store_stmt_done(store_stmt *s);
 
@@ -63,6 +66,17 @@ const char *store_col_cstr(const store_stmt *s, int i); /* text; NULL: "" */
 bool store_col_null(const store_stmt *s, int i);
 void store_col_copy(const store_stmt *s, int i, char *out, size_t size); /* text, cut to size - 1 */
 void store_col_hash(const store_stmt *s, int i, uint8_t out[32]);
+
+/* identity.kind as we write it. */
+cs_kind store_col_kind(const store_stmt *s, int i);
+
+/* A row of certificates. */
+#define STORE_CERT_COLUMNS                                                                                             \
+    "serial, certificates.kind, certificates.name, status, issuer, spki_sha256, tbs_sha256, request_sha256, sha256, "  \
+    "idempotency_key, created, not_before, not_after, subject, der, revoked_at, revocation_reason, token, parent, "    \
+    "profile, (SELECT tags FROM tagged WHERE tagged.name = certificates.name AND tagged.kind = certificates.kind), "   \
+    "shard"
+void store_cert_read(store_stmt *s, store_cert *c);
 
 /* SELECT of one number, 0 when it is NULL or there is no row. */
 cs_status store_number(store *st, const char *sql, uint64_t *ret, cs_err *err);

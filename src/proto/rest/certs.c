@@ -166,10 +166,14 @@ static const char *status_name(const store_cert *s, cs_time now) {
     return s->not_after < now ? "expired" : s->not_before > now ? "not-yet-valid" : "valid";
 }
 
-static void put_row(cs_json *j, const store_cert *s, cs_time now) {
+static void put_row(const rest_call *c, cs_json *j, const store_cert *s, cs_time now) {
+    const authority_ca *ca = authority_ca_of(c->a, s->issuer);
     cs_json_str(j, "serial", s->serial);
     cs_json_str(j, "kind", cs_kind_name(s->kind));
     cs_json_str(j, "name", s->name);
+    if (s->profile[0] != '\0') cs_json_str(j, "profile", s->profile);
+    if (ca != NULL) cs_json_str(j, "ca", ca->name);
+    rest_put_words(j, "tags", s->tags);
     cs_json_str(j, "subject", s->subject);
     cs_json_str(j, "status", status_name(s, now));
     cs_json_time(j, "not_before", s->not_before);
@@ -182,6 +186,7 @@ static void put_row(cs_json *j, const store_cert *s, cs_time now) {
 }
 
 typedef struct listing {
+    const rest_call *c;
     cs_json j;
     store_filter filter;
     cs_time now;
@@ -194,7 +199,7 @@ static cs_status list_one(void *cls, const store_cert *s, cs_err *err) {
     (void)err;
     if (l->n++ >= l->filter.limit - 1) return CS_OK; /* one more than asked for: there is a next page */
     cs_json_object(&l->j, NULL);
-    put_row(&l->j, s, l->now);
+    put_row(l->c, &l->j, s, l->now);
     cs_json_object_end(&l->j);
     memcpy(l->last, s->serial, sizeof l->last);
     return CS_OK;
@@ -233,6 +238,13 @@ static cs_status take_filter(rest_call *c, store_filter *f, cs_err *err) {
         f->pattern = f->name;
         f->name = NULL;
     }
+    const char *issuer = rest_query(c, "issuer");
+    const authority_ca *ca = issuer != NULL ? authority_ca_named(c->a, cs_view_str(issuer)) : NULL;
+    if (issuer != NULL && ca == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "issuer=%s: no CA of that name issues here", issuer);
+    if (ca != NULL) f->issuer = ca->cert->spki_sha256;
+    f->profile = rest_query(c, "profile");
+    f->tag = rest_query(c, "tag");
     f->after = rest_query(c, "after");
     long n = limit != NULL ? strtol(limit, NULL, 10) : LIST_DEFAULT;
     if (n < 1 || n > LIST_MAX) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "limit: 1 to %d", LIST_MAX);
@@ -241,7 +253,7 @@ static cs_status take_filter(rest_call *c, store_filter *f, cs_err *err) {
 }
 
 cs_status rest_list(rest_call *c, cs_err *err) {
-    listing l = {.j = cs_json_to(&c->out), .now = authority_now(c->a)};
+    listing l = {.c = c, .j = cs_json_to(&c->out), .now = authority_now(c->a)};
     TRY(take_filter(c, &l.filter, err));
     cs_json_object(&l.j, NULL);
     cs_json_array(&l.j, "certificates");
@@ -264,7 +276,7 @@ static cs_status run_show(void *cls, store *st, cs_err *err) {
     TRY(store_cert_by_serial(st, s->serial, &row, err));
     cs_json j = cs_json_to(&s->c->out);
     cs_json_object(&j, NULL);
-    put_row(&j, &row, authority_now(s->c->a));
+    put_row(s->c, &j, &row, authority_now(s->c->a));
     if (row.der.n > 0) {
         TRY(cs_cert_decode(row.der, &leaf, err));
         char text[CS_NAME_TEXT_MAX + 1];

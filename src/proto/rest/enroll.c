@@ -266,6 +266,7 @@ cs_status rest_request_deny(rest_call *c, cs_err *err) {
 
 typedef struct newest {
     const char *name;
+    cs_kind kind; /* CS_KIND_OTHER: not said */
     cs_time now;
     char serial[STORE_SERIAL_TEXT];
 } newest;
@@ -277,12 +278,24 @@ static cs_status newest_seen(void *cls, const store_cert *row, cs_err *err) {
     return CS_OK;
 }
 
+/* One name may be that of a device and of a server: then it says nothing. */
 static cs_status run_newest(void *cls, store *st, cs_err *err) {
+    static const store_state states[] = {STORE_VALID, STORE_EXPIRED};
     newest *n = cls;
-    store_filter f = {.name = n->name, .state = STORE_VALID, .limit = 1};
-    TRY(store_cert_list(st, &f, n->now, newest_seen, n, err));
-    f.state = STORE_EXPIRED;
-    if (n->serial[0] == '\0') TRY(store_cert_list(st, &f, n->now, newest_seen, n, err));
+    cs_kind found = CS_KIND_OTHER;
+    for (size_t i = 0; i < 2 && n->serial[0] == '\0'; i++)
+        for (int kind = CS_KIND_SERVER; kind < CS_KIND_COUNT; kind++) {
+            newest one = {.name = n->name, .serial = ""};
+            const store_filter f = {.name = n->name, .kind = (cs_kind)kind, .state = states[i], .limit = 1};
+            if (n->kind != CS_KIND_OTHER && n->kind != (cs_kind)kind) continue;
+            TRY(store_cert_list(st, &f, n->now, newest_seen, &one, err));
+            if (one.serial[0] == '\0') continue;
+            if (found != CS_KIND_OTHER)
+                return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_AMBIGUOUS, "%s is a %s and a %s: say which kind",
+                               n->name, cs_kind_name(found), cs_kind_name((cs_kind)kind));
+            found = (cs_kind)kind;
+            memcpy(n->serial, one.serial, sizeof n->serial);
+        }
     if (n->serial[0] != '\0') return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "nothing of %s can be renewed", n->name);
 }
@@ -290,12 +303,15 @@ static cs_status run_newest(void *cls, store *st, cs_err *err) {
 cs_status rest_renew(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
-    const char *serial = NULL, *csr = NULL;
+    const char *serial = NULL, *csr = NULL, *kind = NULL;
     newest n = {.now = authority_now(c->a)};
     TRY(rest_body(c, &body, err));
     TRY(rest_text(body, "serial", false, &serial, err));
     TRY(rest_text(body, "name", false, &n.name, err));
+    TRY(rest_text(body, "kind", false, &kind, err));
     TRY(rest_text(body, "csr", true, &csr, err));
+    if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &n.kind))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%s", kind);
     if ((serial == NULL) == (n.name == NULL))
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "either name or serial is expected");
     if (serial == NULL) TRY(authority_read(c->a, run_newest, &n, err));

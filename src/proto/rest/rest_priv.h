@@ -76,6 +76,7 @@ rest_handler rest_permit, rest_proposal_list, rest_proposal_approve, rest_propos
 /* rollover.c */
 rest_handler rest_rollover_show, rest_rollover_list, rest_rollover_begin, rest_rollover_step;
 rest_handler rest_openapi;
+rest_handler rest_tag_list, rest_tag_change;
 /* Doors of other protocols. */
 #define EST_PATH "/.well-known/est/"
 rest_handler est_door;
@@ -102,6 +103,8 @@ void rest_retry_after(rest_call *c, cs_time wait);
 CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
 /* What an issued certificate looks like in JSON. */
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
+/* Words with blanks between, as a list. */
+void rest_put_words(cs_json *j, const char *key, cs_view text);
 /* A query parameter or NULL. */
 const char *rest_query(rest_call *c, const char *key);
 
