@@ -5,6 +5,7 @@
 
 #include "io/cas.h"
 #include "keys/token.h"
+#include "keys/tpm.h"
 
 enum { URI_FILE_MAX = 8 * 1024 };
 
@@ -20,11 +21,10 @@ static cs_status pin_path(const char *source, char out[FILES_PATH_MAX], cs_err *
     return files_join(credentials, source + 11, out, err);
 }
 
-/* *ret stays NULL when the URI names no source: a token that asks for none. */
-static cs_status read_pin(const char *uri, cs_secret **ret, cs_err *err) {
-    char source[FILES_PATH_MAX], path[FILES_PATH_MAX];
+/* *ret stays NULL when no source is named: a token that asks for none. */
+static cs_status read_pin(const char *source, cs_secret **ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
     CS_SCOPED(cs_buf) text = cs_buf_secret(CS_PASSPHRASE_MAX + 2);
-    TRY(cs_token_pin_source(uri, source, sizeof source, err));
     if (source[0] == '\0') return CS_OK;
     TRY(pin_path(source, path, err));
     TRY(files_read_private(path, CS_PASSPHRASE_MAX + 2, &text, err));
@@ -35,9 +35,15 @@ static cs_status read_pin(const char *uri, cs_secret **ret, cs_err *err) {
     return CS_OK;
 }
 
+static cs_status add_need(keyfile_needs *needs, const char *path, cs_err *err) {
+    if (needs->n == KEYFILE_PATHS_MAX)
+        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "over %d folders for the keys' modules", KEYFILE_PATHS_MAX);
+    return files_join("/", path + 1, needs->path[needs->n++], err);
+}
+
 static cs_status take_line(char *line, const char *path, keyfile_needs *needs, const char **uri, cs_err *err) {
     if (line[0] == '\0' || line[0] == '#') return CS_OK;
-    if (*uri == NULL && cs_token_uri(cs_view_str(line))) {
+    if (*uri == NULL && (cs_token_uri(cs_view_str(line)) || cs_tpm_uri_is(cs_view_str(line)))) {
         *uri = line;
         return CS_OK;
     }
@@ -47,14 +53,28 @@ static cs_status take_line(char *line, const char *path, keyfile_needs *needs, c
     }
     if (strncmp(line, "allow /", 7) != 0)
         return cs_fail(err, CS_REFUSED, CS_R_URI_INVALID,
-                       "%s: a line is neither a pkcs11: URI, allow /FOLDER nor allow network", path);
-    if (needs->n == KEYFILE_PATHS_MAX)
-        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%s: over %d folders", path, KEYFILE_PATHS_MAX);
-    return files_join("/", line + 7, needs->path[needs->n++], err);
+                       "%s: a line is neither a pkcs11: or tpm2: URI, allow /FOLDER nor allow network", path);
+    return add_need(needs, line + 6, err);
+}
+
+/* What the TPM needs later is known: its device or socket. */
+static cs_status open_tpm(const char *text, keyfile_needs *needs, cs_key **ret, cs_err *err) {
+    cs_tpm_uri uri;
+    char path[256];
+    bool network = false;
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    CS_AUTO(cs_secret) password = NULL;
+    TRY(cs_tpm_uri_parse(text, &uri, err));
+    TRY(read_pin(uri.pin_source, &password, err));
+    if (uri.file[0] != '\0') TRY(files_read_private(uri.file, CS_KEY_FILE_MAX, &pem, err));
+    cs_tpm_reach(&uri, path, &network);
+    needs->network = needs->network || network;
+    if (path[0] == '/') TRY(add_need(needs, path, err));
+    return cs_key_open_tpm(&uri, cs_buf_view(&pem), password, ret, err);
 }
 
 static cs_status open_uri(const char *path, keyfile_needs *needs, cs_key **ret, cs_err *err) {
-    char text[URI_FILE_MAX], *rest = text;
+    char text[URI_FILE_MAX], source[FILES_PATH_MAX], *rest = text;
     const char *uri = NULL;
     CS_SCOPED(cs_buf) b = cs_buf_of(URI_FILE_MAX);
     CS_AUTO(cs_secret) pin = NULL;
@@ -63,8 +83,10 @@ static cs_status open_uri(const char *path, keyfile_needs *needs, cs_key **ret, 
     text[b.n] = '\0';
     for (char *line = strsep(&rest, "\r\n"); line != NULL; line = strsep(&rest, "\r\n"))
         TRY(take_line(line, path, needs, &uri, err));
-    if (uri == NULL) return cs_fail(err, CS_REFUSED, CS_R_URI_INVALID, "%s: no pkcs11: URI", path);
-    TRY(read_pin(uri, &pin, err));
+    if (uri == NULL) return cs_fail(err, CS_REFUSED, CS_R_URI_INVALID, "%s: no pkcs11: or tpm2: URI", path);
+    if (cs_tpm_uri_is(cs_view_str(uri))) return open_tpm(uri, needs, ret, err);
+    TRY(cs_token_pin_source(uri, source, sizeof source, err));
+    TRY(read_pin(source, &pin, err));
     return cs_key_open_token(uri, pin, ret, err);
 }
 

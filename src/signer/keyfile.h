@@ -15,9 +15,9 @@ typedef struct keyfile_needs {
     bool network;
 } keyfile_needs;
 
-/* NAME.uri: a line with the PKCS#11 URI, whose pin-source is file:/PATH or credential:NAME (systemd); then any number
- * of lines "allow /FOLDER" (the module reads and writes there) and "allow network". uri-invalid naming the line;
- * key-unavailable; the reasons of key files. */
+/* NAME.uri: a line with the PKCS#11 URI, or one of a TPM (keys/tpm.h), whose pin-source is file:/PATH or
+ * credential:NAME (systemd); then any number of lines "allow /FOLDER" (the module reads and writes there) and "allow
+ * network". uri-invalid naming the line; key-unavailable; the reasons of key files. */
 CS_MUST_USE cs_status keyfile_open(const char *dir, const char *name, keyfile_needs *needs, cs_key **ret, cs_err *err);
 
 #endif
