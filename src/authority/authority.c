@@ -91,6 +91,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     a->feed_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     TRY(cas_load(a, setup->cas, err));
     TRY(ocsp_open(a, err));
+    TRY(ra_open(a, err));
     a->signer = a->crl_signer = (signer_link){
         .fd = -1, .path = setup->signer_path, .cas = a->cas, .ca_count = a->ca_count, .clock = setup->clock};
     signer_link_close(&a->signer);
@@ -122,5 +123,6 @@ void authority_free(authority *a) {
     if (a->lock_fd >= 0) (void)close(a->lock_fd);
     if (a->feed_event >= 0) (void)close(a->feed_event);
     ocsp_close(a);
+    ra_close(a);
     free(a);
 }

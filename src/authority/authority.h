@@ -170,6 +170,22 @@ typedef struct ocsp_reply {
  * unauthorized, tryLater) and *err; CS_OK when it was answered as asked. */
 cs_status authority_ocsp(authority *a, cs_view request, ocsp_reply *ret, cs_err *err);
 
+/* ---- the registration authority: ra.c ---- */
+/* Who answers in the current CA's name where a protocol signs and decrypts by itself (SCEP, CMP): an RSA key, kept in
+ * authority/ra.pem, and its certificate, which is changed at half of its life. Immutable, counted. */
+typedef struct authority_ra {
+    int refs;
+    cs_key *key;
+    cs_cert *cert;
+} authority_ra;
+authority_ra *authority_ra_ref(authority_ra *ra);
+void authority_ra_free(authority_ra *ra);
+CS_AUTO_DEFINE(authority_ra)
+enum { AUTHORITY_RA_MAX = 2 };
+/* References of the one that answers now, first, and of the one before, as long as its certificate lasts: what was
+ * encrypted to that one is still read. Makes the first when there is none. signer-unreachable and the like. */
+CS_MUST_USE cs_status authority_ras(authority *a, authority_ra *ret[AUTHORITY_RA_MAX], size_t *ret_n, cs_err *err);
+
 /* ---- looking ---- */
 /* A reading connection for the time of the call; other readers wait. */
 typedef cs_status authority_reading(void *cls, store *st, cs_err *err);

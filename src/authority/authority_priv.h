@@ -150,6 +150,7 @@ struct authority {
     size_t log_claim_n; /* 0: the signer has not told it yet */
 
     struct ocsp_desk *ocsp;       /* ocsp.c's */
+    struct ra_desk *ra;           /* ra.c's */
     atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
 
     int feed_event; /* eventfd: the feed has grown */
@@ -182,6 +183,11 @@ void head_wanted(authority *a);
 cs_status head_make(authority *a, cs_err *err);
 void head_make_due(authority *a);
 void responder_job(authority *a, job *j);
+/* A certificate for a key of ours that answers in that CA's name, through the writer; cut to the CA's validity. */
+CS_MUST_USE cs_status responder_issue(authority *a, const authority_ca *ca, cs_responder_use use, const cs_key *key,
+                                      cs_time lifetime, cs_cert **ret, cs_err *err);
+CS_MUST_USE cs_status ra_open(authority *a, cs_err *err);
+void ra_close(authority *a);
 CS_MUST_USE cs_status ocsp_open(authority *a, cs_err *err);
 void ocsp_close(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);

@@ -68,8 +68,8 @@ static cs_status ask_signer(authority *a, job *j, cs_err *err) {
     TRY(cs_cert_decode(der, &j->leaf, err));
     TRY(store_begin(a->store, err));
     char hex[2 * CS_SERIAL_LEN + 1];
-    cs_status status =
-        audit(a, a->store, "ocsp-responder-issued", j->asked_by, NULL, cs_hex(j->responder->serial, hex), err);
+    const char *event = j->responder->use == CS_RESPONDER_RA ? "ra-issued" : "ocsp-responder-issued";
+    cs_status status = audit(a, a->store, event, j->asked_by, NULL, cs_hex(j->responder->serial, hex), err);
     if (status == CS_OK) return store_commit(a->store, err);
     store_rollback(a->store);
     return status;
@@ -83,24 +83,21 @@ void responder_job(authority *a, job *j) {
     j->err = err;
 }
 
-static cs_status make_responder(authority *a, const authority_ca *ca, responder **ret, cs_err *err) {
+cs_status responder_issue(authority *a, const authority_ca *ca, cs_responder_use use, const cs_key *key,
+                          cs_time lifetime, cs_cert **ret, cs_err *err) {
     uint8_t serial[CS_SERIAL_LEN];
-    CS_AUTO(responder) r = calloc(1, sizeof *r);
-    if (r == NULL) return CS_NOMEM_ERR(err);
-    r->refs = 1;
-    TRY(cs_key_generate(CS_KEYSPEC_ECDSA_P256, &r->key, err));
     TRY(cs_serial_draw(a->rng, serial, err));
     cs_time now = cs_time_seconds(cs_now(a->clock)) * CS_SEC;
-    /* by half of its life it is changed: answers never outlive it */
-    cs_responder_ask ask = {.issuer = ca->cert,
-                            .spki = cs_key_spki(r->key),
+    cs_responder_ask ask = {.use = use,
+                            .issuer = ca->cert,
+                            .spki = cs_key_spki(key),
                             .serial = cs_view_of(serial, sizeof serial),
                             .not_before = now - CS_BACKDATE,
-                            .not_after = now + 2 * a->conf->ocsp_lifetime + CS_HOUR};
+                            .not_after = now + lifetime};
     if (ask.not_before < ca->cert->not_before) ask.not_before = ca->cert->not_before;
     if (ask.not_after > ca->cert->not_after) ask.not_after = ca->cert->not_after;
     job j = {.type = JOB_RESPONDER,
-             .asked_by = AUTHORITY_SELF("ocsp"),
+             .asked_by = use == CS_RESPONDER_RA ? AUTHORITY_SELF("ra") : AUTHORITY_SELF("ocsp"),
              .ca = ca,
              .responder = &ask,
              .tbs = cs_buf_of(CS_CERT_MAX)};
@@ -108,7 +105,17 @@ static cs_status make_responder(authority *a, const authority_ca *ca, responder 
     if (status == CS_OK) status = authority_submit(a, &j, err);
     cs_buf_free(&j.tbs);
     TRY(status);
-    r->cert = j.leaf;
+    *ret = j.leaf;
+    return CS_OK;
+}
+
+static cs_status make_responder(authority *a, const authority_ca *ca, responder **ret, cs_err *err) {
+    CS_AUTO(responder) r = calloc(1, sizeof *r);
+    if (r == NULL) return CS_NOMEM_ERR(err);
+    r->refs = 1;
+    TRY(cs_key_generate(CS_KEYSPEC_ECDSA_P256, &r->key, err));
+    /* by half of its life it is changed: answers never outlive it */
+    TRY(responder_issue(a, ca, CS_RESPONDER_OCSP, r->key, 2 * a->conf->ocsp_lifetime + CS_HOUR, &r->cert, err));
     *ret = CS_TAKE(r);
     return CS_OK;
 }

@@ -124,7 +124,7 @@ void signer_link_ask_cert(signer_link *l, const authority_ca *by, const cs_profi
 }
 
 void signer_link_ask_responder(signer_link *l, const authority_ca *by, const cs_responder_ask *ask, cs_view tbs) {
-    size_t mark = ipc_open(&l->out, SIGNING_RESPONDER);
+    size_t mark = ipc_open(&l->out, ask->use == CS_RESPONDER_RA ? SIGNING_RA : SIGNING_RESPONDER);
     cs_buf_add(&l->out, by->cert->spki_sha256, SIGNING_ISSUER_LEN);
     cs_buf_add_view(&l->out, ask->serial);
     cs_buf_add_u64(&l->out, (uint64_t)ask->not_before);

@@ -23,6 +23,7 @@ enum {
     /* 32 octets issuer, 16 octets serial, u64 notBefore, u64 notAfter, vec16 SPKI, vec32 TBSCertificate of the OCSP
      * responder that these make -> SIGNED or REFUSED */
     SIGNING_RESPONDER = 7,
+    SIGNING_RA = 22, /* likewise, of who answers in SCEP and CMP */
 };
 
 /* An issuer is named by the SHA-256 of its SubjectPublicKeyInfo. */

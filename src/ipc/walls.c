@@ -12,6 +12,7 @@ const ipc_rule signing_from_authority[] = {{SIGNING_HELLO, 0},
                                            {SIGNING_LOG_KEY, 0},
                                            {SIGNING_HEAD, 8 + 32 * 128},
                                            {SIGNING_RESPONDER, CS_PEER_CERT_MAX},
+                                           {SIGNING_RA, CS_PEER_CERT_MAX},
                                            {0, 0}};
 const ipc_rule signing_from_signer[] = {{SIGNING_ISSUER, CS_CAS_MAX *(CS_CERT_MAX + 12)},
                                         {SIGNING_SIGNED, 4 + 2 * CS_CERT_MAX},

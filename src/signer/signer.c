@@ -18,7 +18,7 @@
  * 32 bytes SHA-256 of the TBS, 32 bytes SHA-256 of the record before and this one, so that none can be changed or taken
  * out unseen. */
 enum { RECORD_LEN = 96, RECORD_BODY = 64, RECORD_ISSUER = 6 };
-enum { RECORD_RESPONDER = 0xff }; /* in the place of a kind: the certificate of an OCSP responder */
+enum { RECORD_RESPONDER = 0xff }; /* in the place of a kind: who answers in the CA's name, OCSP or RA */
 
 /* A CA whose key is here. */
 typedef struct issuer {
@@ -304,7 +304,8 @@ static cs_status check_responder(signer *s, cs_view payload, signer_job *job, cs
     CS_SCOPED(cs_buf) again = cs_buf_of(CS_CERT_MAX);
     uint8_t hash[CS_SHA256_LEN];
     cs_view by = cs_rd_bytes(&r, SIGNING_ISSUER_LEN), serial = cs_rd_bytes(&r, CS_SERIAL_LEN);
-    cs_responder_ask ask = {.serial = serial};
+    bool ra = job->type == SIGNING_RA;
+    cs_responder_ask ask = {.use = ra ? CS_RESPONDER_RA : CS_RESPONDER_OCSP, .serial = serial};
     ask.not_before = (cs_time)cs_rd_u64(&r);
     ask.not_after = (cs_time)cs_rd_u64(&r);
     ask.spki = cs_rd_vec16(&r);
@@ -318,8 +319,9 @@ static cs_status check_responder(signer *s, cs_view payload, signer_job *job, cs
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: notBefore is not about now");
     TRY(cs_responder_build(&ask, &again, err));
     if (!cs_view_eq(cs_buf_view(&again), job->tbs))
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "not in the form of an OCSP responder's certificate");
-    if (serials_has(&s->used, serial.p)) return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "an OCSP responder's");
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "not in the form of %s certificate",
+                       ra ? "an RA's" : "an OCSP responder's");
+    if (serials_has(&s->used, serial.p)) return cs_fail(err, CS_REFUSED, CS_R_SERIAL_REUSED, "a responder's");
     TRY(cs_sha256(job->tbs, hash, err));
     TRY(note(s, of, SIGNING_CERT, RECORD_RESPONDER, serial.p, hash, now, err));
     return serials_add(&s->used, serial.p, err);
@@ -350,6 +352,7 @@ void signer_check(signer *s, signer_crl *crl, const ipc_frame *request, signer_j
     switch (request->type) {
     case SIGNING_CERT: status = check_cert(s, request->payload, ret, now, &ret->why); break;
     case SIGNING_HEAD: status = check_head(s, request->payload, ret, now, &ret->why); break;
+    case SIGNING_RA:
     case SIGNING_RESPONDER: status = check_responder(s, request->payload, ret, now, &ret->why); break;
     default: status = end_crl(s, crl, request->payload, ret, now, &ret->why); break;
     }

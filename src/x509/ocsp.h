@@ -60,6 +60,7 @@ enum {
     CS_OCSP_ASKED_MAX = 16,          /* certificates in a request; clients ask for one, a server's staple for few */
     CS_OCSP_REQUEST_MAX = 8 * 1024,  /* octets; a signed one with its certificates has 4 KiB */
     CS_OCSP_RESPONDER_DAYS_MAX = 16, /* a responder's certificate cannot be revoked: it must end soon */
+    CS_RA_DAYS_MAX = 90,             /* clients keep an RA's for a while; it enters nobody anywhere */
 };
 
 typedef struct cs_ocsp_id {
@@ -90,10 +91,15 @@ enum { CS_OCSP_MALFORMED = 1, CS_OCSP_INTERNAL = 2, CS_OCSP_TRY_LATER = 3, CS_OC
 /* An OCSPResponse without an answer: one of the above. */
 void cs_ocsp_error_put(int status, cs_buf *out);
 
-/* TBSCertificate of a delegated responder (RFC 6960 4.2.2.2): OCSPSigning alone, nocheck, no address of a CRL. What
- * authority and signer both build, so that the signer signs nothing else. profile-violated: longer than
- * CS_OCSP_RESPONDER_DAYS_MAX, outside the issuer's validity; key-too-weak and its like. */
+/* TBSCertificate of who answers in a CA's name, without an address of a CRL. What authority and signer both build, so
+ * that the signer signs nothing else. profile-violated: longer than its use lets it live, outside the issuer's
+ * validity; key-too-weak and its like; key-unsupported: an RA's is RSA, since who enrolls encrypts to it. */
+typedef enum cs_responder_use {
+    CS_RESPONDER_OCSP, /* RFC 6960 4.2.2.2: OCSPSigning alone, nocheck; CS_OCSP_RESPONDER_DAYS_MAX */
+    CS_RESPONDER_RA,   /* RFC 8894 2.1.2: signs and decrypts, cmcRA alone; CS_RA_DAYS_MAX */
+} cs_responder_use;
 typedef struct cs_responder_ask {
+    cs_responder_use use;
     const cs_cert *issuer;
     cs_view spki, serial;
     cs_time not_before, not_after;

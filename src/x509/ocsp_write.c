@@ -178,37 +178,51 @@ void cs_ocsp_error_put(int status, cs_buf *out) {
 
 /* ---- the responder's certificate ---- */
 
+static cs_status check_ask(const cs_responder_ask *ask, cs_err *err) {
+    static const uint8_t rsa[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
+    bool ra = ask->use == CS_RESPONDER_RA;
+    int days = ra ? CS_RA_DAYS_MAX : CS_OCSP_RESPONDER_DAYS_MAX;
+    if (ask->not_after <= ask->not_before || ask->not_after - ask->not_before > days * CS_DAY)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "%s certificate lives at most %d days",
+                       ra ? "an RA's" : "an OCSP responder's", days);
+    if (ask->not_before < ask->issuer->not_before || ask->not_after > ask->issuer->not_after)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: outside that of the issuer");
+    TRY(cs_key_spki_check(ask->spki, err));
+    if (cs_view_eq(ask->spki, ask->issuer->spki))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "the CA's own key is no responder's");
+    /* SEQUENCE { SEQUENCE { OID, NULL }, BIT STRING }, with lengths of more than 255 octets */
+    if (ra && (ask->spki.n < 6 + sizeof rsa || memcmp(ask->spki.p + 6, rsa, sizeof rsa) != 0))
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "an RA's key is RSA");
+    return CS_OK;
+}
+
 cs_status cs_responder_build(const cs_responder_ask *ask, cs_buf *tbs, cs_err *err) {
     uint8_t keyid[CS_KEYID_LEN];
     char hex[13], cn[32];
+    bool ra = ask->use == CS_RESPONDER_RA;
     CS_SCOPED(cs_buf) name = cs_buf_of(CS_NAME_TEXT_MAX);
     cs_tbs t = {.serial = ask->serial,
                 .issuer = ask->issuer->subject,
                 .spki = ask->spki,
                 .not_before = ask->not_before,
                 .not_after = ask->not_after};
-    if (ask->not_after <= ask->not_before || ask->not_after - ask->not_before > CS_OCSP_RESPONDER_DAYS_MAX * CS_DAY)
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "an OCSP responder's certificate lives at most %d days",
-                       CS_OCSP_RESPONDER_DAYS_MAX);
-    if (ask->not_before < ask->issuer->not_before || ask->not_after > ask->issuer->not_after)
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "validity: outside that of the issuer");
-    TRY(cs_key_spki_check(ask->spki, err));
-    if (cs_view_eq(ask->spki, ask->issuer->spki))
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "the CA's own key is no responder's");
+    TRY(check_ask(ask, err));
     if (!cs_keyid_of_spki(ask->spki, keyid)) return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "the responder's key");
-    (void)snprintf(cn, sizeof cn, "OCSP responder %s", cs_hex(cs_view_of(keyid, 6), hex));
+    (void)snprintf(cn, sizeof cn, "%s %s", ra ? "Enrollment RA" : "OCSP responder", cs_hex(cs_view_of(keyid, 6), hex));
     TRY(cs_dn_build(&(cs_dn){.common_name = cn}, &name, err));
     TRY(cs_key_algorithm(ask->issuer->spki, &t.algorithm, err));
     t.subject = cs_buf_view(&name);
     cs_tbs_open(tbs, &t);
     cs_ext_put_basic_constraints(tbs, false, -1);
-    cs_ext_put_key_usage(tbs, CS_KU_DIGITAL_SIGNATURE);
-    cs_ext_put_eku(tbs, CS_EKU_OCSP_SIGNING);
+    cs_ext_put_key_usage(tbs, CS_KU_DIGITAL_SIGNATURE | (ra ? CS_KU_KEY_ENCIPHERMENT : 0U));
+    cs_ext_put_eku(tbs, ra ? CS_EKU_CMC_RA : CS_EKU_OCSP_SIGNING);
     cs_ext_put_ski(tbs, cs_view_of(keyid, sizeof keyid));
     cs_ext_put_aki(tbs, ask->issuer->skid);
-    cs_ext_mark nocheck = cs_ext_open(tbs, CS_OID_OCSP_NOCHECK, false);
-    cs_der_put(tbs, CS_DER_NULL, (cs_view){NULL, 0});
-    cs_ext_close(tbs, nocheck);
+    if (!ra) {
+        cs_ext_mark nocheck = cs_ext_open(tbs, CS_OID_OCSP_NOCHECK, false);
+        cs_der_put(tbs, CS_DER_NULL, (cs_view){NULL, 0});
+        cs_ext_close(tbs, nocheck);
+    }
     cs_tbs_close(tbs, &t);
     return cs_buf_ok(tbs, "certificate", err);
 }
