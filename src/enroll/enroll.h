@@ -60,6 +60,12 @@ CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_ans
 CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[32], enroll_answer *ret,
                                   cs_err *err);
 
+/* A door has refused what never came as far as enroll_submit (a message that does not verify or open): logged, audited,
+ * and counted as a wrong guess of ask->source. ask: door, source, certificate; about: whom it says it is, or "". */
+void enroll_refused(enroll *e, const enroll_ask *ask, const char *about, const cs_err *why);
+/* too-many-guesses: before a door does what costs much for who has only shown nonsense. */
+CS_MUST_USE cs_status enroll_may_try(enroll *e, const char *source, cs_err *err);
+
 /* ---- tokens ---- */
 enum { ENROLL_TOKEN_TEXT = 49, ENROLL_TOKEN_USES_MAX = 1000000 }; /* characters of a token */
 #define ENROLL_TOKEN_TTL CS_DAY
@@ -96,6 +102,18 @@ CS_MUST_USE cs_status enroll_deny(enroll *e, const char *request, const char *no
  * or a new one. As by the holder, but whoever asks need not have the old key, and a fork is refused, no more. */
 CS_MUST_USE cs_status enroll_renew(enroll *e, const char *serial, cs_view csr, const authority_who *by,
                                    enroll_answer *ret, cs_err *err);
+
+/* ---- revoking by the holder ---- */
+typedef struct enroll_revocation {
+    const char *door, *source;
+    const cs_cert
+        *certificate;       /* whose key the door has seen proven: it, or another of the same identity, is revoked */
+    cs_view issuer, serial; /* of which one; issuer: Name, n == 0: not said */
+    int reason;             /* CRLReason */
+} enroll_revocation;
+/* Whoever holds a certificate may end those of the same identity; taking a hold back is an operator's matter.
+ * certificate-unknown, already-revoked, permission-denied, reason-invalid, and those of renewing. */
+CS_MUST_USE cs_status enroll_revoke(enroll *e, const enroll_revocation *ask, cs_err *err);
 
 authority *enroll_authority(const enroll *e);
 

@@ -252,26 +252,46 @@ static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authori
     return go ? submit_issue(e, who, csr, by, ret, err) : CS_OK;
 }
 
-/* Who shows nothing costs no record; who shows what is wrong costs a few a minute. */
-static void record_refusal(enroll *e, const enroll_ask *ask, const entitled *who, const authority_who *by,
-                           const cs_err *why) {
+static void log_refusal(enroll *e, const authority_who *by, const cs_err *why, bool record) {
     char detail[CS_DETAIL_MAX + 64];
     cs_err err;
-    bool wrong = why->reason == CS_R_TOKEN_INVALID || why->reason == CS_R_UNKNOWN_ISSUER;
-    bool known = who->credential[0] != '\0' && strcmp(who->credential, "none") != 0;
-    bool late = ask->certificate != NULL && (why->reason == CS_R_REVOKED || why->reason == CS_R_RENEWAL_TOO_LATE ||
-                                             why->reason == CS_R_NOT_YET_VALID);
-    log_event ev = log_begin(wrong || known || late ? LOG_WARN : LOG_INFO, "enroll-refused");
+    log_event ev = log_begin(record ? LOG_WARN : LOG_INFO, "enroll-refused");
     log_str(&ev, "by", by->by);
     log_str(&ev, "from", by->from);
     log_str(&ev, "via", by->via);
     log_fail(&ev, why);
     log_end(&ev);
-    if (wrong || late) guard_wrong(e, ask->source);
-    if (!wrong && !known && !late) return;
+    if (!record) return;
     (void)snprintf(detail, sizeof detail, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
     if (authority_note(e->a, "enroll-refused", by, NULL, detail, &err) != CS_OK)
         log_failure(LOG_ERROR, "audit-failed", &err);
+}
+
+/* Who shows nothing costs no record; who shows what is wrong costs a few a minute. */
+static void record_refusal(enroll *e, const enroll_ask *ask, const entitled *who, const authority_who *by,
+                           const cs_err *why) {
+    bool wrong = why->reason == CS_R_TOKEN_INVALID || why->reason == CS_R_UNKNOWN_ISSUER;
+    bool known = who->credential[0] != '\0' && strcmp(who->credential, "none") != 0;
+    bool late = ask->certificate != NULL && (why->reason == CS_R_REVOKED || why->reason == CS_R_RENEWAL_TOO_LATE ||
+                                             why->reason == CS_R_NOT_YET_VALID);
+    if (wrong || late) guard_wrong(e, ask->source);
+    log_refusal(e, by, why, wrong || known || late);
+}
+
+void enroll_refused(enroll *e, const enroll_ask *ask, const char *about, const cs_err *why) {
+    const entitled nobody = {.parent = NULL};
+    authority_who by = {.by = ""};
+    cs_err counted = *why, ignored;
+    if (guard_check(e, ask->source, &ignored) != CS_OK) return; /* said often enough */
+    say_who(ask, &nobody, &by);
+    if (about[0] != '\0')
+        (void)snprintf(counted.detail, sizeof counted.detail, "%.300s (said to be %.128s)", why->detail, about);
+    guard_wrong(e, ask->source);
+    log_refusal(e, &by, &counted, true);
+}
+
+cs_status enroll_may_try(enroll *e, const char *source, cs_err *err) {
+    return guard_check(e, source, err);
 }
 
 cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err) {

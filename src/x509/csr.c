@@ -1,4 +1,4 @@
-/* Certificate requests: read and proven. @rfc 2986#4 */
+/* Certificate requests: read and proven. @rfc 2986#4 @rfc 4211#3 */
 #include "x509/csr.h"
 
 #include "x509/cert_priv.h"
@@ -94,6 +94,65 @@ static void read_info(cs_csr *csr, cs_der *in, scratch *s) {
     cs_der_end(in);
 }
 
+/* ---- CRMF ---- */
+
+/* The key is [6] IMPLICIT: the copy has room behind the request for it as a SEQUENCE. */
+static void take_key(cs_csr *csr, cs_view implicit) {
+    uint8_t *to = csr->copy + csr->der.n;
+    memcpy(to, implicit.p, implicit.n);
+    to[0] = CS_DER_SEQUENCE;
+    csr->spki = cs_view_of(to, implicit.n);
+}
+
+/* @rfc 4211#5: all IMPLICIT but the Names. What is no wish about subject, key or extensions is the profile's to say. */
+static void read_template(cs_csr *csr, cs_der *in, scratch *s) {
+    static const uint8_t nobody[] = {CS_DER_SEQUENCE, 0};
+    csr->subject = cs_view_of(nobody, sizeof nobody);
+    while (cs_der_more(in)) {
+        uint8_t tag = 0;
+        cs_view whole, value = cs_der_any(in, &tag, &whole);
+        cs_der name = cs_der_of(value, &s->fault);
+        if (tag == CS_DER_CTX_CONS(5)) {
+            s->fault.field = "subject";
+            csr->subject = cs_der_get_whole(&name, CS_DER_SEQUENCE);
+            cs_der_end(&name);
+            if (cs_der_ok(&name)) cs_name_check(csr->subject, &s->fault, NULL);
+        } else if (tag == CS_DER_CTX_CONS(6) && csr->spki.n == 0) {
+            take_key(csr, whole);
+        } else if (tag == CS_DER_CTX_CONS(9)) {
+            s->fault.field = "extensions";
+            count_others(csr, value, &s->fault);
+            cs_exts_read(&s->cert, value, &s->fault);
+        } else if ((tag & 0xc0) != 0x80) {
+            (void)cs_der_bad(in, "is not of the form of a CertTemplate");
+        }
+        s->fault.field = "certTemplate";
+    }
+    if (cs_der_ok(in) && csr->spki.n == 0) (void)cs_der_bad(in, "has no public key");
+}
+
+/* CertReqMsg ::= { certReq { certReqId, certTemplate, controls }, popo [1] { algorithm, signature } } */
+static void read_crmf(cs_csr *csr, cs_der *outer, cs_der *in, scratch *s, cs_view *ret_algorithm, cs_view *ret_sig) {
+    unsigned unused = 0;
+    cs_view rest;
+    s->fault.field = "certReqId";
+    (void)cs_der_integer(in);
+    s->fault.field = "certTemplate";
+    cs_der template = cs_der_in(in, CS_DER_SEQUENCE);
+    read_template(csr, &template, s);
+    s->fault.field = "controls";
+    (void)cs_der_opt(in, CS_DER_SEQUENCE, &rest);
+    cs_der_end(in);
+    s->fault.field = "popo"; /* @rfc 4211#4.1: poposkInput is for templates without a key */
+    cs_der popo = cs_der_in(outer, CS_DER_CTX_CONS(1));
+    *ret_algorithm = cs_der_get_whole(&popo, CS_DER_SEQUENCE);
+    *ret_sig = cs_der_bits(&popo, &unused);
+    if (cs_der_ok(&popo) && unused != 0) (void)cs_der_bad(&popo, "is not whole octets");
+    cs_der_end(&popo);
+    s->fault.field = "regInfo";
+    (void)cs_der_opt(outer, CS_DER_SEQUENCE, &rest);
+}
+
 static void take_found(cs_csr *csr, scratch *s) {
     const cs_cert *c = &s->cert;
     csr->sans = CS_TAKE(s->cert.sans);
@@ -131,12 +190,17 @@ static cs_status decode_into(cs_csr *csr, scratch *s, cs_err *err) {
     s->fault.field = "request";
     cs_view info = cs_der_get_whole(&outer, CS_DER_SEQUENCE);
     cs_der in = cs_der_in(&peek, CS_DER_SEQUENCE);
-    read_info(csr, &in, s);
-    s->fault.field = "signatureAlgorithm";
-    cs_view algorithm = cs_der_get_whole(&outer, CS_DER_SEQUENCE);
-    s->fault.field = "signature";
-    cs_view signature = cs_der_bits(&outer, &unused);
-    if (cs_der_ok(&outer) && unused != 0) (void)cs_der_bad(&outer, "is not whole octets");
+    cs_view algorithm, signature;
+    if (cs_der_peek(&outer) >= 0 && cs_der_peek(&outer) != CS_DER_SEQUENCE) {
+        read_crmf(csr, &outer, &in, s, &algorithm, &signature);
+    } else {
+        read_info(csr, &in, s);
+        s->fault.field = "signatureAlgorithm";
+        algorithm = cs_der_get_whole(&outer, CS_DER_SEQUENCE);
+        s->fault.field = "signature";
+        signature = cs_der_bits(&outer, &unused);
+        if (cs_der_ok(&outer) && unused != 0) (void)cs_der_bad(&outer, "is not whole octets");
+    }
     cs_der_end(&outer);
     cs_der_end(&all);
     take_found(csr, s);
@@ -151,7 +215,7 @@ static cs_status decode_into(cs_csr *csr, scratch *s, cs_err *err) {
 static cs_status decode(cs_view der, cs_csr **ret, cs_err *err) {
     if (der.n > CS_CSR_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "a request of over %d bytes", CS_CSR_MAX);
     CS_AUTO(cs_csr) csr = calloc(1, sizeof(*csr));
-    if (!csr || !(csr->copy = malloc(der.n ? der.n : 1))) return CS_NOMEM_ERR(err);
+    if (!csr || !(csr->copy = malloc(2 * der.n + 1))) return CS_NOMEM_ERR(err);
     if (der.n) memcpy(csr->copy, der.p, der.n);
     csr->der = cs_view_of(csr->copy, der.n);
     CS_SCOPED(scratch) s = {.cert.path_len = -1};

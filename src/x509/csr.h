@@ -1,4 +1,4 @@
-/* x509/csr.h - a certificate request (PKCS#10), read strictly and proven, or made.       @rfc 2986
+/* x509/csr.h - a certificate request (PKCS#10, or CMP's form), read strictly and proven, or made.  @rfc 2986  @rfc 4211
  * Owner: whoever read it (cs_csr_free). Immutable: any thread may read it; views look into its own copy.
  * What a request asks for is only material: the profile alone decides what a certificate says. */
 #ifndef CS_X509_CSR_H
@@ -22,7 +22,8 @@ typedef struct cs_csr {
     uint8_t *copy;           /* what the views look into */
 } cs_csr;
 
-/* One request: PEM ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST") or DER. `what` names the source in errors.
+/* One request: PEM ("CERTIFICATE REQUEST" or "NEW CERTIFICATE REQUEST") or DER of PKCS#10, or DER of a CRMF CertReqMsg
+ * whose popo is a signature. `what` names the source in errors.
  * CS_OK means: well-formed, its signature proves possession, key and signature algorithm are strong enough.
  * asks_ca is not refused here; cs_csr_refuse_ca does it.
  * file-empty, file-wrong-type, file-malformed, csr-malformed (field and rule), csr-pop-failed, algorithm-too-weak

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "ipc/ipc.h"
+#include "proto/cmp/cmp_desk.h"
 #include "proto/rest/rest_priv.h"
 #include "report/log.h"
 
@@ -23,12 +24,14 @@ enum {
 typedef struct door {
     authority *a;
     enroll *e;
+    cmp_desk *cmp;
     bool private;         /* the control socket: the API, and for our user and root only */
     atomic_int under_way; /* requests whose answer has not been sent */
 } door;
 
 struct rest {
     struct MHD_Daemon *control, *public;
+    cmp_desk *cmp;
     int listeners[2]; /* control's, public's; not accepted from any more: -1 */
     door doors[2];
 };
@@ -235,7 +238,7 @@ static enum MHD_Result begin(door *d, struct MHD_Connection *connection, void **
         free(c);
         return MHD_NO;
     }
-    *c = (rest_call){.a = d->a, .e = d->e, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
+    *c = (rest_call){.a = d->a, .e = d->e, .cmp = d->cmp, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
     c->out = cs_buf_of(OUT_MAX);
     c->under_way = &d->under_way;
     if (!g->counted) (void)atomic_fetch_add(c->under_way, 1);
@@ -323,8 +326,13 @@ static struct MHD_Daemon *serve(int fd, door *d) {
 cs_status rest_start(authority *a, enroll *e, int control_fd, int public_fd, rest **ret, cs_err *err) {
     rest *r = calloc(1, sizeof *r);
     if (r == NULL) return CS_NOMEM_ERR(err);
+    cs_status status = cmp_desk_new(cs_clock_system(), &r->cmp, err);
+    if (status != CS_OK) {
+        free(r);
+        return status;
+    }
     r->doors[0] = (door){.a = a, .e = e, .private = true};
-    r->doors[1] = (door){.a = a, .e = e};
+    r->doors[1] = (door){.a = a, .e = e, .cmp = r->cmp};
     r->listeners[0] = r->listeners[1] = -1;
     r->control = serve(control_fd, &r->doors[0]);
     r->public = serve(public_fd, &r->doors[1]);
@@ -353,5 +361,6 @@ void rest_stop(rest *r) {
     if (r->public != NULL) MHD_stop_daemon(r->public);
     for (size_t i = 0; i < 2; i++)
         if (r->listeners[i] >= 0) (void)close(r->listeners[i]);
+    cmp_desk_free(r->cmp);
     free(r);
 }

@@ -14,6 +14,7 @@ enum { REST_EXTRA_MAX = 4 };
 typedef struct rest_call {
     authority *a;
     enroll *e;
+    struct cmp_desk *cmp;
     struct MHD_Connection *connection;
     const char *method, *path;
     const char *rest; /* of the path, behind the route's prefix */
@@ -80,6 +81,8 @@ rest_handler rest_tag_list, rest_tag_change;
 /* Doors of other protocols. */
 #define EST_PATH "/.well-known/est/"
 rest_handler est_door;
+#define CMP_PATH "/.well-known/cmp"
+rest_handler cmp_door;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ocsp_post, rest_ocsp_get;
 rest_handler rest_ca_list, rest_ca_show, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;

@@ -52,5 +52,6 @@ const rest_route rest_public_routes[] = {
     {"GET", "/crl/", rest_ca_crl, 0, 0},      {"POST", "/ocsp", rest_ocsp_post, 0, 0},
     {"GET", "/ocsp/", rest_ocsp_get, 0, 0},   {"GET", "/healthz", rest_health, 0, 0},
     {"POST", REST_ENROLL, rest_enroll, 0, 0}, {"GET", EST_PATH, est_door, 0, 0},
-    {"POST", EST_PATH, est_door, 0, 0},       {NULL, NULL, NULL, 0, 0},
+    {"POST", EST_PATH, est_door, 0, 0},       {"POST", CMP_PATH, cmp_door, 0, 0},
+    {"POST", CMP_PATH "/", cmp_door, 0, 0},   {NULL, NULL, NULL, 0, 0},
 };
