@@ -50,9 +50,8 @@ void cs_ext_put_eku(cs_buf *b, unsigned mask) {
     static const struct {
         unsigned bit;
         uint8_t last; /* 1.3.6.1.5.5.7.3.last */
-    } ekus[] = {{CS_EKU_SERVER_AUTH, 1}, {CS_EKU_CLIENT_AUTH, 2},   {CS_EKU_CODE_SIGNING, 3},
-                {CS_EKU_EMAIL, 4},       {CS_EKU_TIME_STAMPING, 8}, {CS_EKU_OCSP_SIGNING, 9},
-                {CS_EKU_CMC_RA, 28}};
+    } ekus[] = {{CS_EKU_SERVER_AUTH, 1},   {CS_EKU_CLIENT_AUTH, 2},  {CS_EKU_CODE_SIGNING, 3}, {CS_EKU_EMAIL, 4},
+                {CS_EKU_TIME_STAMPING, 8}, {CS_EKU_OCSP_SIGNING, 9}, {CS_EKU_CMC_RA, 28}};
     cs_ext_mark m = cs_ext_open(b, CS_OID_EKU, false);
     cs_der_mark seq = cs_der_open(b, CS_DER_SEQUENCE);
     for (size_t i = 0; i < sizeof(ekus) / sizeof(ekus[0]); i++) {
