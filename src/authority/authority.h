@@ -24,6 +24,7 @@ typedef struct authority_who {
 /* Which CAs there are; found before the process loses sight of the folder with their keys. */
 typedef struct authority_cas {
     cas_list roots, certs, keys; /* root first; all the others; those that issue */
+    bool retired[CAS_MAX];       /* of keys */
     char current[CAS_NAME_MAX + 1];
 } authority_cas;
 /* state-missing when there is none. */
@@ -115,6 +116,7 @@ CS_AUTO_DEFINE(authority_blob)
 typedef struct authority_ca {
     const char *name; /* of its files: ca/NAME.crt */
     const cs_cert *cert;
+    bool retired;                    /* it issues no more */
     const conf_crl *policy;          /* of its lists */
     char ca_url[512], ocsp_url[512]; /* what its certificates name; authority_crl_url has the list's */
 } authority_ca;

@@ -111,7 +111,7 @@ static cs_status read_root_crl(const char *dir, const char *name, cs_buf *ret, c
     return cs_pem_to_der(cs_buf_view(&b), CS_PEM_CRL, path, ret, err);
 }
 
-static cs_status add_ca(authority *a, const char *name, cs_err *err) {
+static cs_status add_ca(authority *a, const char *name, bool retired, cs_err *err) {
     ca_here *h = &a->cas[a->ca_count];
     size_t i = 0;
     if (a->ca_count == CS_CAS_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "keys of over %d CAs", CS_CAS_MAX);
@@ -119,6 +119,7 @@ static cs_status add_ca(authority *a, const char *name, cs_err *err) {
     if (i == a->names.certs.n) return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "ca/%s.crt has gone", name);
     h->ca.name = a->names.certs.at[i];
     h->ca.cert = a->certs[i];
+    h->ca.retired = retired;
     h->ca.policy = conf_crl_of(a->conf, h->ca.name);
     (void)snprintf(h->ca.ca_url, sizeof h->ca.ca_url, "%s/ca/%s.crt", a->conf->public_url, name);
     (void)snprintf(h->ca.ocsp_url, sizeof h->ca.ocsp_url, "%s/ocsp", a->conf->public_url);
@@ -132,6 +133,7 @@ cs_status authority_cas_find(const conf *c, authority_cas *ret, cs_err *err) {
     TRY(cas_list_roots(dir, &ret->roots, err));
     TRY(cas_list_certs(dir, &ret->certs, err));
     TRY(cas_list_keys(dir, &ret->keys, err));
+    for (size_t i = 0; i < ret->keys.n; i++) TRY(cas_retired(dir, ret->keys.at[i], &ret->retired[i], err));
     if (ret->roots.n == 0 || ret->keys.n == 0) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
     return cas_current(dir, ret->current, err);
 }
@@ -145,7 +147,7 @@ cs_status cas_load(authority *a, const authority_cas *cas, cs_err *err) {
         TRY(read_root_crl(dir, cas->roots.at[i], &a->root_crls[i], err));
     }
     for (size_t i = 0; i < cas->certs.n; i++) TRY(read_cert(dir, cas->certs.at[i], &a->certs[i], err));
-    for (size_t i = 0; i < cas->keys.n; i++) TRY(add_ca(a, cas->keys.at[i], err));
+    for (size_t i = 0; i < cas->keys.n; i++) TRY(add_ca(a, cas->keys.at[i], cas->retired[i], err));
     a->current = authority_ca_named(a, cs_view_str(cas->current));
     if (a->current != NULL) return CS_OK;
     return cs_fail(err, CS_FAILED, CS_R_STATE_CORRUPT, "%s: %s is to issue, but has no certificate or no key", dir,

@@ -76,6 +76,7 @@ static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_er
     if (w->by == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no CA %.*s issues here",
                        (int)(ask->issuer.n < CAS_NAME_MAX ? ask->issuer.n : CAS_NAME_MAX), (const char *)ask->issuer.p);
+    if (w->by->retired) return cs_fail(err, CS_REFUSED, CS_R_CA_RETIRED, "%s", w->by->name);
     for (; w->san_count < ask->name_count; w->san_count++)
         TRY(cs_san_make(ask->names[w->san_count].type, ask->names[w->san_count].text, w->values[w->san_count],
                         &w->sans[w->san_count], err));

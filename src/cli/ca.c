@@ -249,6 +249,7 @@ static cs_status use(ca_work *w, cs_err *err) {
     TRY(cas_list_keys(w->dir, &keys, err));
     while (i < keys.n && strcmp(keys.at[i], name) != 0) i++;
     if (i == keys.n) return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "%s: its key is not here", name);
+    TRY(cas_retired_set(w->dir, name, false, err));
     TRY(cas_current_set(w->dir, name, err));
     say_ca(w, name, c, "It issues from now on.\n");
     return CS_OK;
@@ -264,22 +265,38 @@ static cs_status ask(const ca_work *w, const char *name, json_t **ret, cs_err *e
     return session_call(s, "GET", path, NULL, true, ret, err);
 }
 
+/* How many valid certificates hang on it. */
+static cs_status count_valid(const ca_work *w, const char *name, long long *ret, char last[32], cs_err *err) {
+    json_t *answer = NULL;
+    TRY(ask(w, name, &answer, err));
+    *ret = (long long)json_number(answer, "valid");
+    (void)snprintf(last, 32, "%s", json_text(answer, "last_not_after"));
+    json_decref(answer);
+    return CS_OK;
+}
+
+/* Who relies on its certificates must go on to hear which are revoked: its files go when the last has ended. */
 static cs_status retire(ca_work *w, cs_err *err) {
     const char *name = w->words->at[1];
-    char current[CAS_NAME_MAX + 1];
+    char current[CAS_NAME_MAX + 1], last[32], then[200];
+    long long valid = 0;
     CS_AUTO(cs_cert) c = NULL;
     TRY(ca_read_named(w->dir, name, &c, err));
     TRY(cas_current(w->dir, current, err));
     if (strcmp(current, name) == 0)
         return cs_fail(err, CS_REFUSED, CS_R_CA_IN_USE, "%s issues; countersign ca use chooses another first", name);
-    if (!w->said->force) {
-        json_t *answer = NULL;
-        TRY(ask(w, name, &answer, err));
-        long long valid = (long long)json_number(answer, "valid");
-        json_decref(answer);
-        if (valid > 0)
-            return cs_fail(err, CS_REFUSED, CS_R_CA_IN_USE,
-                           "%lld valid certificates hang on %s (countersign ca show %s names them)", valid, name, name);
+    TRY(count_valid(w, name, &valid, last, err));
+    if (valid > 0 && !w->said->force)
+        return cs_fail(err, CS_REFUSED, CS_R_CA_IN_USE,
+                       "%lld valid certificates hang on %s (countersign ca show %s names them)", valid, name, name);
+    if (valid > 0) {
+        TRY(cas_retired_set(w->dir, name, true, err));
+        (void)snprintf(then, sizeof then,
+                       "It issues no more. Its CRLs and OCSP answers go on for %lld certificates, the last until %s; "
+                       "countersign ca retire then moves its files away.\n",
+                       valid, last);
+        say_ca(w, name, c, then);
+        return CS_OK;
     }
     TRY(ca_move_away(w->dir, name, err));
     TRY(ca_publish_trust(w->conf, err));
@@ -290,7 +307,9 @@ static cs_status retire(ca_work *w, cs_err *err) {
 static void add_ca(table *t, const json_t *ca) {
     char number[24], until[32];
     table_add(t, json_text(ca, "name"));
-    table_add(t, json_is_true(json_object_get(ca, "current")) ? "issues" : "");
+    table_add(t, json_is_true(json_object_get(ca, "current"))   ? "issues"
+                 : json_is_true(json_object_get(ca, "retired")) ? "retired"
+                                                                : "");
     (void)snprintf(number, sizeof number, "%lld", (long long)json_number(ca, "valid"));
     table_add(t, number);
     table_add(t, short_time(json_text(ca, "not_after"), until));
@@ -421,7 +440,8 @@ int cli_ca(int argc, char **argv) {
         {"passphrase-file", 0, CLI_TEXT, &said.passphrase_file, "FILE",
          "private file with the root key's passphrase; - is standard input"},
         {"out", 'o', CLI_TEXT, &said.out, "FILE", "request, sign, cross-sign: write there; - is standard output"},
-        {"force", 0, CLI_FLAG, &said.force, NULL, "retire although certificates hang on it; replace --out's file"},
+        {"force", 0, CLI_FLAG, &said.force, NULL,
+         "retire: issue no more, though certificates hang on it; replace --out's file"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
         CLI_OPT_END,

@@ -8,7 +8,7 @@
 #include "signer/keyfile.h"
 #include "x509/pem.h"
 
-const char *const ca_parts[CA_PARTS] = {"crt", "key", "uri", "csr", "crl"};
+const char *const ca_parts[CA_PARTS] = {"crt", "key", "uri", "csr", "crl", "retired"};
 
 bool ca_is_below(const cs_cert *c, const cs_cert *above) {
     return cs_view_eq(c->issuer, above->subject) && cs_view_eq(c->akid, above->skid);

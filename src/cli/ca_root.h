@@ -47,7 +47,7 @@ CS_MUST_USE cs_status ca_ask_permit(const conf *c, const conf_overrides *said, c
 CS_MUST_USE cs_status ca_root_current(const char *dir, char ret[CAS_NAME_MAX + 1], cs_err *err);
 
 /* ---- files of ca/ (ca_files.c) ---- */
-enum { CA_PARTS = 5 };
+enum { CA_PARTS = 6 };
 extern const char *const ca_parts[CA_PARTS]; /* the kinds of files of one CA, its certificate first */
 /* That CA's certificate is above's work. */
 bool ca_is_below(const cs_cert *c, const cs_cert *above);

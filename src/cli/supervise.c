@@ -258,7 +258,7 @@ static void wait_for_news(const supervisor *s) {
 /* ---- CAs that were added, chosen or retired ---- */
 
 static uint64_t stamp_of_cas(const supervisor *s) {
-    static const char *const parts[] = {"crt", "key", "uri", "crl"};
+    static const char *const parts[] = {"crt", "key", "uri", "crl", "retired"};
     char dir[FILES_PATH_MAX], path[FILES_PATH_MAX];
     cas_list lists[2];
     cs_err ignored;

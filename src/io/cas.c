@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool well_formed(const char *name) {
     size_t n = strlen(name);
@@ -103,4 +104,19 @@ cs_status cas_current_set(const char *dir, const char *name, cs_err *err) {
     TRY(files_join(dir, "current", path, err));
     (void)snprintf(line, sizeof line, "%s\n", name);
     return files_write(path, cs_view_str(line), 0644, FILES_REPLACE, err);
+}
+
+cs_status cas_retired(const char *dir, const char *name, bool *ret, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    TRY(cas_path(dir, name, "retired", path, err));
+    *ret = files_exists(path);
+    return CS_OK;
+}
+
+cs_status cas_retired_set(const char *dir, const char *name, bool retired, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    TRY(cas_path(dir, name, "retired", path, err));
+    if (retired) return files_write(path, CS_VIEW_LIT("it issues no more\n"), 0644, FILES_REPLACE, err);
+    if (unlink(path) == 0 || errno == ENOENT) return CS_OK;
+    return cs_fail_errno(err, errno, CS_R_FILE_UNWRITABLE, "%s", path);
 }

@@ -30,6 +30,10 @@ CS_MUST_USE cs_status cas_list_roots(const char *dir, cas_list *ret, cs_err *err
 CS_MUST_USE cs_status cas_current(const char *dir, char ret[CAS_NAME_MAX + 1], cs_err *err);
 CS_MUST_USE cs_status cas_current_set(const char *dir, const char *name, cs_err *err);
 
+/* NAME.retired: it issues no more, and still says which of its certificates are revoked. */
+CS_MUST_USE cs_status cas_retired(const char *dir, const char *name, bool *ret, cs_err *err);
+CS_MUST_USE cs_status cas_retired_set(const char *dir, const char *name, bool retired, cs_err *err);
+
 /* "DIR/NAME.EXT" */
 CS_MUST_USE cs_status cas_path(const char *dir, const char *name, const char *ext, char out[FILES_PATH_MAX],
                                cs_err *err);

@@ -130,9 +130,25 @@ def test_a_new_ca_takes_over_while_it_runs_and_the_old_one_retires_when_nobody_h
     shown = json.loads(countersign("ca", "show", "issuing", "--json", "--state", s.state, check=0).stdout)
     assert "old-pump" in {i["name"] for i in shown["identities"]}
     assert "ca-in-use" in ca("retire", "issuing-2", check=1).stderr
-    ca("retire", "issuing", "--force")
-    assert (s.state / "ca/retired/issuing.key").exists() and not (s.state / "ca/issuing.crt").exists()
-    wait_for(lambda: json.loads(countersign("ca", "list", "--json", "--state", s.state, check=None).stdout or '{"cas": []}')
-             and len(json.loads(countersign("ca", "list", "--json", "--state", s.state, check=0).stdout)["cas"]) == 1,
-             20 * PATIENCE, every=0.5)
+    said = ca("retire", "issuing", "--force").stdout
+    assert "issues no more" in said and "go on for" in said
+    wait_for(lambda: "ca-retired" in issue(s.state, work, "device", "late", "--issuer", "issuing", "--force", check=None).stderr, 20 * PATIENCE,
+             every=0.5)
+    countersign("revoke", "old-pump", "--state", s.state, check=0)  # and it still says what is revoked
+    serial = x509.load_pem_x509_certificate((work / "old-pump.crt").read_bytes()).serial_number
+    wait_for(lambda: x509.load_der_x509_crl(s.crl("issuing")).get_revoked_certificate_by_serial_number(serial), 20 * PATIENCE, every=0.5)
+    assert s.get(crt=work / "new-pump.crt", key=work / "new-pump.key").status == 200
+    assert "ca-in-use" in ca("retire", "issuing", check=1).stderr, "old certificates hang on it still"
+    # one on which nothing hangs goes
+    ca("create", "plant")
+    wait_for(lambda: ca("retire", "plant", check=None).returncode == 0, 20 * PATIENCE, every=0.5)
+    assert (s.state / "ca/retired/plant.key").exists() and not (s.state / "ca/plant.crt").exists()
+
+    def listed():
+        text = countersign("ca", "list", "--json", "--state", s.state, check=None).stdout
+        return text and {c["name"]: c["retired"] for c in json.loads(text)["cas"]}
+
+    wait_for(lambda: listed() == {"issuing": True, "issuing-2": False}, 20 * PATIENCE, every=0.5)
+    ca("use", "issuing")  # and back
+    wait_for(lambda: listed() == {"issuing": False, "issuing-2": False}, 20 * PATIENCE, every=0.5)
     assert s.get(crt=work / "new-pump.crt", key=work / "new-pump.key").status == 200

@@ -30,6 +30,7 @@ static cs_status put_facts(const showing *s, const authority_ca *ca, store *st, 
     TRY(store_count_of(st, ca->cert->spki_sha256, authority_now(s->c->a), &valid, &last, err));
     cs_json_str(s->j, "name", ca->name);
     cs_json_bool(s->j, "current", ca == authority_ca_current(s->c->a));
+    cs_json_bool(s->j, "retired", ca->retired);
     cs_json_str(s->j, "subject", cs_name_text(ca->cert->subject, text));
     cs_json_str(s->j, "issuer", cs_name_text(ca->cert->issuer, text));
     cs_json_time(s->j, "not_before", ca->cert->not_before);

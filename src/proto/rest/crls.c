@@ -73,16 +73,21 @@ static cs_status put_list(rest_call *c, const authority_list *l, cs_err *err) {
     return CS_OK;
 }
 
-cs_status rest_crl_file(rest_call *c, cs_err *err) {
+/* unknown: what is said when there is none. */
+static cs_status put_named(rest_call *c, cs_reason unknown, cs_err *err) {
     authority_list l;
     if (authority_list_named(c->a, rest_name_before(c->rest, ".crl"), &l)) return put_list(c, &l, err);
-    return cs_fail(err, CS_REFUSED, CS_R_ROUTE_UNKNOWN, "no CA has a CRL %s", c->rest);
+    return cs_fail(err, CS_REFUSED, unknown, "no CA has a CRL %.64s", c->rest);
+}
+
+cs_status rest_crl_file(rest_call *c, cs_err *err) {
+    return put_named(c, CS_R_UNKNOWN_ISSUER, err);
 }
 
 cs_status rest_ca_crl(rest_call *c, cs_err *err) {
     cs_view name = rest_name_before(c->rest, ".crl"), der = authority_root_crl(c->a, name);
     uint8_t sha256[32];
-    if (der.n == 0) return rest_crl_file(c, err);
+    if (der.n == 0) return put_named(c, CS_R_ROUTE_UNKNOWN, err);
     TRY(cs_sha256(der, sha256, err));
     return rest_put_file(c, der, "application/pkix-crl", sha256, authority_cert_named(c->a, name)->not_before);
 }
