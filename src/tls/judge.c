@@ -193,11 +193,15 @@ static bool put_peer(X509_STORE_CTX *store, X509 *peer) {
     return true;
 }
 
+/* Of a kind that the small context does not know, by all decoders there are. */
 static X509 *with_key(const cs_cert *leaf) {
-    const unsigned char *p = leaf->der.p;
-    X509 *x = d2i_X509(NULL, &p, (long)leaf->der.n);
-    if (x != NULL && X509_get0_pubkey(x) != NULL) return x;
-    X509_free(x);
+    OSSL_LIB_CTX *const in[] = {tls_lib_knowing(), NULL};
+    for (size_t i = 0; i < sizeof in / sizeof in[0]; i++) {
+        const unsigned char *p = leaf->der.p;
+        X509 *x = X509_new_ex(in[i], NULL);
+        if (x != NULL && d2i_X509(&x, &p, (long)leaf->der.n) != NULL && X509_get0_pubkey(x) != NULL) return x;
+        X509_free(x);
+    }
     return NULL;
 }
 

@@ -131,6 +131,8 @@ void tls_sessions_use(SSL_CTX *ctx);
 void tls_sessions_adopt(tls_conn *c); /* after a resumption: what was named is the peer's */
 /* lib.c: NULL: the default one has to do */
 OSSL_LIB_CTX *tls_lib(void);
+/* One in which a certificate's key is decoded, of the kinds that are common. */
+OSSL_LIB_CTX *tls_lib_knowing(void);
 /* conn.c */
 static inline tls_conn *tls_conn_of(const SSL *ssl) {
     return SSL_get_app_data(ssl);

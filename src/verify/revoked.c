@@ -78,26 +78,13 @@ static bool signer_trusted(inquiry *q, const cs_cert *signer) {
     return good;
 }
 
-/* The octets of a CRL and of a key do not change: once is enough, for whoever asks after. */
-static bool known_signer(const cs_crl *crl, const uint8_t key[32]) {
-    return __atomic_load_n(&crl->signer.state, __ATOMIC_ACQUIRE) == 2 && memcmp(crl->signer.key, key, 32) == 0;
-}
-
-static void keep_signer(const cs_crl *crl, const uint8_t key[32]) {
-    cs_crl *c = (cs_crl *)(uintptr_t)crl; /* the only part of one that changes */
-    int none = 0;
-    if (!__atomic_compare_exchange_n(&c->signer.state, &none, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
-    memcpy(c->signer.key, key, 32);
-    __atomic_store_n(&c->signer.state, 2, __ATOMIC_RELEASE);
-}
-
 static bool signed_by(inquiry *q, const cs_crl *crl, const cs_cert *c) {
     if (crl->alg.flaw.reason != CS_R_NONE || cs_cert_more_of(c)->flaw_key.reason != CS_R_NONE) return false;
     if (!same_name(crl->issuer, crl->issuer_hash, c->subject, cs_cert_more_of(c)->subject_hash)) return false;
     if (crl->akid.n && c->skid.n && !cs_view_eq(crl->akid, c->skid)) return false;
-    if (known_signer(crl, c->spki_sha256)) return true;
+    if (cs_signer_is(&crl->signer, c->spki_sha256)) return true;
     if (!cs_run_signed(q->run, crl, &crl->alg, crl->tbs, crl->sig, c)) return false;
-    keep_signer(crl, c->spki_sha256);
+    cs_signer_keep(&crl->signer, c->spki_sha256);
     return true;
 }
 

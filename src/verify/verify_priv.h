@@ -89,10 +89,9 @@ typedef struct cs_run {
 /* Did the key of `signer` make this signature? Remembered; costs units. False when the budget is spent (run->spent). */
 bool cs_run_signed(cs_run *run, const void *what, const cs_sigalg *alg, cs_view tbs, cs_view sig,
                    const cs_cert *signer);
-static inline bool cs_run_cert_signed(cs_run *run, const cs_cert *c, const cs_cert *signer) {
-    const cs_cert_more *m = cs_cert_more_of(c);
-    return cs_run_signed(run, c, &m->alg, c->tbs, m->sig, signer);
-}
+bool cs_run_cert_signed(cs_run *run, const cs_cert *c, const cs_cert *signer);
+bool cs_signer_is(const cs_signer *s, const uint8_t key[32]);
+void cs_signer_keep(const cs_signer *s, const uint8_t key[32]);
 
 /* Candidates of that subject: first index, count through *ret_n. (pool is sorted) */
 size_t cs_pool_find(const cs_run *run, cs_view name, uint64_t hash, size_t *ret_n);

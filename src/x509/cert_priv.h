@@ -37,6 +37,13 @@ typedef struct cs_sigalg {
     cs_flaw flaw; /* algorithm-too-weak, algorithm-unsupported, certificate-malformed (parameters) */
 } cs_sigalg;
 
+/* The key that has been found to sign a certificate or list, by SHA-256 of its SPKI. Neither's octets change, so that
+ * once is enough, for whoever asks after. */
+typedef struct cs_signer {
+    int state; /* atomic; 0: none yet, 1: is being written, 2: stands */
+    uint8_t key[32];
+} cs_signer;
+
 /* Extensions that are understood; the index into cs_cert_more.ext. */
 typedef enum cs_ext_id {
     CS_EXT_UNKNOWN = -1,
@@ -85,6 +92,7 @@ typedef struct cs_cert_more {
     int64_t require_explicit, inhibit_map; /* policyConstraints; -1: absent */
     int64_t inhibit_any;                   /* -1: absent */
     uint64_t issuer_hash, subject_hash;    /* cs_name_hash */
+    cs_signer signer;                      /* of a CA's certificate: the same ones come with every client */
     EVP_PKEY *key;                         /* made on first use, published atomically; NULL until then */
 } cs_cert_more;
 

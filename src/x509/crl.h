@@ -28,10 +28,7 @@ typedef struct cs_crl {
     cs_idp idp;
     cs_sigalg alg;
     cs_view sig;
-    struct {       /* the key that has been found to sign it, by SHA-256 of its SPKI: to hash a large list takes long */
-        int state; /* atomic; 0: none yet, 1: is being written, 2: stands */
-        uint8_t key[32];
-    } signer;
+    cs_signer signer;      /* to hash a large list takes long */
     cs_flaw flaw;          /* crl-invalid: nobody may use it */
     cs_flaw flaw_strict;   /* crl-invalid: breaks what RFC 5280 demands of CRL issuers */
     cs_flaw flaw_critical; /* a critical extension, of the CRL or of an entry, that is not understood */

@@ -15,6 +15,8 @@ import mint
 import pytest
 from conftest import PATIENCE, die_with_parent, wait_for
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
 from gateway import CA, V12, V13, Client, Gateway, Service
 from test_gateway_h2 import CALM, DATA, GET, GOAWAY, HEADERS, PING, POST, RST, WINDOW, Frames, drowned
@@ -99,6 +101,31 @@ class Told(Service):
                     s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         except OSError:
             pass
+
+
+def like(subject, issuer, key, issuer_key):
+    """A CA's certificate in which nothing but the signature tells which of two issuers of one name made it."""
+    b = (x509.CertificateBuilder().subject_name(mint.name(subject)).issuer_name(mint.name(issuer)).public_key(key.public_key())
+         .serial_number(7).not_valid_before(mint.now() - mint.DAY).not_valid_after(mint.now() + mint.DAY)
+         .add_extension(x509.BasicConstraints(True, None), True)
+         .add_extension(x509.SubjectKeyIdentifier(subject.encode()), False)
+         .add_extension(x509.AuthorityKeyIdentifier(issuer.encode(), None, None), False)
+         .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True))
+    return b.sign(issuer_key, hashes.SHA256())
+
+
+def test_a_ca_that_one_root_has_signed_is_not_taken_for_another_root_s(lone):
+    """That its signature was checked is remembered, with the key that made it."""
+    g = lone(site("a.test", "require", "root1") + site("b.test", "require", "root2"), start=False, threads=1)
+    key, *keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
+    for n, k in enumerate(keys, 1):
+        (g.folder / f"root{n}.pem").write_bytes(like("root", "root", k, k).public_bytes(serialization.Encoding.PEM))
+    cas = [like("issuing", "root", key, k) for k in keys]
+    g.start()
+    for n in (0, 1, 0):
+        for name in ("one", "two"):
+            one = Client(*mint.leaf(g.folder, (cas[n], key), f"{name}{n}"))
+            assert [g.visit(g.context(one), x).status for x in ("a.test", "b.test")] == ([200, 0] if n == 0 else [0, 200]), [(e["reason"], e.get("detail")) for e in g.events("handshake-refused")]
 
 
 def test_w07_no_request_goes_upstream_under_an_identity_that_was_replaced(lone, tmp_path):
