@@ -86,11 +86,13 @@ class Servers:
         wait_for_port(self.port, self.spawn(1, "nginx", "-c", conf))
 
     def start(self, name, core="0", threads=1, limits="", crl=None):
-        """Under `name`; the kind is its first word. crl: a file, of the clients' CAs (nginx, countersign)."""
+        """Under `name`; the kind is its first word. crl: a file, of the clients' CAs (nginx, countersign).
+        "countersign libssl": with libssl's record layer."""
         kind = name.split()[0]
         https = self.port + 10 * (len(self.at) + 1)
         ports = {"DIR": self.dir, "PKI": self.pki, "UPSTREAM": self.port, "PORT": https, "TCP": https + 1, "HTTP": https + 2,
-                 "METRICS": https + 3, "THREADS": threads, "LIMITS": limits}
+                 "METRICS": https + 3, "THREADS": threads, "LIMITS": limits,
+                 "RECORDS": "libssl" if "libssl" in name.split() else "own"}
         at = {"https": https, "tcp": https + 1}
         if kind == "nginx":
             stream = os.path.exists(STREAM_MODULE)

@@ -319,6 +319,7 @@ void conn_cut(conn *c, const cs_err *err) {
         (void)conn_h2_step(c);
         wire_flush(&c->wire);
     }
+    wire_alert(&c->wire, err->reason);
     conn_close(c);
 }
 

@@ -75,6 +75,7 @@ void wire_fill(wire *w);                /* what the socket has */
 bool wire_decrypt(wire *w);             /* into `in`, within bounds; true: something came */
 bool wire_write(wire *w, cs_view data); /* false: broken */
 void wire_end(wire *w);                 /* close_notify, after what was written */
+void wire_alert(wire *w, cs_reason r);  /* that the peer is cut off, and why; what the socket takes of it */
 void wire_flush(wire *w);
 size_t wire_pending(const wire *w); /* not taken by the socket yet */
 void wire_idle(wire *w);            /* gives buffers back */

@@ -107,6 +107,12 @@ void wire_flush(wire *w) {
     }
 }
 
+void wire_alert(wire *w, cs_reason r) {
+    if (w->tls == NULL || w->shaking || w->broken || !seal(w)) return;
+    tls_conn_alert(w->tls, r);
+    wire_flush(w);
+}
+
 /* What came that was not yet looked at, or `data`. True: there is something new to see. A peer that breaks the rules is
  * told so before it is let go. */
 static bool open_some(wire *w, cs_view data) {

@@ -282,6 +282,11 @@ void tls_conn_close(tls_conn *c) {
     ERR_clear_error();
 }
 
+void tls_conn_alert(tls_conn *c, cs_reason reason) {
+    int alert = cs_reason_of(reason)->alert;
+    if (c->own != NULL) tls_records_alert(&c->own->records, alert > 0 ? (uint8_t)alert : SSL_AD_ACCESS_DENIED, &c->out);
+}
+
 void tls_conn_discard(tls_conn *c) {
     c->in_at = 0;
     c->ended = true;

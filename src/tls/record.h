@@ -69,7 +69,8 @@ CS_MUST_USE cs_status tls_records_open(tls_records *r, cs_view in, size_t *ret_u
                                        cs_err *err);
 /* Application data, as records; keys are updated when it is time. */
 CS_MUST_USE cs_status tls_records_seal(tls_records *r, cs_view data, cs_buf *out, cs_err *err);
-void tls_records_close(tls_records *r, cs_buf *out); /* close_notify, once */
+void tls_records_close(tls_records *r, cs_buf *out);                /* close_notify, once */
+void tls_records_alert(tls_records *r, uint8_t alert, cs_buf *out); /* fatal, once: the last that is said */
 /* New keys for what goes out, and, when `ask`, for what comes in (RFC 8446 4.6.3). */
 CS_MUST_USE cs_status tls_records_update(tls_records *r, bool ask, cs_buf *out, cs_err *err);
 

@@ -24,9 +24,13 @@ static void tell(tls_records *r, uint8_t level, uint8_t alert, cs_buf *out) {
 }
 
 /* Whatever becomes of the alert, nothing more goes out. */
-static cs_status refuse(tls_records *r, uint8_t alert, cs_buf *out, cs_err *err, const char *why) {
+void tls_records_alert(tls_records *r, uint8_t alert, cs_buf *out) {
     if (!r->failed && !r->closed) tell(r, FATAL, alert, out);
     r->failed = true;
+}
+
+static cs_status refuse(tls_records *r, uint8_t alert, cs_buf *out, cs_err *err, const char *why) {
+    tls_records_alert(r, alert, out);
     return cs_fail(err, CS_REFUSED, CS_R_TLS_RECORD_INVALID, "%s; alert %u", why, alert);
 }
 

@@ -168,6 +168,10 @@ bool tls_conn_ended(const tls_conn *c); /* the peer's close_notify came: no more
 CS_MUST_USE cs_status tls_conn_write(tls_conn *c, cs_view data, cs_err *err); /* all of it, into the output */
 void tls_conn_close(tls_conn *c);                                             /* close_notify into the output */
 
+/* Why the connection ends now, as a fatal alert, where the records are ours: libssl has no call for it, and then the
+ * peer sees a connection that was cut. */
+void tls_conn_alert(tls_conn *c, cs_reason reason);
+
 void tls_conn_discard(tls_conn *c); /* what came and was not read, and all that comes */
 
 /* Why a session that the client came back with was not resumed; CS_R_NONE: it was, or there was none. */
