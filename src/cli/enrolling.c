@@ -150,8 +150,12 @@ static cs_status decide_name(work *w, cs_err *err) {
     return name_names(w, err);
 }
 
+static cs_status judge(client *c, cs_err *err);
+
 static cs_status set_up(work *w, cs_err *err) {
     client *c = &w->c;
+    c->judge = judge;
+    c->frame = w;
     const enrolling_ask *ask = w->ask;
     c->url = ask->url;
     c->profile = ask->profile;
@@ -239,11 +243,14 @@ static cs_status write_chain(work *w, const cs_certs *chain, const cs_certs *anc
 }
 
 /* Ours, and good under what is trusted? Whatever the protocol promised. */
-static cs_status judge(work *w, cs_err *err) {
+static cs_status judge(client *c, cs_err *err) {
+    work *w = c->frame;
     CS_SCOPED(cs_certs) anchors = {.n = 0}, extra = {.n = 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     CS_AUTO(cs_anchors) set = NULL;
     const cs_certs *got = &w->c.chain;
+    cs_buf_clear(&w->crt_pem);
+    cs_buf_clear(&w->ca_pem);
     if (got->n == 0) return cs_fail(err, CS_FAILED, CS_R_SERVER_ANSWER_INVALID, "no certificate came");
     TRY(cs_key_match(w->key, got->at[0]->spki, "the certificate that came", err));
     TRY(gather(w, &anchors, &extra, err));
@@ -283,7 +290,7 @@ cs_status enrolling_run(const enrolling_ask *ask, enrolling_made *ret, cs_err *e
     TRY(ask->protocol->prepare(&w->c, err));
     TRY(make_request(w, err));
     cs_status status = ask_on(w, err);
-    if (status == CS_OK) status = judge(w, err);
+    if (status == CS_OK) status = judge(&w->c, err);
     if (status != CS_OK) {
         if (!may_come(err)) enrolling_files_forget(&w->files);
         return status;

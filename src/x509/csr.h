@@ -35,6 +35,11 @@ CS_AUTO_DEFINE(cs_csr)
 /* csr-asks-for-ca when it does. */
 CS_MUST_USE cs_status cs_csr_refuse_ca(const cs_csr *csr, cs_err *err);
 
+/* CertReqMessages of one request (CRMF), proven by its key. subject: Name; sans as in cs_cert; old: the certificate
+ * that is updated, NULL: none.                                                                              @rfc 4211#3
+ */
+CS_MUST_USE cs_status cs_crmf_make(const cs_key *key, cs_view subject, const cs_san *sans, size_t san_count,
+                                   const cs_cert *old, cs_buf *b, cs_err *err);
 /* Makes a request, DER, appended to b. cn may be NULL (empty subject); sans as in cs_cert. PEM: cs_pem_add. */
 CS_MUST_USE cs_status cs_csr_make(const cs_key *key, const char *cn, const cs_san *sans, size_t san_count, cs_buf *b,
                                   cs_err *err);

@@ -8,6 +8,7 @@
 
 const client_protocol *const client_protocols[] = {
     &client_est,
+    &client_cmp,
     NULL,
 };
 

@@ -26,7 +26,7 @@ typedef struct client_protocol {
 } client_protocol;
 /* est, scep, cmp, acme; NULL ends. */
 extern const client_protocol *const client_protocols[];
-extern const client_protocol client_est;
+extern const client_protocol client_est, client_cmp;
 /* By name, or (name NULL) by the URL. usage, naming those that there are. */
 CS_MUST_USE cs_status client_protocol_find(const char *name, const char *url, const client_protocol **ret, cs_err *err);
 
@@ -51,6 +51,9 @@ struct client {
     /* Set by the frame between prepare and ask. */
     const cs_key *key; /* the new certificate's */
     cs_view csr;       /* PKCS#10 of it: name and sans, DER */
+    /* Is c->chain ours, and good under what is trusted? For protocols that confirm what they got. */
+    cs_status (*judge)(client *c, cs_err *err);
+    void *frame; /* the frame's own */
     /* What came of it. */
     cs_certs cas;   /* the server's CA certificates, as far as they are proven: roots and those below */
     cs_certs chain; /* leaf first; what else came with it may follow in any order */

@@ -166,15 +166,6 @@ void cmp_put_status(cs_buf *b, const cmp_status *status); /* PKIStatusInfo */
 /* CertRepMessage. leaf NULL: none. roots: caPubs. */
 void cmp_put_answer(cs_buf *b, long id, const cmp_status *status, const cs_cert *leaf, const cs_cert *const roots[],
                     size_t root_n);
-/* CertReqMessages of one, proven by its key. csr_subject: Name; exts: contents of Extensions, n == 0: none; old: the
- * certificate that is updated, NULL: none. */
-typedef struct cmp_request_ask {
-    const cs_key *key;
-    cs_view subject, extensions;
-    const cs_cert *old;
-} cmp_request_ask;
-CS_MUST_USE cs_status cmp_put_request(cs_buf *b, const cmp_request_ask *ask, cs_err *err);
-
 /* Which bits tell a client of that reason. */
 unsigned cmp_failure_of(cs_reason reason);
 

@@ -1,4 +1,4 @@
-/* CMP's messages, written. @rfc 9810#5  @rfc 4211#3 */
+/* CMP's messages, written. @rfc 9810#5 */
 #include <stdio.h>
 
 #include "proto/cmp/cmp_msg.h"
@@ -176,46 +176,6 @@ void cmp_put_answer(cs_buf *b, long id, const cmp_status *status, const cs_cert 
     cs_der_close(b, one);
     cs_der_close(b, list);
     cs_der_close(b, all);
-}
-
-/* regControl oldCertID: CertId ::= { issuer GeneralName, serialNumber }. @rfc 4211#6.5 */
-static void put_old(cs_buf *b, const cs_cert *old) {
-    cs_der_mark controls = cs_der_open(b, CS_DER_SEQUENCE), one = cs_der_open(b, CS_DER_SEQUENCE);
-    cs_der_put_oid(b, CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x05\x01\x05"));
-    cs_der_mark id = cs_der_open(b, CS_DER_SEQUENCE);
-    put_general_name(b, old->issuer);
-    cs_der_put(b, CS_DER_INTEGER, old->serial);
-    cs_der_close(b, id);
-    cs_der_close(b, one);
-    cs_der_close(b, controls);
-}
-
-cs_status cmp_put_request(cs_buf *b, const cmp_request_ask *ask, cs_err *err) {
-    CS_SCOPED(cs_buf) req = cs_buf_of(CS_CSR_MAX), sig = cs_buf_of(4096), key = cs_buf_of(CS_CSR_MAX);
-    cs_view algorithm;
-    cs_der_mark whole = cs_der_open(&req, CS_DER_SEQUENCE);
-    cmp_put_long(&req, 0);
-    cs_der_mark template = cs_der_open(&req, CS_DER_SEQUENCE);
-    cs_der_put(&req, CS_DER_CTX_CONS(5), ask->subject);
-    (void)cs_buf_add_byte(&key, CS_DER_CTX_CONS(6)); /* SubjectPublicKeyInfo, IMPLICIT */
-    (void)cs_buf_add(&key, cs_key_spki(ask->key).p + 1, cs_key_spki(ask->key).n - 1);
-    (void)cs_buf_add_view(&req, cs_buf_view(&key));
-    if (ask->extensions.n > 0) cs_der_put(&req, CS_DER_CTX_CONS(9), ask->extensions);
-    cs_der_close(&req, template);
-    if (ask->old != NULL) put_old(&req, ask->old);
-    cs_der_close(&req, whole);
-    TRY(cs_buf_ok(&req, "the request", err));
-    TRY(cs_key_algorithm(cs_key_spki(ask->key), &algorithm, err));
-    TRY(cs_key_sign(ask->key, cs_buf_view(&req), &sig, err));
-    cs_der_mark list = cs_der_open(b, CS_DER_SEQUENCE), one = cs_der_open(b, CS_DER_SEQUENCE);
-    (void)cs_buf_add_view(b, cs_buf_view(&req));
-    cs_der_mark popo = cs_der_open(b, CS_DER_CTX_CONS(1));
-    (void)cs_buf_add_view(b, algorithm);
-    cs_der_put_bits(b, cs_buf_view(&sig));
-    cs_der_close(b, popo);
-    cs_der_close(b, one);
-    cs_der_close(b, list);
-    return cs_buf_ok(b, "the request", err);
 }
 
 /* ---- refusals ---- */
