@@ -33,9 +33,10 @@ enum {
     CS_HTTP_CHUNK_LINE_MAX = 256, /* chunk size with its extensions */
 
     /* between processes */
-    CS_IPC_FRAME_MAX = 128 * 1024, /* one message over a wall */
-    CS_CAS_MAX = 16,               /* issuing CAs of one authority: sites, customers, roll-overs */
-    CS_API_BODY_MAX = 256 * 1024,  /* a request body of the REST door */
+    CS_IPC_FRAME_MAX = 128 * 1024,     /* one message over a wall */
+    CS_CAS_MAX = 16,                   /* issuing CAs of one authority: sites, customers, roll-overs */
+    CS_SCEP_CRL_MAX = 4 * 1024 * 1024, /* a CRL that is encrypted for one who asks; 100,000 entries */
+    CS_API_BODY_MAX = 256 * 1024,      /* a request body of the REST door */
 };
 
 #endif

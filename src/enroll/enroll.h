@@ -60,6 +60,9 @@ CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_ans
 CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[32], enroll_answer *ret,
                                   cs_err *err);
 
+/* The same of the newest request for that key by that door, where the protocol has no other name for it (SCEP). */
+CS_MUST_USE cs_status enroll_poll_key(enroll *e, const char *door, const uint8_t spki_sha256[32], enroll_answer *ret,
+                                      cs_err *err);
 /* A door has refused what never came as far as enroll_submit (a message that does not verify or open): logged, audited,
  * and counted as a wrong guess of ask->source. ask: door, source, certificate; about: whom it says it is, or "". */
 void enroll_refused(enroll *e, const enroll_ask *ask, const char *about, const cs_err *why);

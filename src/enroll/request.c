@@ -147,6 +147,27 @@ cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[
     return go ? issue(e, &s, &by, ret, err) : CS_OK;
 }
 
+typedef struct by_key {
+    const uint8_t *spki_sha256;
+    const char *door;
+    char id[STORE_ID_MAX + 1];
+} by_key;
+
+static cs_status run_by_key(void *cls, store *st, cs_err *err) {
+    by_key *b = cls;
+    store_request row;
+    TRY(store_request_by_key(st, b->spki_sha256, b->door, &row, err));
+    (void)snprintf(b->id, sizeof b->id, "%s", row.id);
+    return CS_OK;
+}
+
+cs_status enroll_poll_key(enroll *e, const char *door, const uint8_t spki_sha256[32], enroll_answer *ret, cs_err *err) {
+    by_key b = {.spki_sha256 = spki_sha256, .door = door};
+    *ret = (enroll_answer){.leaf = NULL};
+    TRY(authority_read(e->a, run_by_key, &b, err));
+    return enroll_poll(e, b.id, spki_sha256, ret, err);
+}
+
 /* ---- deciding ---- */
 
 typedef struct decision {

@@ -12,6 +12,7 @@
 #include "io/sandbox.h"
 #include "proto/rest/rest.h"
 #include "report/log.h"
+#include "x509/cms_message.h"
 
 typedef struct options {
     conf_overrides said;
@@ -105,6 +106,17 @@ static void wait_for_end(int notify_fd, const sigset_t *ending) {
     } while (sig == SIGHUP); /* nothing to reload: the supervisor restarts it for a new configuration */
 }
 
+/* What a door's `legacy` needs of files that the sandbox hides. */
+static void load_weak(const conf *c) {
+    bool wanted = false;
+    cs_err err;
+    for (unsigned i = 0; i < c->door_count; i++) wanted = wanted || c->doors[i].legacy;
+    if (!wanted || cs_cms_weak_load()) return;
+    (void)cs_fail(&err, CS_FAILED, CS_R_ALGORITHM_UNSUPPORTED,
+                  "enroll.doors: legacy: no single DES: OpenSSL's legacy provider does not load");
+    log_failure(LOG_WARN, "legacy-incomplete", &err);
+}
+
 static cs_status serve(const options *o, const conf *c, const sigset_t *ending, cs_err *err) {
     CS_AUTO(authority) a = NULL;
     rest *r = NULL;
@@ -117,6 +129,7 @@ static cs_status serve(const options *o, const conf *c, const sigset_t *ending, 
                                    .signer_path = o->signer != NULL ? o->signer : signer,
                                    .clock = cs_clock_system(),
                                    .rng = cs_rng_system()};
+    load_weak(c);
     TRY(confine(c, &cas, err));
     TRY(authority_open(&setup, &a, err));
     const enroll_setup enrolling = {.authority = a, .conf = c, .clock = setup.clock, .rng = setup.rng};

@@ -197,6 +197,20 @@ static cs_status take_request(store_stmt *s, void *cls, cs_err *err) {
     return l->seen(l->cls, &r, err);
 }
 
+cs_status store_request_by_key(store *st, const uint8_t spki_sha256[32], const char *door, store_request *ret,
+                               cs_err *err) {
+    static const char sql[] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE spki_sha256 = ?1 AND door = ?2 "
+                              "ORDER BY created DESC, id LIMIT 1";
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_blob(s, 1, cs_view_of(spki_sha256, 32));
+    store_stmt_text(s, 2, door);
+    cs_status status = store_stmt_step(s, err);
+    if (status == CS_AGAIN) return cs_fail(err, CS_REFUSED, CS_R_REQUEST_UNKNOWN, "none waits for that key");
+    if (status == CS_OK) read_request(s, ret); /* the row stays open, as above */
+    return status;
+}
+
 cs_status store_request_list(store *st, int status_wanted, const char *after, unsigned limit, store_request_seen *seen,
                              void *cls, cs_err *err) {
     static const char made[] = "SELECT created FROM requests WHERE id = ?1";

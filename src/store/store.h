@@ -275,6 +275,9 @@ typedef cs_status store_request_seen(void *cls, const store_request *r, cs_err *
 CS_MUST_USE cs_status store_request_add(store *st, const store_request *r, cs_err *err);
 /* request-unknown. */
 CS_MUST_USE cs_status store_request_get(store *st, const char *id, store_request *ret, cs_err *err);
+/* The newest for that key by that door. request-unknown. */
+CS_MUST_USE cs_status store_request_by_key(store *st, const uint8_t spki_sha256[32], const char *door,
+                                           store_request *ret, cs_err *err);
 /* Newest first; status -1: all. */
 CS_MUST_USE cs_status store_request_list(store *st, int status, const char *after, unsigned limit,
                                          store_request_seen *seen, void *cls, cs_err *err);

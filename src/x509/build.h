@@ -47,6 +47,11 @@ enum { CS_CA_CN_MAX = 65 };
 const char *cs_ca_common_name(cs_ca_role role, const char *organization, cs_view spki, cs_time now,
                               char out[CS_CA_CN_MAX]);
 
+/* ---- self-signed ---- */
+/* Stands for a key until it has a better one: SCEP's first message is signed with it (RFC 8894 2.3). No CA. */
+CS_MUST_USE cs_status cs_self_signed_make(const cs_key *key, cs_view subject, cs_view serial, cs_time not_before,
+                                          cs_time not_after, cs_cert **ret, cs_err *err);
+
 /* ---- CRLs ---- */
 #define CS_CRL_BACKDATE (5 * CS_MIN) /* of thisUpdate; the caller subtracts it */
 

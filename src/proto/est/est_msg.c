@@ -1,13 +1,12 @@
 #include "proto/est/est_msg.h"
 
 #include "base/text.h"
+#include "x509/cms_message.h"
 #include "x509/der_write.h"
 #include "x509/pem.h"
 
 enum { ANSWER_MAX = 1024 * 1024 };
 
-#define OID_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")
-#define OID_SIGNED_DATA CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")
 #define OID_EC_PUBLIC_KEY CS_OID_LIT("\x2a\x86\x48\xce\x3d\x02\x01")
 #define OID_P256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07")
 #define OID_ECDSA_SHA256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x02")
@@ -71,25 +70,9 @@ bool est_base64_add(cs_buf *b, cs_view der) {
     return cs_base64_add(b, der) && cs_buf_add_byte(b, '\n');
 }
 
-/* ContentInfo { signedData, [0] { 1, {}, { data }, [0] certificates, {} } } */
 cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_of(ANSWER_MAX);
-    cs_der_mark info = cs_der_open(&der, CS_DER_SEQUENCE);
-    cs_der_put_oid(&der, OID_SIGNED_DATA);
-    cs_der_mark wrap = cs_der_open(&der, CS_DER_CTX_CONS(0)), signed_data = cs_der_open(&der, CS_DER_SEQUENCE);
-    cs_der_put_uint(&der, CS_DER_INTEGER, 1);
-    cs_der_put(&der, CS_DER_SET, (cs_view){NULL, 0});
-    cs_der_mark content = cs_der_open(&der, CS_DER_SEQUENCE);
-    cs_der_put_oid(&der, OID_DATA);
-    cs_der_close(&der, content);
-    cs_der_mark set = cs_der_open(&der, CS_DER_CTX_CONS(0));
-    for (size_t i = 0; i < n; i++) (void)cs_buf_add_view(&der, certs[i]->der);
-    cs_der_close(&der, set);
-    cs_der_put(&der, CS_DER_SET, (cs_view){NULL, 0});
-    cs_der_close(&der, signed_data);
-    cs_der_close(&der, wrap);
-    cs_der_close(&der, info);
-    TRY(cs_buf_ok(&der, "the certificates", err));
+    TRY(cs_cms_certs_make(certs, n, (cs_view){NULL, 0}, &der, err));
     (void)est_base64_add(b, cs_buf_view(&der));
     return cs_buf_ok(b, "the certificates", err);
 }

@@ -80,7 +80,9 @@ rest_handler rest_openapi;
 rest_handler rest_tag_list, rest_tag_change;
 /* Doors of other protocols. */
 #define EST_PATH "/.well-known/est/"
+#define SCEP_PATH "/scep"
 rest_handler est_door;
+rest_handler scep_door;
 #define CMP_PATH "/.well-known/cmp"
 rest_handler cmp_door;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
