@@ -5,7 +5,7 @@
 #include "authority/authority.h"
 #include "merkle/head.h"
 
-enum { LOG_CLAIM_MAX = 1040 };
+enum { LOG_CLAIM_MAX = CS_SIGNATURE_MAX };
 
 /* The log's key, and the issuing CA's signature over head_key_claim_add. signer-unreachable: not known yet. */
 CS_MUST_USE cs_status log_key(authority *a, head_key *ret, uint8_t claim[LOG_CLAIM_MAX], size_t *ret_n, cs_err *err);

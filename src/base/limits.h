@@ -22,8 +22,9 @@ enum {
     CS_P12_ROUNDS_MAX = 1000 * 1000,    /* of a PKCS#12 file's key derivation: half a second */
     CS_P12_MAX = 64 * 1024,             /* a PKCS#12 file that is read */
     CS_RSA_BITS_MIN = 2048,
-    CS_RSA_BITS_MAX = 8192, /* a verification's time grows with the square */
-    CS_PASSPHRASE_MIN = 12, /* characters */
+    CS_RSA_BITS_MAX = 8192,      /* a verification's time grows with the square */
+    CS_SIGNATURE_MAX = 8 * 1024, /* ML-DSA-87: 4,627; RSA 8192: 1,024 */
+    CS_PASSPHRASE_MIN = 12,      /* characters */
     CS_PASSPHRASE_MAX = 1024,
 
     /* HTTP */

@@ -429,7 +429,7 @@ int cli_ca(int argc, char **argv) {
         {"path-length", 0, CLI_NUMBER, &said.path_length, "N", "CAs that may stand beneath it (default 0)"},
         {"days", 0, CLI_NUMBER, &said.days, "N", "how long it lives (default 5 years; never longer than the root)"},
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE",
-         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-3072, rsa-4096"},
+         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-3072, rsa-4096, ml-dsa-65 ..."},
         {"key-uri", 0, CLI_TEXT, &said.key_uri, "URI",
          "the key is in a token: pkcs11:token=...;object=...?module-path=..."},
         {"allow", 0, CLI_LIST, &said.allow, "FOLDER",

@@ -62,7 +62,8 @@ cs_status enrolling_files_open(enrolling_files *f, const char *dir, const char *
 
 static bool is_of(const cs_key *key, cs_key_spec spec) {
     static const char *const texts[CS_KEYSPEC_COUNT] = {"ECDSA P-256", "ECDSA P-384", "Ed25519",
-                                                        "RSA 2048",    "RSA 3072",    "RSA 4096"};
+                                                        "RSA 2048",    "RSA 3072",    "RSA 4096",
+                                                        "ML-DSA-44",   "ML-DSA-65",   "ML-DSA-87"};
     char text[CS_KEY_TEXT_MAX];
     return strcmp(cs_key_spki_text(cs_key_spki(key), text), texts[spec]) == 0;
 }

@@ -82,7 +82,7 @@ int cli_init(int argc, char **argv) {
     const char *never = NULL;
     const cli_opt opts[] = {
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE",
-         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-3072 or rsa-4096"},
+         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-3072, rsa-4096, ml-dsa-65 ..."},
         {"trust-domain", 0, CLI_TEXT, &said.conf.trust_domain, "DOMAIN",
          "devices are spiffe://DOMAIN/device/NAME (default: NAME if it is a "
          "domain)"},

@@ -170,7 +170,7 @@ int cli_issue(int argc, char **argv) {
         {"email", 0, CLI_LIST, &said.email, "ADDRESS", "one more e-mail address"},
         {"csr", 0, CLI_TEXT, &said.csr, "FILE", "a request (PKCS#10) made where the key is; - is standard input"},
         {"key-type", 0, CLI_TEXT, &said.key_type, "TYPE",
-         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096"},
+         "ecdsa-p256 (default), ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096, ml-dsa-65 ..."},
         {"profile", 0, CLI_TEXT, &said.profile, "NAME", "of the configuration (default: the one of its kind)"},
         {"issuer", 0, CLI_TEXT, &said.issuer, "CA", "which CA signs (default: the one that countersign ca use chose)"},
         {"lifetime", 0, CLI_TEXT, &said.lifetime, "TIME", "such as 30d or 8h (default: the profile's)"},

@@ -13,7 +13,7 @@ enum { PAGE = 1000, RECORDS_MAX = 1 << 30, LINE_MAX_BYTES = 64 * 1024 };
 
 static cs_status claim_holds(const json_t *said, const head_key *k, cs_certs *cas, cs_err *err) {
     CS_SCOPED(cs_buf) claim = cs_buf_of(2048);
-    CS_SCOPED(cs_buf) signature = cs_buf_of(2048);
+    CS_SCOPED(cs_buf) signature = cs_buf_of(CS_SIGNATURE_MAX);
     TRY(cs_certs_read(cs_view_str(json_text(said, "ca")), "the proof's CA", cas, err));
     (void)head_key_claim_add(&claim, k);
     if (!cs_base64_decode(cs_view_str(json_text(said, "claim")), false, &signature))

@@ -34,9 +34,10 @@ static void add_word(cs_buf *b, const char *word) {
 }
 
 void words_of_keys(const cs_profile *p, cs_buf *b) {
-    static const char *const names[] = {"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa"};
+    static const char *const names[] = {"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519",
+                                        "rsa",        "ml-dsa-44",  "ml-dsa-65",  "ml-dsa-87"};
     cs_buf_clear(b);
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!(p->key_types & 1U << i)) continue;
         add_word(b, names[i]);
         if (1U << i == CS_PROFILE_KEY_RSA && p->rsa_bits_min > 0) (void)cs_buf_addf(b, "-%d", p->rsa_bits_min);

@@ -47,9 +47,15 @@ static cs_status words(const reading *r, const char *key, char *const at[], unsi
 }
 
 static cs_status fill_keys(const reading *r) {
-    static const word known[] = {{"ecdsa-p256", CS_PROFILE_KEY_P256}, {"ecdsa-p384", CS_PROFILE_KEY_P384},
-                                 {"ecdsa-p521", CS_PROFILE_KEY_P521}, {"ed25519", CS_PROFILE_KEY_ED25519},
-                                 {"rsa", CS_PROFILE_KEY_RSA},         {NULL, 0}};
+    static const word known[] = {{"ecdsa-p256", CS_PROFILE_KEY_P256},
+                                 {"ecdsa-p384", CS_PROFILE_KEY_P384},
+                                 {"ecdsa-p521", CS_PROFILE_KEY_P521},
+                                 {"ed25519", CS_PROFILE_KEY_ED25519},
+                                 {"rsa", CS_PROFILE_KEY_RSA},
+                                 {"ml-dsa-44", CS_PROFILE_KEY_ML_DSA_44},
+                                 {"ml-dsa-65", CS_PROFILE_KEY_ML_DSA_65},
+                                 {"ml-dsa-87", CS_PROFILE_KEY_ML_DSA_87},
+                                 {NULL, 0}};
     unsigned mask = 0;
     for (unsigned i = 0; i < r->f->keys_count; i++) {
         char *text = r->f->keys[i];

@@ -25,6 +25,9 @@ static const struct {
     [CS_KEYSPEC_RSA_2048] = {"rsa-2048", "RSA", NULL, 2048},
     [CS_KEYSPEC_RSA_3072] = {"rsa-3072", "RSA", NULL, 3072},
     [CS_KEYSPEC_RSA_4096] = {"rsa-4096", "RSA", NULL, 4096},
+    [CS_KEYSPEC_ML_DSA_44] = {"ml-dsa-44", "ML-DSA-44", NULL, 0},
+    [CS_KEYSPEC_ML_DSA_65] = {"ml-dsa-65", "ML-DSA-65", NULL, 0},
+    [CS_KEYSPEC_ML_DSA_87] = {"ml-dsa-87", "ML-DSA-87", NULL, 0},
 };
 
 const char *cs_key_spec_name(cs_key_spec spec) {
@@ -39,7 +42,8 @@ cs_status cs_key_spec_parse(cs_view text, cs_key_spec *ret, cs_err *err) {
         }
     }
     return cs_fail(err, CS_REFUSED, CS_R_USAGE,
-                   "key type \"%.*s\": use ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096",
+                   "key type \"%.*s\": use ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072, rsa-4096, ml-dsa-44, "
+                   "ml-dsa-65 or ml-dsa-87",
                    (int)(text.n > 64 ? 64 : text.n), (const char *)text.p);
 }
 
@@ -79,7 +83,7 @@ static cs_status key_wrap(EVP_PKEY *take_pkey, cs_key **ret, cs_err *err) {
 static cs_status key_prove(const cs_key *k, const char *what, cs_err *err) {
     static const uint8_t probe[] = "do both halves belong together?";
     cs_view said = {probe, sizeof(probe) - 1};
-    CS_SCOPED(cs_buf) sig = cs_buf_of(2048);
+    CS_SCOPED(cs_buf) sig = cs_buf_of(CS_SIGNATURE_MAX);
     if (cs_key_spki_check(cs_key_spki(k), err) != CS_OK) return cs_fail_in(err, "%s", what);
     cs_status status = cs_key_sign(k, said, &sig, err);
     if (status != CS_OK && err->reason == CS_R_KEY_UNAVAILABLE) return status;
@@ -124,8 +128,9 @@ static EVP_PKEY *generate(cs_key_spec spec) {
 
 cs_status cs_key_generate(cs_key_spec spec, cs_key **ret, cs_err *err) {
     if ((size_t)spec >= CS_KEYSPEC_COUNT) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "unknown key type");
-    EVP_PKEY *pkey = generate(spec);
     char words[128];
+    if (specs[spec].bits == 0 && specs[spec].curve == NULL) TRY(cs_key_type_there(specs[spec].type, err));
+    EVP_PKEY *pkey = generate(spec);
     if (!pkey)
         return cs_fail(err, CS_FAILED, CS_R_RANDOM_FAILED, "making a key of type %s: %s", specs[spec].name,
                        cs_ossl_words(words));

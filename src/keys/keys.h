@@ -20,13 +20,17 @@ typedef enum cs_key_spec {
     CS_KEYSPEC_RSA_2048,
     CS_KEYSPEC_RSA_3072,
     CS_KEYSPEC_RSA_4096,
+    CS_KEYSPEC_ML_DSA_44, /* FIPS 204; with OpenSSL 3.5 and later */
+    CS_KEYSPEC_ML_DSA_65,
+    CS_KEYSPEC_ML_DSA_87,
     CS_KEYSPEC_COUNT
 } cs_key_spec;
 
 const char *cs_key_spec_name(cs_key_spec spec); /* "ecdsa-p256", ... */
 /* usage, naming the choices, when it is none. */
 CS_MUST_USE cs_status cs_key_spec_parse(cs_view text, cs_key_spec *ret, cs_err *err);
-/* Randomness is libcrypto's own generator. RSA 4096 takes about a second. */
+/* Randomness is libcrypto's own generator. RSA 4096 takes about a second. key-unsupported: this OpenSSL has no such
+ * keys. */
 CS_MUST_USE cs_status cs_key_generate(cs_key_spec spec, cs_key **ret, cs_err *err);
 
 /* ---- read and written ---- */

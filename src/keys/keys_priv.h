@@ -16,7 +16,10 @@ typedef struct cs_key_alg {
     int curve;              /* NID, or 0 */
     cs_view sig_algorithm;  /* AlgorithmIdentifier of its signatures */
     const char *digest;     /* NULL: the algorithm hashes by itself */
+    const char *raw;        /* libcrypto's name, of keys that are octets alone; NULL: none */
 } cs_key_alg;
+/* Does this libcrypto know keys of that type (ML-DSA came with 3.5)? key-unsupported. */
+CS_MUST_USE cs_status cs_key_type_there(const char *type, cs_err *err);
 /* Is the key, of an algorithm with a curve, a point of it? */
 bool cs_key_point_ok(const cs_key_alg *alg, cs_view spki);
 /* The SPKI of an uncompressed point, or of 32 octets of Ed25519; false for any other. */

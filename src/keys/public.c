@@ -38,7 +38,7 @@ static const curve *curve_of(int nid) {
     return NULL;
 }
 
-/* The octets of the point (from its 04 on), or of the Ed25519 key; n == 0: not in the fixed form. */
+/* The octets of the point (from its 04 on), or of the Ed25519 or ML-DSA key; n == 0: not in the fixed form. */
 static cs_view octets_of(const cs_key_alg *alg, cs_view spki) {
     size_t head = alg->spki_head.n - (alg->curve != 0 ? 1 : 0);
     if (alg->spki_len == 0 || spki.n != alg->spki_len || !cs_view_starts(spki, alg->spki_head))
@@ -75,7 +75,7 @@ EVP_PKEY *cs_key_public_evp(cs_view spki) {
         const curve *on = curve_of(alg->curve);
         if (on != NULL) pkey = of_point(on, octets);
     } else if (octets.n > 0) {
-        pkey = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, octets.p, octets.n);
+        pkey = EVP_PKEY_new_raw_public_key_ex(NULL, alg->raw, NULL, octets.p, octets.n);
     } else {
         pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
         if (pkey != NULL && p != spki.p + spki.n) {

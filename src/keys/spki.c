@@ -19,18 +19,27 @@
 #define P384 "\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x22"
 #define P521 "\x30\x10" EC_KEY "\x06\x05\x2b\x81\x04\x00\x23"
 #define ED25519 "\x30\x05\x06\x03\x2b\x65\x70"
+#define ML_DSA(last) "\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03" last
+#define ML_DSA_HEAD(whole, last, bits) "\x30\x82" whole ML_DSA(last) "\x03\x82" bits "\x00"
 #define RSA_NULL "\x30\x0d" RSA_KEY "\x05\x00"
 #define RSA_SHA256 "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"
 
-/* @rfc 5480#2.1.1  @rfc 8410#3  @rfc 3279#2.3.1  @rfc 5758#3.2  @rfc 4055#5 */
+/* @rfc 5480#2.1.1  @rfc 8410#3  @rfc 3279#2.3.1  @rfc 5758#3.2  @rfc 4055#5  @rfc 9881#2 */
 static const cs_key_alg algs[] = {
     {"ECDSA P-256", V(P256), V("\x30\x59" P256 "\x03\x42\x00\x04"), 91, NID_X9_62_prime256v1, V(ECDSA_WITH "\x02"),
-     "SHA256"},
-    {"ECDSA P-384", V(P384), V("\x30\x76" P384 "\x03\x62\x00\x04"), 120, NID_secp384r1, V(ECDSA_WITH "\x03"), "SHA384"},
+     "SHA256", NULL},
+    {"ECDSA P-384", V(P384), V("\x30\x76" P384 "\x03\x62\x00\x04"), 120, NID_secp384r1, V(ECDSA_WITH "\x03"), "SHA384",
+     NULL},
     {"ECDSA P-521", V(P521), V("\x30\x81\x9b" P521 "\x03\x81\x86\x00\x04"), 158, NID_secp521r1, V(ECDSA_WITH "\x04"),
-     "SHA512"},
-    {"Ed25519", V(ED25519), V("\x30\x2a" ED25519 "\x03\x21\x00"), 44, 0, V(ED25519), NULL},
-    {"RSA", V(RSA_NULL), {NULL, 0}, 0, 0, V(RSA_SHA256), "SHA256"},
+     "SHA512", NULL},
+    {"Ed25519", V(ED25519), V("\x30\x2a" ED25519 "\x03\x21\x00"), 44, 0, V(ED25519), NULL, "ED25519"},
+    {"RSA", V(RSA_NULL), {NULL, 0}, 0, 0, V(RSA_SHA256), "SHA256", NULL},
+    {"ML-DSA-44", V(ML_DSA("\x11")), V(ML_DSA_HEAD("\x05\x32", "\x11", "\x05\x21")), 1334, 0, V(ML_DSA("\x11")), NULL,
+     "ML-DSA-44"},
+    {"ML-DSA-65", V(ML_DSA("\x12")), V(ML_DSA_HEAD("\x07\xb2", "\x12", "\x07\xa1")), 1974, 0, V(ML_DSA("\x12")), NULL,
+     "ML-DSA-65"},
+    {"ML-DSA-87", V(ML_DSA("\x13")), V(ML_DSA_HEAD("\x0a\x32", "\x13", "\x0a\x21")), 2614, 0, V(ML_DSA("\x13")), NULL,
+     "ML-DSA-87"},
 };
 enum { ALG_COUNT = sizeof(algs) / sizeof(algs[0]), FERMAT_ROUNDS = 100 };
 
@@ -176,14 +185,23 @@ static cs_status unsupported(cs_view spki, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "EC key on a curve other than P-256, P-384, P-521");
     if (spki.n > head + 3 && spki.p[head + 1] >= 0x80 && memmem(spki.p, spki.n < 40 ? spki.n : 40, EC_KEY, 9))
         return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "EC key with explicit curve parameters");
-    return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "neither ECDSA, Ed25519 nor RSA");
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "neither ECDSA, Ed25519, RSA nor ML-DSA");
+}
+
+cs_status cs_key_type_there(const char *type, cs_err *err) {
+    EVP_KEYMGMT *there = EVP_KEYMGMT_fetch(NULL, type, NULL);
+    EVP_KEYMGMT_free(there);
+    ERR_clear_error();
+    if (there != NULL) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "OpenSSL %s has no %s keys; 3.5 and later have",
+                   OpenSSL_version(OPENSSL_VERSION_STRING), type);
 }
 
 /* The one form is fixed up to the point; libcrypto's decoder would cost ten times what this does. */
 static cs_status check_fixed_form(const cs_key_alg *alg, cs_view spki, cs_err *err) {
     if (spki.n != alg->spki_len || !cs_view_starts(spki, alg->spki_head))
         return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is not in the uncompressed DER form", alg->text);
-    if (alg->curve == 0) return CS_OK;
+    if (alg->curve == 0) return spki.n > 1000 ? cs_key_type_there(alg->raw, err) : CS_OK; /* Ed25519 is everywhere */
     if (cs_key_point_ok(alg, spki)) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "%s key is no point of its curve", alg->text);
 }

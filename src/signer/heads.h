@@ -11,7 +11,7 @@
 typedef struct heads {
     cs_key *key; /* NULL: no heads are signed here */
     head_key public;
-    uint8_t claim[CS_RSA_BITS_MAX / 8 + 16]; /* the CA's signature over head_key_claim_add */
+    uint8_t claim[CS_SIGNATURE_MAX]; /* the CA's signature over head_key_claim_add */
     size_t claim_len;
     log_head last, synced; /* signed; as of the journal's last sync */
 } heads;

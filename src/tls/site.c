@@ -21,6 +21,8 @@
 #define SIGALGS                                                                                                        \
     "ECDSA+SHA256:ed25519:rsa_pss_rsae_sha256:rsa_pss_pss_sha256:ECDSA+SHA384:ECDSA+SHA512:rsa_pss_rsae_sha384:"       \
     "rsa_pss_rsae_sha512:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512:ed448"
+/* Where libcrypto has them (3.5), behind the others: their signatures are 2.4 to 4.6 KiB. */
+#define SIGALGS_ML_DSA SIGALGS ":mldsa65:mldsa87:mldsa44"
 #define GROUPS "X25519:P-256:P-384:P-521"
 
 cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *what) {
@@ -29,6 +31,17 @@ cs_status tls_fail(cs_err *err, cs_status status, cs_reason reason, const char *
     if (e != 0) ERR_error_string_n(e, words, sizeof words);
     ERR_clear_error();
     return cs_fail(err, status, reason, "%s: %s", what, words);
+}
+
+static bool set_sigalgs(SSL_CTX *ctx, bool of_clients) {
+    static const char *const lists[] = {SIGALGS_ML_DSA, SIGALGS};
+    for (size_t i = 0; i < 2; i++) {
+        long good =
+            of_clients ? SSL_CTX_set1_client_sigalgs_list(ctx, lists[i]) : SSL_CTX_set1_sigalgs_list(ctx, lists[i]);
+        if (good == 1) return true;
+        ERR_clear_error(); /* a name that is not known here */
+    }
+    return false;
 }
 
 cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err) {
@@ -44,7 +57,7 @@ cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13
     bool ok = SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
               SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1 && SSL_CTX_set_ciphersuites(ctx, CIPHERS_13) == 1 &&
-              SSL_CTX_set1_sigalgs_list(ctx, SIGALGS) == 1 && SSL_CTX_set1_groups_list(ctx, GROUPS) == 1;
+              set_sigalgs(ctx, false) && SSL_CTX_set1_groups_list(ctx, GROUPS) == 1;
     *ret = ctx;
     if (ok) return CS_OK;
     SSL_CTX_free(ctx);
@@ -55,7 +68,7 @@ cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13
 cs_status tls_ctx_new(tls_tickets *t, bool only_13, SSL_CTX **ret, cs_err *err) {
     SSL_CTX *ctx = NULL;
     TRY(tls_ctx_base(tls_lib(), TLS_server_method(), only_13, &ctx, err));
-    bool ok = SSL_CTX_set1_client_sigalgs_list(ctx, SIGALGS) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
+    bool ok = set_sigalgs(ctx, true) && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
               SSL_CTX_set_recv_max_early_data(ctx, 0) == 1;
     cs_status s = ok ? tls_tickets_use(ctx, t, err) : tls_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "a TLS context");
     if (s != CS_OK) {

@@ -127,7 +127,7 @@ cs_status cs_ca_build(const cs_ca_ask *ask, cs_buf *tbs, cs_err *err) {
 
 cs_status cs_signed_wrap(cs_view tbs, cs_view algorithm, cs_view signature, cs_buf *b, cs_err *err) {
     /* a head of its own and no open/close: a CRL of 40 MB is not moved once more */
-    CS_SCOPED(cs_buf) bits = cs_buf_of(4096);
+    CS_SCOPED(cs_buf) bits = cs_buf_of(CS_SIGNATURE_MAX);
     cs_der_put_bits(&bits, signature);
     TRY(cs_buf_ok(&bits, "signature", err));
     cs_der_put_head(b, CS_DER_SEQUENCE, tbs.n + algorithm.n + bits.n);
@@ -138,7 +138,7 @@ cs_status cs_signed_wrap(cs_view tbs, cs_view algorithm, cs_view signature, cs_b
 }
 
 cs_status cs_signed_make(const cs_key *key, cs_view tbs, cs_buf *b, cs_err *err) {
-    CS_SCOPED(cs_buf) sig = cs_buf_of(4096);
+    CS_SCOPED(cs_buf) sig = cs_buf_of(CS_SIGNATURE_MAX);
     cs_view algorithm;
     TRY(cs_key_algorithm(cs_key_spki(key), &algorithm, err));
     TRY(cs_key_sign(key, tbs, &sig, err));

@@ -1,5 +1,5 @@
 /* Which key, which signature algorithm: read from their AlgorithmIdentifiers without OpenSSL, so that what is weak or
- * odd never reaches it. @rfc 3279 @rfc 4055 @rfc 5480 @rfc 5758 @rfc 8410 */
+ * odd never reaches it. @rfc 3279 @rfc 4055 @rfc 5480 @rfc 5758 @rfc 8410 @rfc 9881 */
 #include "x509/cert_priv.h"
 
 typedef struct sig_row {
@@ -189,6 +189,15 @@ static void read_rsa(cs_view key, cs_cert_more *m, cs_der_fault *fault) {
                      "RSA of a length that is not whole octets");
 }
 
+/* ML-DSA-44, -65, -87: the length of the key is fixed, and parameters are absent. @rfc 9881#4 */
+static void read_ml_dsa(uint8_t which, cs_view key, cs_cert_more *m) {
+    static const size_t octets[] = {1312, 1952, 2592};
+    m->key_type = CS_KEY_ML_DSA;
+    m->key_bits = (int)key.n * 8;
+    if (key.n != octets[which - 0x11])
+        cs_flaw_note(&m->flaw_key, CS_R_KEY_UNSUPPORTED, "subjectPublicKeyInfo", "an ML-DSA key of another length");
+}
+
 void cs_key_read(cs_view spki, cs_cert_more *m, cs_der_fault *fault) {
     cs_view null;
     cs_der d = cs_der_of(spki, fault);
@@ -216,7 +225,7 @@ void cs_key_read(cs_view spki, cs_cert_more *m, cs_der_fault *fault) {
     } else if (cs_view_eq(oid, CS_OID_LIT("\x2b\x65\x71")) && key.n == 57) {
         m->key_type = CS_KEY_ED448, m->key_bits = 456, m->key_cost = 3;
     } else if (cs_view_eq(arc, CS_OID_LIT(NIST_SIGS)) && oid.p[8] >= 0x11 && oid.p[8] <= 0x13) {
-        m->key_type = CS_KEY_ML_DSA, m->key_bits = (int)key.n * 8;
+        read_ml_dsa(oid.p[8], key, m);
     } else {
         m->flaw_key = (cs_flaw){CS_R_KEY_UNSUPPORTED, "subjectPublicKeyInfo", "no RSA, EC or Edwards key", oid};
         a.left = 0;

@@ -149,7 +149,7 @@ static void put_certs(cs_buf *b, const cs_cert *responder) {
 }
 
 cs_status cs_ocsp_response_make(const cs_key *key, cs_view data, const cs_cert *responder, cs_buf *out, cs_err *err) {
-    CS_SCOPED(cs_buf) sig = cs_buf_of(4096);
+    CS_SCOPED(cs_buf) sig = cs_buf_of(CS_SIGNATURE_MAX);
     cs_view algorithm;
     TRY(cs_key_algorithm(cs_key_spki(key), &algorithm, err));
     TRY(cs_key_sign(key, data, &sig, err));

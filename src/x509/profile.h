@@ -30,6 +30,9 @@ enum { /* which keys; none of them: all that cs_key_spki_check lets pass */
        CS_PROFILE_KEY_P521 = 1 << 2,
        CS_PROFILE_KEY_ED25519 = 1 << 3,
        CS_PROFILE_KEY_RSA = 1 << 4,
+       CS_PROFILE_KEY_ML_DSA_44 = 1 << 5,
+       CS_PROFILE_KEY_ML_DSA_65 = 1 << 6,
+       CS_PROFILE_KEY_ML_DSA_87 = 1 << 7,
 };
 enum { CS_PROFILE_LISTED_MAX = 100, CS_PROFILE_NAME_MAX = 64 };
 #define CS_BACKDATE_MAX (2 * CS_DAY)

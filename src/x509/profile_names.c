@@ -159,7 +159,8 @@ cs_status cs_profile_subject(const cs_profile *p, const cs_profile_ask *ask, con
 /* ---- keys and doors ---- */
 
 cs_status cs_profile_key_check(const cs_profile *p, cs_view spki, cs_err *err) {
-    static const char *const names[] = {"ECDSA P-256", "ECDSA P-384", "ECDSA P-521", "Ed25519"};
+    static const char *const names[] = {"ECDSA P-256", "ECDSA P-384", "ECDSA P-521", "Ed25519",
+                                        "RSA",         "ML-DSA-44",   "ML-DSA-65",   "ML-DSA-87"};
     char text[CS_KEY_TEXT_MAX];
     if (p->key_types == 0 && p->rsa_bits_min == 0) return CS_OK;
     (void)cs_key_spki_text(spki, text);

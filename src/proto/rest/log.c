@@ -86,7 +86,7 @@ static cs_status put_key(rest_call *c, cs_json *j, cs_err *err) {
     uint8_t claim[LOG_CLAIM_MAX];
     size_t n = 0;
     CS_SCOPED(cs_buf) text = cs_buf_of(2048);
-    CS_SCOPED(cs_buf) said = cs_buf_of(2048);
+    CS_SCOPED(cs_buf) said = cs_buf_of((size_t)2 * LOG_CLAIM_MAX);
     CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)2 * CS_CERT_MAX);
     TRY(log_key(c->a, &key, claim, &n, err));
     (void)head_key_add(&text, &key);

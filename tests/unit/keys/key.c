@@ -17,6 +17,32 @@ static cs_secret *secret(const char *text) {
     return s;
 }
 
+static void ml_dsa_signs_and_verifies_where_libcrypto_has_it(void **state) {
+    static const char *const text[] = {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"};
+    for (cs_key_spec spec = CS_KEYSPEC_ML_DSA_44; spec <= CS_KEYSPEC_ML_DSA_87; spec++) {
+        cs_err err;
+        CS_AUTO(cs_key) k = NULL;
+        CS_SCOPED(cs_buf) sig = cs_buf_of(CS_SIGNATURE_MAX), pem = cs_buf_secret(CS_KEY_FILE_MAX);
+        CS_AUTO(cs_key) again = NULL;
+        char out[CS_KEY_TEXT_MAX];
+        if (OPENSSL_version_major() == 3 && OPENSSL_version_minor() < 5) {
+            assert_fails(cs_key_generate(spec, &k, &err), CS_R_KEY_UNSUPPORTED);
+            continue;
+        }
+        assert_ok(cs_key_generate(spec, &k, &err));
+        assert_string_equal(cs_key_spki_text(cs_key_spki(k), out), text[spec - CS_KEYSPEC_ML_DSA_44]);
+        assert_ok(cs_key_spki_check(cs_key_spki(k), &err));
+        assert_ok(cs_key_sign(k, CS_VIEW_LIT("what is signed"), &sig, &err));
+        assert_ok(cs_key_verify(cs_key_spki(k), CS_VIEW_LIT("what is signed"), cs_buf_view(&sig), &err));
+        assert_fails(cs_key_verify(cs_key_spki(k), CS_VIEW_LIT("another"), cs_buf_view(&sig), &err),
+                     CS_R_SIGNATURE_INVALID);
+        assert_ok(cs_key_write_pem(k, &pem, &err));
+        assert_ok(cs_key_read_pem(cs_buf_view(&pem), NULL, "again", &again, &err));
+        cs_view spki = cs_key_spki(k);
+        assert_fails(cs_key_spki_check(cs_view_of(spki.p, spki.n - 1), &err), CS_R_KEY_MALFORMED);
+    }
+}
+
 static void a_made_key_signs_and_verifies(void **state) {
     static const char *const text[] = {"ECDSA P-256", "ECDSA P-384", "Ed25519", "RSA 2048", "RSA 3072"};
     for (cs_key_spec spec = CS_KEYSPEC_ECDSA_P256; spec <= CS_KEYSPEC_RSA_3072; spec++) {
@@ -190,10 +216,15 @@ static void a_public_key_has_one_form_only(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_made_key_signs_and_verifies),       cmocka_unit_test(a_public_key_is_the_decoders),
-        cmocka_unit_test(an_unknown_type_names_the_choices),   cmocka_unit_test(what_is_written_reads_back),
-        cmocka_unit_test(a_key_goes_into_secret_buffers_only), cmocka_unit_test(every_unfit_input_has_its_reason),
-        cmocka_unit_test(what_others_wrote_is_read),           cmocka_unit_test(two_keys_do_not_match),
+        cmocka_unit_test(a_made_key_signs_and_verifies),
+        cmocka_unit_test(ml_dsa_signs_and_verifies_where_libcrypto_has_it),
+        cmocka_unit_test(a_public_key_is_the_decoders),
+        cmocka_unit_test(an_unknown_type_names_the_choices),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(a_key_goes_into_secret_buffers_only),
+        cmocka_unit_test(every_unfit_input_has_its_reason),
+        cmocka_unit_test(what_others_wrote_is_read),
+        cmocka_unit_test(two_keys_do_not_match),
         cmocka_unit_test(a_public_key_has_one_form_only),
     };
     return cmocka_run_group_tests_name("keys/key", tests, NULL, NULL);
