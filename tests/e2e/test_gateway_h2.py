@@ -267,7 +267,7 @@ def test_no_identity_from_outside_crosses(g):
 
 
 def test_a_request_for_another_site_is_misdirected(g):
-    """W11 in HTTP/2."""
+    """W02 in HTTP/2: the second stream of a connection too."""
     with Frames(g, g.one) as f:
         f.headers(1, [*GET[:2], (":authority", "b.test"), GET[3]])
         assert f.answer(1)[0] == 421

@@ -1,6 +1,7 @@
 """W09: a peer that leaves out, repeats, reorders or forges the messages that prove who it is. Asserted is the effect: the service behind
 hears nothing, and nothing of it comes back."""
 import pytest
+from cryptography.hazmat.primitives import serialization
 from gateway import CA, Gateway
 from test_gateway_sites import site
 from tls_script import Script
@@ -90,3 +91,27 @@ def test_w09_there_are_enough_scripts_and_each_was_refused_for_a_reason(gate):
     assert Script(gate.https, "a.test", gate.client, gate.stranger, 13).run(without(13, "Verify")) == b""
     assert gate.events("handshake-refused")[-1]["reason"] == "tls-handshake-failed"
     assert b" 200 OK" in Script(gate.https, "a.test", gate.client, gate.stranger, 13).run(GOOD[13]), "it goes on serving"
+
+
+RAW_KEYS = [(19, b"\x02\x02\x00"), (20, b"\x02\x02\x00")]  # client_certificate_type, server_certificate_type: raw public key first, then X.509
+
+
+@pytest.mark.parametrize("version", [12, 13])
+def test_w11_raw_public_keys_are_never_agreed_to(gate, version):
+    """RFC 7250: who offers them gets X.509 and is asked for it; a bare key in its place is none."""
+    script = Script(gate.https, "a.test", gate.client, gate.stranger, version, more=RAW_KEYS)
+    assert b" 200 OK" in script.run(GOOD[version])
+    told = script.said["encrypted_extensions" if version == 13 else "server_hello"]
+    at = 2 if version == 13 else 35 + told[34] + 3 + 2
+    kinds = []
+    while at + 4 <= len(told):
+        kinds.append(int.from_bytes(told[at:at + 2], "big"))
+        at += 4 + int.from_bytes(told[at + 2:at + 4], "big")
+    assert not {19, 20} & set(kinds), kinds
+    before = len(gate.upstream.heads)
+    key = serialization.load_pem_private_key(open(gate.client.key, "rb").read(), None).public_key()
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    script = Script(gate.https, "a.test", gate.client, gate.stranger, version, more=RAW_KEYS)
+    script.certificates = lambda who: [spki]
+    script.sock.settimeout(5)
+    assert script.run(GOOD[version]) == b"" and len(gate.upstream.heads) == before

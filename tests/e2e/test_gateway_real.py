@@ -10,14 +10,12 @@ import subprocess
 import time
 
 import pytest
+from ambiguities import BEHIND, CHUNKS, HOST
 from conftest import PATIENCE, die_with_parent, free_port, run, wait_for
 from gateway import CA, Gateway
 from test_gateway_h2 import MALFORMED, Frames
 from test_gateway_sites import site
 from test_http import AMBIGUOUS
-
-HOST = b"Host: localhost\r\n"
-BEHIND = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 def _open(port):
@@ -134,6 +132,15 @@ def test_what_is_ambiguous_reaches_no_real_server(behind):
     wait_for(lambda: "/last" in behind.behind.lines())
     seen = behind.behind.lines()
     assert "smuggled" not in seen and len(seen.strip().split("\n")) == 2, seen
+
+
+def test_broken_chunks_complete_no_request_of_a_real_server(behind):
+    """Each of them writes its log when a request is complete; nginx notes one that was cut off with a status of its own."""
+    before = behind.behind.lines()
+    for name, octets in CHUNKS.items():
+        got = raw(behind, b"POST /chunks HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + octets + BEHIND)
+        assert b"HTTP/1.1 200" not in got, (name, got)
+    assert "smuggled" not in behind.behind.lines()[len(before):]
 
 
 def test_pipelined_requests_are_answered_in_their_order(behind):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import PATIENCE, wait_for
-from gateway import CA, V12, V13, Gateway
+from gateway import CA, V12, V13, Gateway, Service
 
 CLIENT = {"none": "off", "opt": "optional", "req": "require"}
 SITES = [f"{kind}{ca}" for ca in (1, 2) for kind in CLIENT]  # none1 opt1 req1 none2 opt2 req2
@@ -60,6 +60,59 @@ def test_w01_a_session_of_one_site_is_never_resumed_on_another(gate, version, ca
             assert len(gate.upstream.heads) == before, f"{say}: the upstream was asked"
         elif second.startswith("none"):
             assert "X-Countersign-Identity" not in gate.upstream.heads[-1], say
+
+
+WAYS = ["h1", "h2", "tcp"]
+
+
+@pytest.fixture(scope="module")
+def ways():
+    """For each CA one site of HTTP and one of octets, which echoes."""
+    class Echo(Service):
+        def serve(self, c):
+            while data := c.recv(4096):
+                c.sendall(data)
+    echo = Echo()
+    tcp = f"    protocol: tcp\n    upstream: tcp://127.0.0.1:{echo.port}\n"
+    g = Gateway("".join(site(f"req{n}.test", "require", f"ca{n}") + site(f"opt{n}.test", "require", f"ca{n}", tcp) for n in "12"))
+    g.client = {n: CA(g.folder, f"ca{n}").client(f"device-{n}") for n in "12"}
+    g.start()
+    yield g
+    g.close()
+    echo.close()
+
+
+def through(g, way, n, version, ca, session=None):
+    """(was it let in, was the session resumed, a session) of one visit that way to the sites of that CA."""
+    context = g.contexts.setdefault((way == "h2", version, ca), g.context(g.client[ca], version))
+    if way == "h2":
+        context.set_alpn_protocols(["h2"])
+    try:
+        with g.connect(context, f"{'opt' if way == 'tcp' else 'req'}{n}.test", session) as s:
+            if way == "h2":
+                s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+            else:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: req%s.test\r\n\r\n" % n.encode())
+            data = s.recv(4096)
+            return bool(data), s.session_reused, s.session
+    except (ssl.SSLError, ConnectionError):
+        return False, False, None
+
+
+@pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+def test_w01_nor_over_http2_nor_into_a_stream(ways, version):
+    """A session of TLS is not of a protocol: each way x each way x each CA. (Python lets a context use its own sessions only.)"""
+    for first, second in itertools.product(WAYS, WAYS):
+        for a, b in itertools.product("12", "12"):
+            ways.contexts = {}
+            if (first == "h2") != (second == "h2"):
+                ways.contexts[(True, version, a)] = ways.contexts[(False, version, a)] = ways.context(ways.client[a], version)
+            let, _, session = through(ways, first, a, version, a)
+            assert let and session, (first, a)
+            let, reused, _ = through(ways, second, b, version, a, session)
+            same = a == b and (first == "tcp") == (second == "tcp")
+            assert let == (a == b), (first, a, second, b)
+            assert not reused or same, (first, a, second, b)
 
 
 @pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])

@@ -88,10 +88,11 @@ class Keys12:
 class Script:
     """client: gateway.Client; stranger: another, whose key signs lies."""
 
-    def __init__(self, port, host, client, stranger=None, version=13):
+    def __init__(self, port, host, client, stranger=None, version=13, more=()):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=10 * PATIENCE)
         self.host, self.version, self.transcript = host.encode(), version, b""
         self.read_keys = self.write_keys = None
+        self.more, self.said = list(more), {}  # extensions of the ClientHello; messages of the server by their name
         self.pending, self.alert, self.share = b"", None, x25519.X25519PrivateKey.generate()
         self.client, self.stranger, self.random = client, stranger or client, os.urandom(32)
 
@@ -124,6 +125,7 @@ class Script:
         n = 4 + int.from_bytes(self.pending[1:4], "big")
         m, self.pending = self.pending[:n], self.pending[n:]
         self.transcript += m
+        self.said[NAMES.get(m[0], str(m[0]))] = m[4:]
         return NAMES.get(m[0], str(m[0])), m[4:]
 
     def send_record(self, kind, data):
@@ -148,6 +150,7 @@ class Script:
             exts += [(43, vec(1, b"\x03\x04")), (51, vec(2, b"\0\x1d" + vec(2, public)))]
         else:
             exts += [(11, vec(1, b"\0")), (23, b""), (0xff01, b"\0")]
+        exts += self.more
         suites = b"\x13\x01" if self.version == 13 else b"\xc0\x2b\xc0\x2f"
         body = b"\x03\x03" + self.random + vec(1, os.urandom(32)) + vec(2, suites) + b"\x01\0" + vec(2, b"".join(
             struct.pack(">H", t) + vec(2, d) for t, d in exts))
