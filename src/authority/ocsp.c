@@ -32,8 +32,9 @@ typedef struct verdict {
 } verdict;
 
 typedef struct kept {
+    bool used;
     uint8_t id[CS_SHA256_LEN]; /* of the CertID as it was asked */
-    cs_buf der;                /* n == 0: nothing here */
+    cs_buf der;                /* n == 0: only what the store says */
     verdict is;
     cs_time this_update, next_update, refresh; /* refresh: from then on a new one is made */
     uint64_t changes;                          /* of the authority, when it was last compared with the store */
@@ -192,7 +193,7 @@ static kept *place_of(struct ocsp_desk *d, const uint8_t id[CS_SHA256_LEN]) {
     kept *oldest = &d->all[at];
     for (size_t i = 0; i < KEPT_WAYS; i++) {
         kept *k = &d->all[at + i];
-        if (k->der.n > 0 && memcmp(k->id, id, CS_SHA256_LEN) == 0) return k;
+        if (k->used && memcmp(k->id, id, CS_SHA256_LEN) == 0) return k;
         if (k->looked < oldest->looked) oldest = k;
     }
     return oldest;
@@ -209,6 +210,25 @@ static void give(const kept *k, ocsp_reply *ret) {
     ret->cacheable = true;
 }
 
+static bool is_of(const kept *k, const uint8_t id[CS_SHA256_LEN]) {
+    return k->used && memcmp(k->id, id, CS_SHA256_LEN) == 0;
+}
+
+static bool is_true_still(const kept *k, uint64_t changes, cs_time mono) {
+    return k->changes == changes && mono - k->looked < LOOK_AGAIN;
+}
+
+/* What the store said a moment ago, and nothing changed since. */
+static bool recall_verdict(authority *a, const uint8_t id[CS_SHA256_LEN], uint64_t changes, verdict *ret) {
+    struct ocsp_desk *d = a->ocsp;
+    (void)pthread_mutex_lock(&d->kept_lock);
+    const kept *k = place_of(d, id);
+    bool known = is_of(k, id) && is_true_still(k, changes, cs_mono(a->clock));
+    if (known) *ret = k->is;
+    (void)pthread_mutex_unlock(&d->kept_lock);
+    return known;
+}
+
 /* True: *ret is answered. is: what the store says now; NULL: it was not asked, and need not be if nothing changed. */
 static bool recall(authority *a, const uint8_t id[CS_SHA256_LEN], uint64_t changes, const verdict *is,
                    ocsp_reply *ret) {
@@ -216,8 +236,8 @@ static bool recall(authority *a, const uint8_t id[CS_SHA256_LEN], uint64_t chang
     cs_time mono = cs_mono(a->clock);
     (void)pthread_mutex_lock(&d->kept_lock);
     kept *k = place_of(d, id);
-    bool here = k->der.n > 0 && memcmp(k->id, id, CS_SHA256_LEN) == 0 && cs_now(a->clock) < k->refresh;
-    bool true_still = is != NULL ? same_verdict(is, &k->is) : k->changes == changes && mono - k->looked < LOOK_AGAIN;
+    bool here = is_of(k, id) && k->der.n > 0 && cs_now(a->clock) < k->refresh;
+    bool true_still = is != NULL ? same_verdict(is, &k->is) : is_true_still(k, changes, mono);
     if (here && true_still) {
         if (is != NULL) {
             k->changes = changes;
@@ -229,21 +249,25 @@ static bool recall(authority *a, const uint8_t id[CS_SHA256_LEN], uint64_t chang
     return here && true_still;
 }
 
+/* reply NULL: only what the store says; an answer that says the same stays beside it. */
 static void keep(authority *a, const uint8_t id[CS_SHA256_LEN], uint64_t changes, const verdict *is,
                  const ocsp_reply *reply) {
     struct ocsp_desk *d = a->ocsp;
     (void)pthread_mutex_lock(&d->kept_lock);
     kept *k = place_of(d, id);
-    cs_buf_free(&k->der);
-    *k = (kept){.der = cs_buf_of(REPLY_MAX),
-                .is = *is,
-                .this_update = reply->this_update,
-                .next_update = reply->next_update,
-                .refresh = reply->next_update - a->conf->ocsp_lifetime / 2,
-                .changes = changes,
-                .looked = cs_mono(a->clock)};
-    memcpy(k->id, id, CS_SHA256_LEN);
-    if (!cs_buf_add_view(&k->der, cs_buf_view(&reply->der))) cs_buf_free(&k->der);
+    if (reply != NULL || !is_of(k, id) || !same_verdict(&k->is, is)) {
+        cs_buf_free(&k->der);
+        *k = (kept){.used = true, .der = cs_buf_of(REPLY_MAX), .is = *is};
+        memcpy(k->id, id, CS_SHA256_LEN);
+    }
+    k->changes = changes;
+    k->looked = cs_mono(a->clock);
+    if (reply != NULL) {
+        k->this_update = reply->this_update;
+        k->next_update = reply->next_update;
+        k->refresh = reply->next_update - a->conf->ocsp_lifetime / 2;
+        if (!cs_buf_add_view(&k->der, cs_buf_view(&reply->der))) cs_buf_free(&k->der);
+    }
     (void)pthread_mutex_unlock(&d->kept_lock);
 }
 
@@ -300,14 +324,15 @@ static cs_status answer(authority *a, cs_view request, ocsp_reply *ret, int *ret
         return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "an OCSP request about certificates of another CA");
     *ret_status = CS_OCSP_TRY_LATER;
     looking l = {a, &asked, ca, is};
-    TRY(authority_read(a, look, &l, err));
+    bool known = asked.n == 1 && !plain && recall_verdict(a, id, changes, &is[0]);
+    if (!known) TRY(authority_read(a, look, &l, err));
     if (plain && recall(a, id, changes, &is[0], ret)) return CS_OK;
     TRY(responder_of(a, by, &r, err));
     *ret_status = CS_OCSP_INTERNAL;
     TRY(write_reply(a, &asked, is, r, ret, err));
     ret->cacheable = plain;
     /* of a serial that we never gave out nothing is kept: there is no end of those */
-    if (plain && is[0].status != CS_OCSP_UNKNOWN) keep(a, id, changes, &is[0], ret);
+    if (asked.n == 1 && !known && is[0].status != CS_OCSP_UNKNOWN) keep(a, id, changes, &is[0], plain ? ret : NULL);
     return CS_OK;
 }
 
