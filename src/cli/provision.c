@@ -8,6 +8,8 @@
 #include "base/text.h"
 #include "cli/issuing.h"
 #include "cli/session.h"
+#include "cli/staple.h"
+#include "report/log.h"
 
 static cs_status call(void *to, const char *path, const char *body, char **ret, cs_err *err) {
     const provision_ask *ask = to;
@@ -179,10 +181,14 @@ static cs_status make_examples(const provision_ask *ask, cs_err *err) {
 }
 
 bool provision_due(const provision_ask *ask, cs_time now) {
-    return provision_server_due(ask->conf, now) || examples_due(ask);
+    return provision_server_due(ask->conf, now) || examples_due(ask) || staple_due(ask->conf, now);
 }
 
 cs_status provision_run(const provision_ask *ask, cs_err *err) {
     if (provision_server_due(ask->conf, cs_now(cs_clock_system()))) TRY(make_server(ask, err));
-    return examples_due(ask) ? make_examples(ask, err) : CS_OK;
+    if (examples_due(ask)) TRY(make_examples(ask, err));
+    /* Without an answer a site serves all the same: it is asked for again. */
+    if (staple_run(ask->conf, ask->control, cs_now(cs_clock_system()), err) != CS_OK)
+        log_failure(LOG_WARN, "staple-failed", err);
+    return CS_OK;
 }

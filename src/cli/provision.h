@@ -1,5 +1,6 @@
-/* cli/provision.h - what `up` needs beside its processes: the gateway's own certificate, and the examples to try.
- * Runs in a process of its own, since it waits for the authority, which the supervisor must be free to restart. */
+/* cli/provision.h - what `up` needs beside its processes: the gateway's own certificate, the examples to try, OCSP
+ * answers for sites. Runs in a process of its own, since it waits for the authority, which the supervisor must be free
+ * to restart. */
 #ifndef CS_CLI_PROVISION_H
 #define CS_CLI_PROVISION_H
 

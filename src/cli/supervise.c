@@ -172,7 +172,8 @@ static cs_status go_on(supervisor *s, cs_err *err) {
     const provision_ask ask = provision_of(s);
     if (!p->child[PROC_SIGNER].ready || !p->child[PROC_AUTHORITY].ready || s->task != 0) return CS_OK;
     if (s->opened && mono() < s->check_at) return CS_OK;
-    s->check_at = mono() + CHECK_EVERY;
+    cs_time often = p->conf->ocsp_lifetime / 4; /* answers that are stapled are made anew at half of their life */
+    s->check_at = mono() + (often < CHECK_EVERY ? often : CHECK_EVERY);
     if (provision_due(&ask, cs_now(cs_clock_system()))) return start_task(s, err);
     return s->opened ? CS_OK : start_front(s, err);
 }

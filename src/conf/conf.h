@@ -217,6 +217,9 @@ void conf_each_file(const conf *c, conf_file_cb *cb, void *data);
 enum { CONF_PATH_MAX = 1024 };
 CS_MUST_USE cs_status conf_path(const conf *c, const char *below, char out[CONF_PATH_MAX], cs_err *err);
 
+/* Where the OCSP answer stands that is fetched for a site's certificate of ours, by the certificate's SHA-256. */
+CS_MUST_USE cs_status conf_staple_path(const conf *c, const uint8_t sha256[32], char out[CONF_PATH_MAX], cs_err *err);
+
 /* The options that every process and `up` take (--state, -c, --https, --http, --metrics, --upstream, --public-url,
  * --trust-domain, --threads), as argv for a child: appends to a NULL-terminated array of the caller. */
 enum { CONF_ARGV_MAX = 32 };

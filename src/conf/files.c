@@ -1,6 +1,8 @@
 /* Which files a configuration names: what a sandbox must let be read, and what is watched for changes. */
+#include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "conf/conf.h"
 
 typedef struct walk {
@@ -52,4 +54,10 @@ void conf_each_file(const conf *c, conf_file_cb *cb, void *data) {
         say(&w, u->certificate);
         say(&w, u->key);
     }
+}
+
+cs_status conf_staple_path(const conf *c, const uint8_t sha256[32], char out[CONF_PATH_MAX], cs_err *err) {
+    char below[96], hex[2 * 16 + 1];
+    (void)snprintf(below, sizeof below, "gateway/staples/%s.ocsp", cs_hex(cs_view_of(sha256, 16), hex));
+    return conf_path(c, below, out, err);
 }

@@ -11,8 +11,8 @@ static void add(void *data, const char *path) {
 }
 
 static uint64_t stamp(const gate *g) {
-    static const char *const own[] = {"gateway/server.crt", "gateway/server.key", "ca/root.crt",
-                                      "ca/issuing.crt",     "trust/ca.pem",       "trust/issuers.pem"};
+    static const char *const own[] = {"gateway/server.crt", "gateway/server.key", "ca/root.crt",    "ca/issuing.crt",
+                                      "trust/ca.pem",       "trust/issuers.pem",  "gateway/staples"};
     char path[CONF_PATH_MAX];
     cs_err err;
     uint64_t sum = 1;

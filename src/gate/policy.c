@@ -104,12 +104,28 @@ static cs_status load_identity(const conf *c, parts *p, unsigned at, const char 
     return CS_OK;
 }
 
+/* What was fetched for a certificate of ours; without it, or when it is bad, the site serves all the same. */
+static void own_staple(const conf *c, parts *p, tls_site_plan *plan) {
+    char path[CONF_PATH_MAX];
+    cs_err ignored;
+    CS_SCOPED(cs_certs) certs = {NULL, 0};
+    if (cs_certs_read(plan->ids[0].certificate, plan->ids[0].certificate_what, &certs, &ignored) != CS_OK ||
+        certs.n == 0 || conf_staple_path(c, certs.at[0]->sha256, path, &ignored) != CS_OK || !files_exists(path) ||
+        files_read(path, CS_OCSP_MAX, &p->staple, &ignored) != CS_OK)
+        return;
+    plan->staple = cs_buf_view(&p->staple);
+    plan->staple_optional = true;
+}
+
 static cs_status load_identities(const conf *c, const conf_site *s, parts *p, tls_site_plan *plan, cs_err *err) {
     TRY(load_identity(c, p, 0, s->certificate, s->key, plan, err));
     for (unsigned i = 0; i < s->more_count && i + 1 < TLS_IDENTITIES_MAX; i++)
         TRY(load_identity(c, p, i + 1, s->more[i].certificate, s->more[i].key, plan, err));
-    if (s->ocsp == NULL) return CS_OK;
     p->staple = cs_buf_of(CS_OCSP_MAX);
+    if (s->ocsp == NULL) {
+        own_staple(c, p, plan);
+        return CS_OK;
+    }
     TRY(files_read(s->ocsp, CS_OCSP_MAX, &p->staple, err));
     plan->staple = cs_buf_view(&p->staple);
     return CS_OK;

@@ -172,6 +172,7 @@ static cs_status check_staple(const tls_site_plan *plan, cs_time *ret_until, cs_
 static cs_status use_staple(tls_site *s, const tls_site_plan *plan, cs_err *err) {
     if (plan->staple.n == 0) return CS_OK;
     cs_status good = check_staple(plan, &s->staple_until, err);
+    if (good != CS_OK && plan->staple_optional) return CS_OK;
     if (good != CS_OK) return cs_fail_in(err, "ocsp");
     s->staple = malloc(plan->staple.n);
     if (s->staple == NULL) return CS_NOMEM_ERR(err);

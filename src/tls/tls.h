@@ -51,6 +51,7 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
     tls_identity ids[TLS_IDENTITIES_MAX]; /* of different key types; libssl takes the one that the client can check */
     size_t id_count;
     cs_view staple;           /* OCSP response for the first, DER; n == 0: none */
+    bool staple_optional;     /* one that is of no use is left out; else it is refused */
     const char *groups;       /* NULL: ours */
     const cs_certs *ca_names; /* CAs that clients are told; NULL: the anchors */
     bool no_ca_names;

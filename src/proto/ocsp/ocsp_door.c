@@ -44,3 +44,48 @@ cs_status rest_ocsp_get(rest_call *c, cs_err *err) {
     if (!cs_base64_decode(cs_view_str(c->rest), true, &der)) cs_buf_clear(&der); /* malformedRequest */
     return answer(c, cs_buf_view(&der), err);
 }
+
+/* ---- for who serves a certificate of ours: what to staple ---- */
+
+typedef struct stapled {
+    rest_call *c;
+    const char *serial;
+    cs_buf request;
+} stapled;
+
+static cs_status make_request(void *cls, store *st, cs_err *err) {
+    stapled *s = cls;
+    store_cert row;
+    CS_AUTO(cs_cert) leaf = NULL;
+    TRY(store_cert_by_serial(st, s->serial, &row, err));
+    const authority_ca *ca = authority_ca_of(s->c->a, row.issuer);
+    if (row.der.n == 0 || ca == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s: no CA here answers for it", s->serial);
+    TRY(cs_cert_decode(row.der, &leaf, err));
+    return cs_ocsp_request(leaf, ca->cert, (cs_view){NULL, 0}, &s->request, err);
+}
+
+cs_status rest_ocsp_of(rest_call *c, cs_err *err) {
+    uint8_t bytes[CS_SERIAL_MAX];
+    char serial[STORE_SERIAL_TEXT];
+    size_t n = 0;
+    __attribute__((cleanup(reply_free))) ocsp_reply reply = {.cacheable = false};
+    CS_SCOPED(cs_buf) text = cs_buf_of((size_t)2 * CS_OCSP_MAX);
+    if (!cs_hex_decode(cs_view_str(c->rest), bytes, sizeof bytes, &n))
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%.64s is no serial number", c->rest);
+    stapled s = {.c = c, .serial = cs_hex(cs_view_of(bytes, n), serial), .request = cs_buf_of(CS_OCSP_REQUEST_MAX)};
+    cs_status status = authority_read(c->a, make_request, &s, err);
+    if (status == CS_OK) status = authority_ocsp(c->a, cs_buf_view(&s.request), &reply, err);
+    cs_buf_free(&s.request);
+    TRY(status);
+    (void)cs_base64_add(&text, cs_buf_view(&reply.der));
+    TRY(cs_buf_ok(&text, "the answer", err));
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    cs_json_str(&j, "serial", serial);
+    cs_json_time(&j, "this_update", reply.this_update);
+    cs_json_time(&j, "next_update", reply.next_update);
+    cs_json_view(&j, "der", cs_buf_view(&text));
+    cs_json_object_end(&j);
+    return CS_OK;
+}

@@ -29,6 +29,7 @@ static const about table[] = {
     {"POST", "/api/v1/crls", "Publish every CRL now, and tell of them", NULL, NULL},
     {"GET", "/api/v1/crls", "The newest CRLs: names, addresses, numbers, times", NULL, NULL},
     {"GET", "/api/v1/crls/", "A CRL, DER: its name and .crl", NULL, NULL},
+    {"GET", "/api/v1/ocsp/", "The OCSP answer about a serial number, to be stapled", NULL, NULL},
     {"GET", "/api/v1/rollover", "The newest roll-over of a CA, and who still hangs on the old one",
      "after:string limit:integer", NULL},
     {"GET", "/api/v1/rollovers", "Roll-overs, newest first", NULL, NULL},

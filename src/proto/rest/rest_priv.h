@@ -66,7 +66,7 @@ CS_MUST_USE cs_status rest_caller_told(rest_call *c, cs_err *err);
 CS_MUST_USE cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err);
 
 rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, rest_release, rest_crl_make, rest_crl_list,
-    rest_crl_file, rest_status;
+    rest_crl_file, rest_ocsp_of, rest_status;
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
     rest_request_approve, rest_request_deny, rest_renew, rest_enroll;

@@ -14,6 +14,7 @@ const rest_route rest_api_routes[] = {
     {"POST", "/api/v1/crls", rest_crl_make, OPERATES, 0},
     {"GET", "/api/v1/crls", rest_crl_list, READS, 0},
     {"GET", "/api/v1/crls/", rest_crl_file, READS, 0},
+    {"GET", "/api/v1/ocsp/", rest_ocsp_of, READS, 0},
     {"GET", "/api/v1/cas", rest_ca_list, READS, 0},
     {"GET", "/api/v1/cas/", rest_ca_show, READS, 0},
     {"GET", "/api/v1/rollover", rest_rollover_show, READS, 0},
