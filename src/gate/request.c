@@ -57,17 +57,25 @@ static cs_status find_route(const conn *c, const http_head *h, const gate_route 
     return CS_OK;
 }
 
-/* Of what was sent on, x->head, only the first two lines matter: the request's and Host. */
+static size_t line_end(const cs_buf *b, size_t at) {
+    const uint8_t *lf = at < b->n ? memchr(b->p + at, '\n', b->n - at) : NULL;
+    return lf != NULL ? (size_t)(lf - b->p) + 1 : b->n;
+}
+
+/* Of what was sent on, x->head, only the first two lines matter: the request's and Host, which is empty where HTTP/1.0
+ * named none. */
 cs_status request_again(const exchange *x, cs_err *err) {
     worker *w = x->w;
     const gate_route *route = NULL;
-    size_t scanned = 0, lines = 0, n = 0;
     if (x->route == NULL || x->up == NULL) return CS_OK; /* a stream's, the authority's, or answered by us */
-    while (n < x->head.n && lines < 2) lines += x->head.p[n++] == '\n' ? 1 : 0;
+    size_t scanned = 0, first = line_end(&x->head, 0), n = line_end(&x->head, first);
+    bool nameless = x->http10 && n - first == sizeof "Host: \r\n" - 1;
+    if (nameless) n = first;
     w->scratch.max = CS_HTTP_HEADERS_MAX + 2048;
     w->scratch.failed = false;
     cs_buf_clear(&w->scratch);
     if (!cs_buf_add(&w->scratch, x->head.p, n) || !cs_buf_add_str(&w->scratch, "\r\n")) return CS_NOMEM_ERR(err);
+    if (nameless && first > 3) w->scratch.p[first - 3] = '0';
     TRY(http_request_parse(cs_buf_view(&w->scratch), &scanned, &w->head, err));
     return find_route(x->c, &w->head, &route, err);
 }
