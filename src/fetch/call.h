@@ -9,7 +9,12 @@
 #include "base/secret.h"
 
 typedef struct call call;
-enum { CALL_URL_MAX = 2048, CALL_ANSWER_MAX = 4 * 1024 * 1024, CALL_HEADERS_MAX = 64 * 1024, CALL_FIELDS_MAX = 8 };
+enum {
+    CALL_URL_MAX = 16 * 1024 /* a message of SCEP may be in it */,
+    CALL_ANSWER_MAX = 4 * 1024 * 1024,
+    CALL_HEADERS_MAX = 64 * 1024,
+    CALL_FIELDS_MAX = 8
+};
 
 CS_MUST_USE cs_status call_new(call **ret, cs_err *err);
 void call_free(call *c);

@@ -41,6 +41,9 @@ CS_MUST_USE cs_status cs_csr_refuse_ca(const cs_csr *csr, cs_err *err);
 CS_MUST_USE cs_status cs_crmf_make(const cs_key *key, cs_view subject, const cs_san *sans, size_t san_count,
                                    const cs_cert *old, cs_buf *b, cs_err *err);
 /* Makes a request, DER, appended to b. cn may be NULL (empty subject); sans as in cs_cert. PEM: cs_pem_add. */
+/* The same with a challengePassword (RFC 2985 5.4.1); challenge.n == 0: none. b should be a cs_buf_secret. */
+CS_MUST_USE cs_status cs_csr_make_asking(const cs_key *key, const char *cn, const cs_san *sans, size_t san_count,
+                                         cs_view challenge, cs_buf *b, cs_err *err);
 CS_MUST_USE cs_status cs_csr_make(const cs_key *key, const char *cn, const cs_san *sans, size_t san_count, cs_buf *b,
                                   cs_err *err);
 

@@ -13,8 +13,22 @@ static void put_extension_request(cs_buf *b, const cs_san *sans, size_t n, bool 
     cs_der_close(b, attribute);
 }
 
+static void put_challenge(cs_buf *b, cs_view challenge) {
+    cs_der_mark attribute = cs_der_open(b, CS_DER_SEQUENCE);
+    cs_der_put_oid(b, CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07"));
+    cs_der_mark values = cs_der_open(b, CS_DER_SET);
+    cs_der_put(b, CS_DER_UTF8_STRING, challenge);
+    cs_der_close(b, values);
+    cs_der_close(b, attribute);
+}
+
 cs_status cs_csr_make(const cs_key *key, const char *cn, const cs_san *sans, size_t san_count, cs_buf *b, cs_err *err) {
-    CS_SCOPED(cs_buf) info = cs_buf_of(CS_CSR_MAX);
+    return cs_csr_make_asking(key, cn, sans, san_count, (cs_view){NULL, 0}, b, err);
+}
+
+cs_status cs_csr_make_asking(const cs_key *key, const char *cn, const cs_san *sans, size_t san_count, cs_view challenge,
+                             cs_buf *b, cs_err *err) {
+    CS_SCOPED(cs_buf) info = cs_buf_secret(CS_CSR_MAX);
     const cs_dn dn = {.common_name = cn};
     cs_der_mark outer = cs_der_open(&info, CS_DER_SEQUENCE);
     cs_der_put_uint(&info, CS_DER_INTEGER, 0);
@@ -22,6 +36,7 @@ cs_status cs_csr_make(const cs_key *key, const char *cn, const cs_san *sans, siz
     (void)cs_buf_add_view(&info, cs_key_spki(key));
     cs_der_mark attributes = cs_der_open(&info, CS_DER_CTX_CONS(0)); /* present even when empty */
     if (san_count > 0) put_extension_request(&info, sans, san_count, !cn || !*cn);
+    if (challenge.n > 0) put_challenge(&info, challenge);
     cs_der_close(&info, attributes);
     cs_der_close(&info, outer);
     TRY(cs_buf_ok(&info, "request", err));

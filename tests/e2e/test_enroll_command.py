@@ -96,7 +96,7 @@ def test_what_the_server_says_is_what_one_reads(up, work):
     wrong = work / "wrong"
     wrong.write_text("aaaaaaaaaaaaaaaa-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n")
     wrong.chmod(0o600)
-    for more, why in ((["--token-file", wrong], "token-invalid"), ([], "credential-needed"), (["--profile", "no-such"], "credential-needed")):
+    for more, why in ((["--token-file", wrong], "token-invalid"), ([], "credential-needed"), (["--profile", "no-such"], "route-unknown")):
         assert reason(enroll(base(up), "--name", "cmd-3", *more, "--ca", up.ca, "--out", work / "o", "--json")) == why
     assert not list((work / "o").iterdir())  # the key was of no use any more
     port = free_port()

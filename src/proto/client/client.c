@@ -4,10 +4,12 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "verify/verify.h"
 #include "x509/pem.h"
 
 const client_protocol *const client_protocols[] = {
     &client_est,
+    &client_scep,
     &client_cmp,
     NULL,
 };
@@ -96,6 +98,18 @@ cs_status client_take_cas(client *c, const cs_certs *bag, bool proven, cs_err *e
         TRY(cs_certs_add(&c->cas, cs_cert_ref(one), err));
     }
     return CS_OK;
+}
+
+cs_status client_check_signer(const client *c, const cs_cert *signer, const cs_certs *extra, cs_err *err) {
+    CS_SCOPED(cs_verdict) v = {.depth = -1};
+    CS_AUTO(cs_anchors) anchors = NULL;
+    TRY(cs_anchors_new(c->cas.n > 0 ? &c->cas : c->trust, &anchors, err));
+    const cs_want want = {
+        .purpose = CS_PURPOSE_ANY, .at = cs_now(c->clock), .max_depth = -1, .revocation = CS_REVOCATION_OFF};
+    TRY(cs_verify(anchors, signer, extra, &want, &v, err));
+    if (v.accepted) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_SERVER_UNTRUSTED, "who signed the answer: %s: %s",
+                   cs_reason_of(v.reason)->name, v.detail);
 }
 
 /* ---- refusals ---- */

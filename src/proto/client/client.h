@@ -26,7 +26,7 @@ typedef struct client_protocol {
 } client_protocol;
 /* est, scep, cmp, acme; NULL ends. */
 extern const client_protocol *const client_protocols[];
-extern const client_protocol client_est, client_cmp;
+extern const client_protocol client_est, client_scep, client_cmp;
 /* By name, or (name NULL) by the URL. usage, naming those that there are. */
 CS_MUST_USE cs_status client_protocol_find(const char *name, const char *url, const client_protocol **ret, cs_err *err);
 
@@ -67,6 +67,10 @@ void client_free(client *c); /* what came of it; not what is borrowed */
  * must hold the certificate of the fingerprint, or every root of it must be trusted already. What holds is added to
  * c->cas; with a fingerprint, TLS trusts its certificate from here on. server-untrusted, server-answer-invalid. */
 CS_MUST_USE cs_status client_take_cas(client *c, const cs_certs *bag, bool proven, cs_err *err);
+
+/* Is that certificate, of who answers in the server's name, good under c->cas (else c->trust)? extra: what is between.
+ * server-untrusted. */
+CS_MUST_USE cs_status client_check_signer(const client *c, const cs_cert *signer, const cs_certs *extra, cs_err *err);
 
 /* A refusal in the server's words, cut and escaped: ours by its reason's name when the text begins with one. */
 cs_status client_refused(const client *c, unsigned status, cs_view words, cs_err *err);

@@ -97,18 +97,6 @@ static bool may_answer(const cs_cert *signer) {
            memmem(eku.p, eku.n, cmc_ca, sizeof cmc_ca) != NULL;
 }
 
-static cs_status check_chain(const client *c, const cs_cert *signer, const cs_certs *extra, cs_err *err) {
-    CS_SCOPED(cs_verdict) v = {.depth = -1};
-    CS_AUTO(cs_anchors) anchors = NULL;
-    TRY(cs_anchors_new(c->cas.n > 0 ? &c->cas : c->trust, &anchors, err));
-    const cs_want want = {
-        .purpose = CS_PURPOSE_ANY, .at = cs_now(c->clock), .max_depth = -1, .revocation = CS_REVOCATION_OFF};
-    TRY(cs_verify(anchors, signer, extra, &want, &v, err));
-    if (v.accepted) return CS_OK;
-    return cs_fail(err, CS_REFUSED, CS_R_SERVER_UNTRUSTED, "who signed the answer: %s: %s",
-                   cs_reason_of(v.reason)->name, v.detail);
-}
-
 static cs_status check_signature(const client *c, const cmp_message *m, cs_view covered, cs_err *err) {
     const cs_cert *signer = m->extra.n > 0 ? m->extra.at[0] : NULL;
     for (size_t i = 0; m->h.sender_kid.n > 0 && i < m->extra.n; i++)
@@ -121,7 +109,7 @@ static cs_status check_signature(const client *c, const cmp_message *m, cs_view 
     if (!may_answer(signer))
         return cs_fail(err, CS_REFUSED, CS_R_SERVER_UNTRUSTED,
                        "the answer's signer is neither a CA nor a cmcRA or cmcCA");
-    return check_chain(c, signer, &m->extra, err);
+    return client_check_signer(c, signer, &m->extra, err);
 }
 
 /* Ours, fresh, and by whom we may believe it. `open`: general messages, whose content is judged by itself. */
