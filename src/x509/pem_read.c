@@ -73,8 +73,9 @@ cs_status cs_pem_next(cs_pem *p, cs_buf *der, cs_err *err) {
     TRY(cs_pem_find(p, &body, err));
     if (body.n > 0 && memchr(body.p, ':', body.n)) return CS_OK; /* headers: an encrypted key; not ours to read */
     if (cs_base64_decode(body, false, der)) return CS_OK;
-    if (der->failed && der->n >= der->max)
-        return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: block %u (line %u)", p->what, p->block, p->line_begun);
+    if (der->failed && der->n + 3 > der->max) /* three octets at a time */
+        return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: block %u (line %u): more than %zu bytes", p->what,
+                       p->block, p->line_begun, der->max);
     return cs_pem_bad(p, err);
 }
 
