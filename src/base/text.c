@@ -124,6 +124,31 @@ bool cs_base64_decode_over(cs_view text, uint8_t *to, size_t *ret_n) {
     return n >= 0;
 }
 
+bool cs_base64url_add(cs_buf *b, cs_view bytes) {
+    size_t from = b->n;
+    if (!cs_base64_add(b, bytes)) return false;
+    while (b->n > from && b->p[b->n - 1] == '=') b->n--;
+    for (size_t i = from; i < b->n; i++) {
+        if (b->p[i] == '+') b->p[i] = '-';
+        if (b->p[i] == '/') b->p[i] = '_';
+    }
+    return true;
+}
+
+bool cs_base64url_decode(cs_view text, cs_buf *b) {
+    base64 d = {0};
+    uint8_t out[3];
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!letter && c != '-' && c != '_') return false;
+        int n = base64_step(&d, c == '-' ? '+' : c == '_' ? '/' : c, out);
+        if (n < 0 || (n > 0 && !cs_buf_add(b, out, (size_t)n))) return false;
+    }
+    int n = base64_last(&d, true, out);
+    return n >= 0 && cs_buf_add(b, out, (size_t)n) && !b->failed;
+}
+
 /* Length of the UTF-8 sequence at p (1-4), or 0 when there is none. */
 static size_t utf8_len(const uint8_t *p, size_t n) {
     if (p[0] < 0x80) return 1;

@@ -18,6 +18,10 @@ bool cs_base64_decode(cs_view text, bool loose, cs_buf *b);
 /* The same, strictly, to `to`, which may be where the text itself stands or before it. */
 bool cs_base64_decode_over(cs_view text, uint8_t *to, size_t *ret_n);
 
+/* base64url without padding (RFC 7515 2), one line; decoding takes nothing else, and no other spelling of the same. */
+bool cs_base64url_add(cs_buf *b, cs_view bytes);
+bool cs_base64url_decode(cs_view text, cs_buf *b);
+
 /* Valid UTF-8 stays, except controls, '"' and '\\', which become \xNN, \" and \\; bytes that are not UTF-8 become
  * \xNN. At most max bytes are written; a cut is marked by "...". */
 bool cs_text_escape(cs_buf *b, cs_view text, size_t max);

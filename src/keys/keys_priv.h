@@ -22,8 +22,6 @@ typedef struct cs_key_alg {
 CS_MUST_USE cs_status cs_key_type_there(const char *type, cs_err *err);
 /* Is the key, of an algorithm with a curve, a point of it? */
 bool cs_key_point_ok(const cs_key_alg *alg, cs_view spki);
-/* The SPKI of an uncompressed point, or of 32 octets of Ed25519; false for any other. */
-bool cs_key_alg_spki(cs_view octets, cs_buf *spki);
 
 /* A key that is not in this process; behind pointers, so that programs without tokens do not link their library. */
 typedef struct cs_key_far {

@@ -3,7 +3,8 @@
 
 #define TOKEN_COLUMNS                                                                                                  \
     "id, kind, name, profile, created, not_after, uses, revoked_at, made_by, "                                         \
-    "(SELECT COUNT(*) FROM certificates WHERE certificates.token = tokens.id AND status <> 3)"
+    "(SELECT COUNT(*) FROM certificates WHERE certificates.token = tokens.id AND status <> 3) + "                      \
+    "(SELECT COUNT(*) FROM acme_accounts WHERE acme_accounts.token = tokens.id)"
 #define REQUEST_COLUMNS                                                                                                \
     "id, kind, name, profile, status, door, source, credential, token, parent, spki_sha256, csr, created, "            \
     "decided_at, decided_by, note, serial"
@@ -118,7 +119,8 @@ cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err)
     static const char touch[] =
         "UPDATE tokens SET used_at = ?2 WHERE id = ?1 AND revoked_at IS NULL AND not_after > ?2";
     static const char count[] =
-        "SELECT uses - (SELECT COUNT(*) FROM certificates WHERE token = ?1 AND status <> 3) FROM tokens WHERE id = ?1";
+        "SELECT uses - (SELECT COUNT(*) FROM certificates WHERE token = ?1 AND status <> 3) "
+        "- (SELECT COUNT(*) FROM acme_accounts WHERE token = ?1) FROM tokens WHERE id = ?1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, touch, &s, err));
     store_stmt_text(s, 1, id);

@@ -235,7 +235,8 @@ typedef struct store_token {
     cs_kind kind;
     char name[CS_IDENTITY_NAME_MAX + 1], profile[STORE_WORD_MAX + 1]; /* profile "": the kind's own */
     cs_time created, not_after, revoked_at;                           /* revoked_at 0: it is not */
-    int64_t uses, used; /* how many certificates it is good for; how many there are by it, abandoned ones not counted */
+    /* How many certificates and ACME accounts it is good for; how many there are by it, abandoned ones not counted. */
+    int64_t uses, used;
     char by[CS_IDENTITY_NAME_MAX + 17];
 } store_token;
 typedef cs_status store_token_seen(void *cls, const store_token *t, cs_err *err);
@@ -247,7 +248,7 @@ CS_MUST_USE cs_status store_token_list(store *st, const char *name, const char *
                                        store_token_seen *seen, void *cls, cs_err *err);
 /* token-unknown; revoking twice is fine. */
 CS_MUST_USE cs_status store_token_revoke(store *st, const char *id, cs_time at, cs_err *err);
-/* In the transaction that has added the intent with that token: may it be? token-invalid when it is revoked, expired
+/* In the transaction that has added the intent, or ACME account, with that token: may it be? token-invalid when it is revoked, expired
  * or used up. A use is a certificate, so that an intent that comes to nothing gives its use back by itself. */
 CS_MUST_USE cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err);
 
