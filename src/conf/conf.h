@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "io/addr_class.h"
 #include "x509/profile.h"
 
 typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
@@ -126,6 +127,7 @@ typedef struct conf_door {
     conf_approval approval; /* instead of the kind's */
     bool legacy;            /* SCEP: 3DES, SHA-1 and MD5 too */
     conf_ca_chain ca_certificates;
+    bool open_accounts; /* ACME: who proves control of a name needs no token */
 } conf_door;
 
 /* How a CA's lists are published. */
@@ -137,6 +139,16 @@ typedef struct conf_crl {
     unsigned shards;            /* lists among which new certificates are divided; 0: one list of all */
     bool delta_in_certificates; /* they name the delta too, not only the list */
 } conf_crl;
+
+/* ACME: under which name we are known, and where its challenges may be looked for. */
+enum { CONF_NETWORKS_MAX = 64 };
+typedef struct conf_acme {
+    const char *url;        /* https://HOST[:PORT]; NULL: as the request's Host says */
+    conf_texts resolvers;   /* ADDRESS[:PORT]; none: the system's */
+    addr_range *fetch_from; /* networks that are asked although they are not global */
+    unsigned fetch_from_count;
+    unsigned http_port, tls_port; /* of http-01 and tls-alpn-01 */
+} conf_acme;
 
 enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
 
@@ -163,6 +175,7 @@ typedef struct conf {
     conf_enroll enroll[CS_KIND_COUNT]; /* by cs_kind */
     conf_door *doors;
     unsigned door_count;
+    conf_acme acme;
     bool enroll_trace; /* transcripts of enrollments are kept */
     conf_crl crl;      /* of CAs that have no entry in crl_of */
     conf_crl *crl_of;

@@ -45,6 +45,7 @@ static cs_status check_door(const conf *c, const file_door *f, const conf_door *
         if (!has_site(c, d->sites.at[i])) return bad_door(c, f, "sites: one of them is not among the sites", err);
     if (f->plain != NULL && *f->plain && !plain)
         return bad_door(c, f, "plain: only SCEP and CMP protect themselves", err);
+    if (f->accounts != NULL && d->protocol != CONF_DOOR_ACME) return bad_door(c, f, "accounts is ACME's", err);
     if ((f->legacy != NULL || f->ca_certificates != NULL) && !scep)
         return bad_door(c, f, "legacy and ca_certificates are SCEP's", err);
     return CS_OK;
@@ -58,6 +59,7 @@ static cs_status fill_door(conf *c, const file_door *f, cs_err *err) {
                    .profile = f->profile,
                    .has_approval = f->approval != NULL,
                    .legacy = f->legacy != NULL && *f->legacy};
+    d.open_accounts = f->accounts != NULL && strcmp(f->accounts, "open") == 0;
     if (f->approval != NULL) d.approval = approval_of(f->approval);
     if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "ra") == 0) d.ca_certificates = CONF_CHAIN_RA;
     if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "chain") == 0) d.ca_certificates = CONF_CHAIN_NO_ROOT;
@@ -67,11 +69,30 @@ static cs_status fill_door(conf *c, const file_door *f, cs_err *err) {
     return CS_OK;
 }
 
+static cs_status fill_acme(conf *c, const file_acme *f, cs_err *err) {
+    conf_acme *a = &c->acme;
+    a->url = f->url;
+    if (f->url != NULL && f->url[strlen(f->url) - 1] == '/')
+        a->url = conf_textf(c, "%.*s", (int)strlen(f->url) - 1, f->url);
+    a->http_port = f->http_port != NULL ? *f->http_port : 80;
+    a->tls_port = f->tls_port != NULL ? *f->tls_port : 443;
+    if (a->http_port == 0 || a->http_port > 65535 || a->tls_port == 0 || a->tls_port > 65535)
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: acme: a port is from 1 to 65535", c->file);
+    TRY(conf_texts_fill(c, f->resolvers, f->resolvers_count, &a->resolvers, err));
+    if (f->fetch_from_count == 0) return CS_OK;
+    a->fetch_from = conf_alloc(c, f->fetch_from_count * sizeof *a->fetch_from);
+    if (a->fetch_from == NULL) return CS_NOMEM_ERR(err);
+    for (; a->fetch_from_count < f->fetch_from_count; a->fetch_from_count++)
+        (void)addr_range_parse(f->fetch_from[a->fetch_from_count], &a->fetch_from[a->fetch_from_count]); /* judged */
+    return CS_OK;
+}
+
 cs_status conf_enroll_fill(conf *c, const file_conf *f, cs_err *err) {
     fill_policy(&c->enroll[CS_KIND_SERVER], &f->enroll.server);
     fill_policy(&c->enroll[CS_KIND_USER], &f->enroll.user);
     fill_policy(&c->enroll[CS_KIND_DEVICE], &f->enroll.device);
     c->enroll_trace = f->enroll.trace != NULL && *f->enroll.trace;
+    TRY(fill_acme(c, &f->acme, err));
     if (f->enroll.doors_count == 0) return CS_OK;
     c->doors = conf_alloc(c, f->enroll.doors_count * sizeof *c->doors);
     if (c->doors == NULL) return CS_NOMEM_ERR(err);

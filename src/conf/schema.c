@@ -133,11 +133,17 @@ static const cyaml_schema_field_t enroll_kind_fields[] = {
     TRUTH(file_enroll, supersede), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t door_fields[] = {
-    NEEDED_TEXT(file_door, protocol), TEXT(file_door, label),
-    TRUTH(file_door, serve),          LIST(file_door, sites, text_entry, SITES_MAX),
-    TRUTH(file_door, plain),          TEXT(file_door, profile),
-    TEXT(file_door, approval),        TRUTH(file_door, legacy),
-    TEXT(file_door, ca_certificates), CYAML_FIELD_END,
+    NEEDED_TEXT(file_door, protocol),
+    TEXT(file_door, label),
+    TRUTH(file_door, serve),
+    LIST(file_door, sites, text_entry, SITES_MAX),
+    TRUTH(file_door, plain),
+    TEXT(file_door, profile),
+    TEXT(file_door, approval),
+    TRUTH(file_door, legacy),
+    TEXT(file_door, ca_certificates),
+    TEXT(file_door, accounts),
+    CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t door_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_door, door_fields)};
 typedef __typeof__(((file_conf *)0)->enroll) file_enrolls;
@@ -206,6 +212,15 @@ static const cyaml_schema_field_t notices_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t acme_fields[] = {
+    TEXT(file_acme, url),
+    LIST(file_acme, resolvers, text_entry, 4),
+    LIST(file_acme, fetch_from, text_entry, CONF_NETWORKS_MAX),
+    NUMBER(file_acme, http_port),
+    NUMBER(file_acme, tls_port),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t conf_fields[] = {
     TEXT(file_conf, state),
     TEXT(file_conf, https),
@@ -224,6 +239,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     TEXT(file_conf, tls_records),
     LIST(file_conf, profiles, profile_entry, PROFILES_MAX),
     SECTION(file_conf, enroll, enroll_fields),
+    SECTION(file_conf, acme, acme_fields),
     SECTION(file_conf, crl, crl_fields),
     SECTION(file_conf, ocsp, ocsp_fields),
     SECTION(file_conf, limits, limits_fields),

@@ -73,7 +73,7 @@ typedef struct file_enroll {
 
 /* A door of enrollment: which protocol, where, and what holds there. */
 typedef struct file_door {
-    char *protocol, *label, *profile, *approval, *ca_certificates;
+    char *protocol, *label, *profile, *approval, *ca_certificates, *accounts;
     char **sites;
     unsigned sites_count;
     bool *serve, *plain, *legacy;
@@ -84,6 +84,14 @@ typedef struct file_crl_of {
     unsigned *shards;
     bool *delta_in_certificates;
 } file_crl_of;
+
+/* Where ACME's challenges are looked for. */
+typedef struct file_acme {
+    char *url;
+    char **resolvers, **fetch_from;
+    unsigned resolvers_count, fetch_from_count;
+    unsigned *http_port, *tls_port;
+} file_acme;
 
 typedef struct file_conf {
     char *state, *https, *http, *metrics, *public_url, *trust_domain, *store, *upstream, *revocation_grace,
@@ -102,6 +110,7 @@ typedef struct file_conf {
         unsigned doors_count;
         bool *trace;
     } enroll;
+    file_acme acme;
     struct {
         char *lifetime, *interval, *delta;
         unsigned *shards;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "io/addr_class.h"
 
 static const struct {
     const char *path;
@@ -73,6 +74,10 @@ static const struct {
     {"enroll.doors[].label", CONF_NAME},
     {"enroll.doors[].approval", CONF_APPROVAL},
     {"enroll.doors[].ca_certificates", CONF_CA_CHAIN},
+    {"enroll.doors[].accounts", CONF_ACCOUNTS},
+    {"acme.url", CONF_HTTPS_URL},
+    {"acme.resolvers[]", CONF_RESOLVER},
+    {"acme.fetch_from[]", CONF_NETWORK},
     {"crl.lifetime", CONF_DURATION},
     {"crl.interval", CONF_DURATION},
     {"crl.delta", CONF_DURATION_OFF},
@@ -251,6 +256,12 @@ static bool one_of(const char *text, const char *const words[]) {
     return false;
 }
 
+/* endpoint_ok lets localhost pass, which a resolver cannot be found by. */
+static bool resolver_ok(const char *text) {
+    return ip_ok(AF_INET6, text, strlen(text)) ||
+           (strncmp(text, "localhost", 9) != 0 && endpoint_ok(text, false, true));
+}
+
 bool conf_value_ok(conf_type type, const char *text) {
     static const char *const clients[] = {"require", "optional", "off", NULL};
     static const char *const kinds[] = {"server", "user", "device", NULL};
@@ -263,6 +274,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const chains[] = {"ra", "chain", "all", NULL};
     static const char *const records[] = {"own", "libssl", NULL};
     cs_time duration;
+    addr_range range;
     switch (type) {
     case CONF_TEXT: return true;
     case CONF_ADDRESS: return endpoint_ok(text, false, false);
@@ -298,6 +310,10 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_APPROVAL: return one_of(text, approvals);
     case CONF_DOOR_NAME: return one_of(text, doors);
     case CONF_CA_CHAIN: return one_of(text, chains);
+    case CONF_ACCOUNTS: return strcmp(text, "token") == 0 || strcmp(text, "open") == 0;
+    case CONF_HTTPS_URL: return origin_ok(text, "https://", true);
+    case CONF_NETWORK: return addr_range_parse(text, &range);
+    case CONF_RESOLVER: return resolver_ok(text);
     case CONF_TWO_PERSON: return strcmp(text, "admins") == 0 || strcmp(text, "cas") == 0;
     }
     return false;
@@ -338,6 +354,10 @@ const char *conf_value_expected(conf_type type) {
     case CONF_APPROVAL: return "never, unknown or always";
     case CONF_DOOR_NAME: return "est, scep, cmp or acme";
     case CONF_CA_CHAIN: return "ra, chain or all";
+    case CONF_ACCOUNTS: return "token or open";
+    case CONF_HTTPS_URL: return "https://HOST[:PORT] without a path, such as https://ca.corp.example";
+    case CONF_NETWORK: return "a network or address, such as 10.0.0.0/8 or fd00::/8";
+    case CONF_RESOLVER: return "ADDRESS or ADDRESS:PORT, such as 10.0.0.53 or [fd00::53]:53";
     case CONF_TWO_PERSON: return "admins or cas";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     case CONF_MAIL: return "an address, such as ops@corp.example";

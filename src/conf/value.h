@@ -38,6 +38,10 @@ typedef enum conf_type {
     CONF_TWO_PERSON,   /* admins, cas */
     CONF_APPROVAL,     /* never, unknown, always */
     CONF_DOOR_NAME,    /* est, scep, cmp, acme */
+    CONF_ACCOUNTS,     /* token, open */
+    CONF_HTTPS_URL,    /* https://HOST[:PORT] */
+    CONF_NETWORK,      /* 10.0.0.0/8 */
+    CONF_RESOLVER,     /* 10.0.0.53, 10.0.0.53:5353, [::1]:53 */
     CONF_CA_CHAIN,     /* ra, chain, all */
 } conf_type;
 

@@ -8,6 +8,7 @@
 
 #include "authority/authority.h"
 #include "base/secret.h"
+#include "store/acme.h"
 
 typedef struct enroll enroll;
 
@@ -23,6 +24,15 @@ void enroll_free(enroll *e);
 CS_AUTO_DEFINE(enroll)
 
 /* ---- asking for a certificate ---- */
+/* Who proved to a door that each name of the request is theirs (ACME). The door has seen that the request carries those
+ * names and no others. */
+typedef struct enroll_proven {
+    cs_kind kind;
+    const char *name;    /* the identity: what the account is bound to, else the first of the names */
+    const char *profile; /* the account's; NULL: none */
+    const char *order;   /* the order's id: it gets one certificate */
+} enroll_proven;
+
 typedef struct enroll_ask {
     const char *door;    /* "est": for the audit */
     const char *source;  /* the client's address, as text */
@@ -35,7 +45,8 @@ typedef struct enroll_ask {
     const cs_cert *certificate; /* NULL: none */
     bool renewal;               /* the protocol's own word for it: nothing but a certificate of ours will do */
     cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
-    const char *token;    /* or: the id of a token whose secret proved itself (enroll_token_try) */
+    const enroll_proven *proven; /* or: names that were proven; NULL: none */
+    const char *token;           /* or: the id of a token whose secret proved itself (enroll_token_try) */
 } enroll_ask;
 
 /* Fills door, profile and at of a protocol's path with that label ("": without). label and ask: kept by the caller.
@@ -56,8 +67,8 @@ void enroll_answer_free(enroll_answer *answer);
  * not-yet-valid, unknown-issuer, profile-unknown, name-not-allowed, and authority_issue's. */
 CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err);
 /* What became of a request that waits, for who polls without sending it again; spki_sha256: of its key, which the door
- * has seen proven. request-unknown, request-denied. */
-CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t spki_sha256[32], enroll_answer *ret,
+ * has seen proven; NULL: the door knows who asks. request-unknown, request-denied. */
+CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t *spki_sha256, enroll_answer *ret,
                                   cs_err *err);
 
 /* The same of the newest request for that key by that door, where the protocol has no other name for it (SCEP). */
@@ -68,6 +79,15 @@ CS_MUST_USE cs_status enroll_poll_key(enroll *e, const char *door, const uint8_t
 void enroll_refused(enroll *e, const enroll_ask *ask, const char *about, const cs_err *why);
 /* too-many-guesses: before a door does what costs much for who has only shown nonsense. */
 CS_MUST_USE cs_status enroll_may_try(enroll *e, const char *source, cs_err *err);
+
+/* When should that certificate be renewed? (RFC 9773; it is good to know for every protocol.) The last third of its
+ * life, or as an operator says, or now when it was revoked. certificate-unknown: none of ours has that serial and
+ * issuer (the key id that the certificate names, in hex). */
+typedef struct enroll_window {
+    cs_time start, end;
+} enroll_window;
+CS_MUST_USE cs_status enroll_window_of(enroll *e, const char *serial, const char *issuer_skid, enroll_window *ret,
+                                       cs_err *err);
 
 /* ---- tokens ---- */
 enum { ENROLL_TOKEN_TEXT = 49, ENROLL_TOKEN_USES_MAX = 1000000 }; /* characters of a token */
@@ -92,6 +112,14 @@ CS_MUST_USE cs_status enroll_token_revoke(enroll *e, const char *id, const autho
 typedef bool enroll_token_fits(void *cls, cs_view text);
 CS_MUST_USE cs_status enroll_token_try(enroll *e, cs_view name, const char *source, enroll_token_fits *fits, void *cls,
                                        char ret_id[STORE_ID_MAX + 1], cs_err *err);
+
+/* ---- accounts ---- */
+/* An ACME account, bound to the token's identity and profile (a use of it), or, with token NULL, to none. Fills those
+ * and `created` of *account; what else it is the caller has filled. account-key-in-use, token-invalid,
+ * too-many-orders (there are too many accounts). */
+enum { ENROLL_OPEN_ACCOUNTS_MAX = 20000 };
+CS_MUST_USE cs_status enroll_account_add(enroll *e, const char *token, const authority_who *by, store_account *account,
+                                         cs_err *err);
 
 /* ---- requests that wait ---- */
 /* Approves and issues; or denies. note: why, for whoever looks; NULL: none. request-unknown, request-decided. */
@@ -119,5 +147,11 @@ typedef struct enroll_revocation {
 CS_MUST_USE cs_status enroll_revoke(enroll *e, const enroll_revocation *ask, cs_err *err);
 
 authority *enroll_authority(const enroll *e);
+/* What it was opened with. */
+const conf *enroll_conf(const enroll *e);
+const cs_clock *enroll_clock(const enroll *e);
+const cs_rng *enroll_rng(const enroll *e);
+/* A key of the tokens' key for another use; the same on every node that has the key file. */
+CS_MUST_USE cs_status enroll_derive(const enroll *e, const char *use, uint8_t ret[32], cs_err *err);
 
 #endif

@@ -38,6 +38,7 @@ typedef struct entitled {
     char token[STORE_ID_MAX + 1];        /* "": none */
     char credential[STORE_WORD_MAX + 1]; /* for people: "token ID", "certificate SERIAL", "none" */
     cs_cert *parent;                     /* renewed; NULL: none */
+    char order[STORE_ID_MAX + 1];        /* of ACME: the names of the request were proven; "": none */
     bool waits;                          /* a person decides first */
     char request[STORE_ID_MAX + 1];      /* by which it was approved; "": none */
 } entitled;

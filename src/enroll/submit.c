@@ -35,6 +35,18 @@ authority *enroll_authority(const enroll *e) {
     return e->a;
 }
 
+const conf *enroll_conf(const enroll *e) {
+    return e->conf;
+}
+
+const cs_clock *enroll_clock(const enroll *e) {
+    return e->clock;
+}
+
+const cs_rng *enroll_rng(const enroll *e) {
+    return e->rng;
+}
+
 void entitled_free(entitled *e) {
     cs_cert_free(e->parent);
     e->parent = NULL;
@@ -103,11 +115,12 @@ cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err) {
 
 /* ---- issuing ---- */
 
-/* Names beside the identity's own, as the certificate that is renewed has them. Texts go into b. */
-static cs_status take_names(const cs_cert *parent, issue_ask *ask, cs_buf *b, cs_err *err) {
+/* Names beside the identity's own, as the certificate that is renewed has them, or a request whose names were proven.
+ * Texts go into b. */
+static cs_status take_names(const cs_san *sans, size_t n, issue_ask *ask, cs_buf *b, cs_err *err) {
     size_t at[ISSUE_NAMES_MAX];
-    for (size_t i = 0; i < parent->san_count; i++) {
-        const cs_san *san = &parent->sans[i];
+    for (size_t i = 0; i < n; i++) {
+        const cs_san *san = &sans[i];
         if (san->type != CS_SAN_DNS && san->type != CS_SAN_IP && san->type != CS_SAN_EMAIL) continue;
         if (ask->name_count == ISSUE_NAMES_MAX)
             return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "more than %d names", ISSUE_NAMES_MAX);
@@ -150,6 +163,8 @@ static cs_status name_question(enroll *e, const entitled *who, const cs_csr *csr
     (void)cs_hex(cs_view_of(csr->spki_sha256, 16), spki);
     if (who->request[0] != '\0')
         (void)snprintf(key, STORE_KEY_MAX + 1, "request %s", who->request);
+    else if (who->order[0] != '\0')
+        (void)snprintf(key, STORE_KEY_MAX + 1, "order %s", who->order);
     else if (who->parent != NULL)
         (void)snprintf(key, STORE_KEY_MAX + 1, "renew %s %s", cs_hex(who->parent->serial, serial), spki);
     else
@@ -181,7 +196,8 @@ cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const 
         .door = by->via[0] != '\0' && strcmp(by->via, "control") != 0 && strcmp(by->via, "api") != 0 ? by->via : NULL,
         .approved = who->request[0] != '\0' || who->parent != NULL,
         .asked_by = by};
-    if (who->parent != NULL) TRY(take_names(who->parent, &ask, &names, err));
+    if (who->parent != NULL) TRY(take_names(who->parent->sans, who->parent->san_count, &ask, &names, err));
+    if (who->order[0] != '\0') TRY(take_names(csr->sans, csr->san_count, &ask, &names, err));
     TRY(name_question(e, who, csr, key, err));
     ask.idempotency_key = cs_view_str(key);
     if (who->token[0] != '\0') ask.token = who->token;
@@ -214,8 +230,20 @@ static cs_status entitle_nobody(enroll *e, const enroll_ask *ask, const cs_csr *
     return CS_OK;
 }
 
+/* Control of the names is the credential. */
+static cs_status entitle_proven(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err) {
+    const enroll_proven *p = ask->proven;
+    TRY(cs_identity_make(p->kind, cs_view_str(p->name), &ret->who, err));
+    if (p->profile != NULL) (void)snprintf(ret->profile, sizeof ret->profile, "%s", p->profile);
+    (void)snprintf(ret->order, sizeof ret->order, "%s", p->order);
+    (void)snprintf(ret->credential, sizeof ret->credential, "acme order %s", p->order);
+    ret->waits = submit_approval(e, ask, p->kind) == CONF_APPROVAL_ALWAYS;
+    return CS_OK;
+}
+
 static cs_status entitle(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
     bool token = ask->token != NULL || ask->secret.n > 0;
+    if (ask->proven != NULL) return entitle_proven(e, ask, ret, err);
     if (ask->renewal && ask->certificate == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "a renewal is asked for with the old certificate");
     if (token && !ask->renewal) return token_entitle(e, ask, ret, err);
@@ -244,7 +272,7 @@ static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authori
     TRY(entitle(e, ask, csr, who, err));
     say_who(ask, who, by);
     TRY(check_profile(e, ask->profile, who, err));
-    TRY(submit_fits(who, csr, err));
+    if (who->order[0] == '\0') TRY(submit_fits(who, csr, err));
     if (who->waits) {
         go = false;
         TRY(request_wait(e, ask, csr, who, ret, &go, err));

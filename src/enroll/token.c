@@ -44,6 +44,13 @@ cs_status token_open(enroll *e, cs_err *err) {
     return CS_OK;
 }
 
+cs_status enroll_derive(const enroll *e, const char *use, uint8_t ret[32], cs_err *err) {
+    CS_SCOPED(cs_buf) b = cs_buf_of(256);
+    (void)cs_buf_addf(&b, "countersign %s", use);
+    TRY(cs_buf_ok(&b, use, err));
+    return cs_hmac_sha256(cs_secret_view(e->key), cs_buf_view(&b), ret, err);
+}
+
 /* The whole text of a token, NUL-terminated. */
 static cs_status write_text(const enroll *e, const store_token *t, char out[ENROLL_TOKEN_TEXT + 1], cs_err *err) {
     uint8_t mac[CS_SHA256_LEN];
