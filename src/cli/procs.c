@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char *const names[PROC_COUNT] = {"signer", "authority", "page", "gateway"};
-static const char *const sockets[SOCKET_COUNT] = {"signer", "authority", "control", "feed", "page"};
+static const char *const names[PROC_COUNT] = {"signer", "authority", "fetcher", "page", "gateway"};
+static const char *const sockets[SOCKET_COUNT] = {"signer", "authority", "control", "feed", "fetcher", "page"};
 
 const char *proc_name(proc_id id) {
     return names[id];
@@ -30,7 +30,7 @@ cs_status procs_init(procs *p, const conf *c, const conf_overrides *said, int wa
 cs_status procs_listen(procs *p, bool shown, cs_err *err) {
     for (size_t i = 0; i < SOCKET_COUNT; i++) {
         char name[64];
-        if (i == SOCKET_PAGE && !shown) continue;
+        if ((i == SOCKET_PAGE || i == SOCKET_FETCHER) && !shown) continue;
         if (shown || i == SOCKET_SIGNER)
             (void)snprintf(name, sizeof name, "run/%s.sock", sockets[i]);
         else
@@ -92,6 +92,10 @@ cs_status procs_start(procs *p, proc_id id, cs_err *err) {
         add_listener(&l, "--public", p->listener[SOCKET_PUBLIC]);
         add_listener(&l, "--control", p->listener[SOCKET_CONTROL]);
         add_listener(&l, "--feed", p->listener[SOCKET_FEED]);
+        break;
+    case PROC_FETCHER:
+        add_conf(&l, p);
+        add_listener(&l, "--listen", p->listener[SOCKET_FETCHER]);
         break;
     case PROC_PAGE: add_listener(&l, "--listen", p->listener[SOCKET_PAGE]); break;
     case PROC_GATEWAY: add_conf(&l, p); break;

@@ -7,12 +7,13 @@
 #include "conf/conf.h"
 #include "io/spawn.h"
 
-typedef enum proc_id { PROC_SIGNER, PROC_AUTHORITY, PROC_PAGE, PROC_GATEWAY, PROC_COUNT } proc_id;
+typedef enum proc_id { PROC_SIGNER, PROC_AUTHORITY, PROC_FETCHER, PROC_PAGE, PROC_GATEWAY, PROC_COUNT } proc_id;
 typedef enum proc_socket {
     SOCKET_SIGNER,
     SOCKET_PUBLIC,
     SOCKET_CONTROL,
     SOCKET_FEED,
+    SOCKET_FETCHER,
     SOCKET_PAGE,
     SOCKET_COUNT
 } proc_socket;

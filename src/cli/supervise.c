@@ -297,6 +297,7 @@ static void follow_cas(supervisor *s) {
 static cs_status loop(supervisor *s, cs_err *err) {
     TRY(start(s, PROC_SIGNER, err));
     TRY(start(s, PROC_AUTHORITY, err));
+    TRY(start(s, PROC_FETCHER, err));
     supervise_write_status(s);
     for (;;) {
         wait_for_news(s);

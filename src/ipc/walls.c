@@ -1,3 +1,4 @@
+#include "ipc/challenge.h"
 #include "ipc/feed.h"
 #include "ipc/signing.h"
 
@@ -18,6 +19,9 @@ const ipc_rule signing_from_signer[] = {{SIGNING_ISSUER, CS_CAS_MAX *(CS_CERT_MA
                                         {SIGNING_SIGNED, 4 + 2 * CS_CERT_MAX},
                                         {SIGNING_REFUSED, 1024},
                                         {0, 0}};
+
+const ipc_rule challenge_from_authority[] = {{CHALLENGE_ASK, 5 + CHALLENGE_HOST_MAX + CHALLENGE_TOKEN_MAX}, {0, 0}};
+const ipc_rule challenge_from_fetcher[] = {{CHALLENGE_GOT, CHALLENGE_VALUES_MAX}, {CHALLENGE_FAILED, 1024}, {0, 0}};
 
 bool feed_put(cs_buf *out, const feed_entry *e) {
     size_t mark = ipc_open(out, FEED_REVOKED);
