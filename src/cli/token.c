@@ -25,6 +25,10 @@ static cs_status create(const token_said *said, session *s, const char *kind, co
     cs_status status = session_call(s, "POST", "/api/v1/tokens", body, false, &answer, err);
     json_decref(body);
     if (status != CS_OK) return status;
+    bool server = strcmp(kind, "server") == 0;
+    if (!said->json && server)
+        (void)cs_buf_addf(b, "For ACME: key id %s, HMAC key %s\n", json_text(answer, "name"),
+                          json_text(answer, "eab_hmac_key"));
     if (said->json)
         (void)print_json(answer);
     else

@@ -8,8 +8,6 @@
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 10000 };
 
-#define SCOPED_JSON __attribute__((cleanup(json_decref_at))) json_t *
-
 static void json_pem(cs_json *j, const char *key, const cs_cert *const certs[], size_t n) {
     CS_SCOPED(cs_buf) pem = cs_buf_of((size_t)8 * CS_CERT_MAX);
     for (size_t i = 0; i < n; i++) (void)cs_pem_add_cert(&pem, certs[i]);

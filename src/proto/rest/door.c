@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "ipc/ipc.h"
+#include "proto/acme/acme.h"
 #include "proto/cmp/cmp_desk.h"
 #include "proto/rest/rest_priv.h"
 #include "report/log.h"
@@ -16,7 +17,6 @@ enum {
     CONNECTIONS_MAX = 256,
     IDLE_SECONDS = 75,
     OUT_MAX = 64 * 1024 * 1024,
-    DEPTH_MAX = 16,
     DRAIN_STEP_MS = 10,
     DRAIN_STEPS_MAX = 500, /* five seconds for the requests under way */
 };
@@ -25,11 +25,13 @@ typedef struct door {
     authority *a;
     enroll *e;
     cmp_desk *cmp;
+    acme *acme;
     bool private;         /* the control socket: the API, and for our user and root only */
     atomic_int under_way; /* requests whose answer has not been sent */
 } door;
 
 struct rest {
+    acme *acme;
     struct MHD_Daemon *control, *public;
     cmp_desk *cmp;
     int listeners[2]; /* control's, public's; not accepted from any more: -1 */
@@ -47,37 +49,9 @@ const char *rest_query(rest_call *c, const char *key) {
     return MHD_lookup_connection_value(c->connection, MHD_GET_ARGUMENT_KIND, key);
 }
 
-/* The parser recurses, 2048 deep, on a small stack; what is asked here is never deeper than a list in an object. */
-static bool too_deep(cs_view json) {
-    int depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < json.n && depth <= DEPTH_MAX; i++) {
-        uint8_t b = json.p[i];
-        if (text && b == '\\')
-            i++;
-        else if (b == '"')
-            text = !text;
-        else if (!text && (b == '[' || b == '{'))
-            depth++;
-        else if (!text && (b == ']' || b == '}'))
-            depth--;
-    }
-    return depth > DEPTH_MAX;
-}
-
 cs_status rest_body(rest_call *c, json_t **ret, cs_err *err) {
-    json_error_t why;
     if (c->too_big) return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "at most %d bytes", CS_API_BODY_MAX);
-    if (too_deep(cs_buf_view(&c->body)))
-        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "body: nested more than %d deep", DEPTH_MAX);
-    json_t *j = json_loadb((const char *)c->body.p, c->body.n, JSON_REJECT_DUPLICATES, &why);
-    if (j == NULL) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "body, line %d: %s", why.line, why.text);
-    if (!json_is_object(j)) {
-        json_decref(j);
-        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "body: a JSON object is expected");
-    }
-    *ret = j;
-    return CS_OK;
+    return json_read_object(cs_buf_view(&c->body), "body", ret, err);
 }
 
 cs_status rest_text(const json_t *object, const char *key, bool needed, const char **ret, cs_err *err) {
@@ -238,7 +212,12 @@ static enum MHD_Result begin(door *d, struct MHD_Connection *connection, void **
         free(c);
         return MHD_NO;
     }
-    *c = (rest_call){.a = d->a, .e = d->e, .cmp = d->cmp, .connection = connection, .body = cs_buf_of(CS_API_BODY_MAX)};
+    *c = (rest_call){.a = d->a,
+                     .e = d->e,
+                     .acme = d->acme,
+                     .cmp = d->cmp,
+                     .connection = connection,
+                     .body = cs_buf_of(CS_API_BODY_MAX)};
     c->out = cs_buf_of(OUT_MAX);
     c->under_way = &d->under_way;
     if (!g->counted) (void)atomic_fetch_add(c->under_way, 1);
@@ -326,14 +305,15 @@ static struct MHD_Daemon *serve(int fd, door *d) {
 cs_status rest_start(authority *a, enroll *e, int control_fd, int public_fd, rest **ret, cs_err *err) {
     rest *r = calloc(1, sizeof *r);
     if (r == NULL) return CS_NOMEM_ERR(err);
+    r->listeners[0] = r->listeners[1] = -1;
     cs_status status = cmp_desk_new(cs_clock_system(), &r->cmp, err);
+    if (status == CS_OK) status = acme_new(e, &r->acme, err);
     if (status != CS_OK) {
-        free(r);
+        rest_stop(r);
         return status;
     }
-    r->doors[0] = (door){.a = a, .e = e, .private = true};
-    r->doors[1] = (door){.a = a, .e = e, .cmp = r->cmp};
-    r->listeners[0] = r->listeners[1] = -1;
+    r->doors[0] = (door){.a = a, .e = e, .acme = r->acme, .private = true};
+    r->doors[1] = (door){.a = a, .e = e, .acme = r->acme, .cmp = r->cmp};
     r->control = serve(control_fd, &r->doors[0]);
     r->public = serve(public_fd, &r->doors[1]);
     if (r->control == NULL || r->public == NULL) {
@@ -362,5 +342,6 @@ void rest_stop(rest *r) {
     for (size_t i = 0; i < 2; i++)
         if (r->listeners[i] >= 0) (void)close(r->listeners[i]);
     cmp_desk_free(r->cmp);
+    acme_free(r->acme);
     free(r);
 }

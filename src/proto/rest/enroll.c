@@ -7,7 +7,6 @@
 #include "x509/pem.h"
 
 enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
-#define SCOPED_JSON __attribute__((cleanup(json_decref_at))) json_t *
 
 static cs_status take_page(rest_call *c, unsigned *ret, cs_err *err) {
     const char *limit = rest_query(c, "limit");
@@ -46,6 +45,14 @@ static void put_token(cs_json *j, const store_token *t, cs_time now) {
     cs_json_str(j, "made_by", t->by);
 }
 
+/* The same as ACME's clients want it: the key of a MAC, base64url. */
+static cs_status put_eab_key(cs_json *j, const cs_secret *text, cs_err *err) {
+    CS_SCOPED(cs_buf) key = cs_buf_secret(2 * (size_t)ENROLL_TOKEN_TEXT);
+    (void)cs_base64url_add(&key, cs_secret_view(text));
+    cs_json_view(j, "eab_hmac_key", cs_buf_view(&key));
+    return cs_buf_ok(&key, "the key", err);
+}
+
 cs_status rest_token_create(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_AUTO(cs_secret) text = NULL;
@@ -71,6 +78,7 @@ cs_status rest_token_create(rest_call *c, cs_err *err) {
     cs_json_object(&j, NULL);
     put_token(&j, &t, authority_now(c->a));
     cs_json_view(&j, "token", cs_secret_view(text));
+    TRY(put_eab_key(&j, text, err));
     cs_json_object_end(&j);
     return CS_OK;
 }

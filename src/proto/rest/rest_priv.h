@@ -2,19 +2,20 @@
 #ifndef CS_PROTO_REST_PRIV_H
 #define CS_PROTO_REST_PRIV_H
 
-#include <jansson.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
 
 #include "authority/admins.h"
 #include "base/json.h"
+#include "proto/json_read.h"
 #include "proto/rest/rest.h"
 
-enum { REST_EXTRA_MAX = 4 };
+enum { REST_EXTRA_MAX = 6, REST_EXTRA_VALUE = 600 };
 typedef struct rest_call {
     authority *a;
     enroll *e;
     struct cmp_desk *cmp;
+    struct acme *acme;
     struct MHD_Connection *connection;
     const char *method, *path;
     const char *rest; /* of the path, behind the route's prefix */
@@ -35,7 +36,7 @@ typedef struct rest_call {
     cs_time expires;  /* others may keep it until then; 0: they ask again each time */
     struct {
         const char *name; /* static */
-        char value[100];
+        char value[REST_EXTRA_VALUE];
     } extra[REST_EXTRA_MAX]; /* further headers */
     size_t extra_count;
     authority_blob *file; /* the answer's body, instead of out; a reference; NULL: out it is */
@@ -85,13 +86,12 @@ rest_handler est_door;
 rest_handler scep_door;
 #define CMP_PATH "/.well-known/cmp"
 rest_handler cmp_door;
+#define ACME_PATH "/acme/"
+rest_handler acme_door;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ocsp_post, rest_ocsp_get;
 rest_handler rest_ca_list, rest_ca_show, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 
-static inline void json_decref_at(json_t **j) {
-    json_decref(*j);
-}
 /* The body as a JSON object; *ret is the caller's (json_decref). message-malformed, http-body-too-large. */
 CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);
 /* A member that must be (or may be, then NULL) a string. message-malformed naming it. */

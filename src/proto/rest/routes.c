@@ -68,5 +68,7 @@ const rest_route rest_public_routes[] = {
     {"POST", "/cgi-bin/pkiclient.exe", scep_door, 0, 0},
     {"GET", "/certsrv/mscep/mscep.dll", scep_door, 0, 0},
     {"POST", "/certsrv/mscep/mscep.dll", scep_door, 0, 0},
+    {"GET", ACME_PATH, acme_door, 0, 0},
+    {"POST", ACME_PATH, acme_door, 0, 0},
     {NULL, NULL, NULL, 0, 0},
 };
