@@ -118,9 +118,8 @@ cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err)
      * them have done. */
     static const char touch[] =
         "UPDATE tokens SET used_at = ?2 WHERE id = ?1 AND revoked_at IS NULL AND not_after > ?2";
-    static const char count[] =
-        "SELECT uses - (SELECT COUNT(*) FROM certificates WHERE token = ?1 AND status <> 3) "
-        "- (SELECT COUNT(*) FROM acme_accounts WHERE token = ?1) FROM tokens WHERE id = ?1";
+    static const char count[] = "SELECT uses - (SELECT COUNT(*) FROM certificates WHERE token = ?1 AND status <> 3) "
+                                "- (SELECT COUNT(*) FROM acme_accounts WHERE token = ?1) FROM tokens WHERE id = ?1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, touch, &s, err));
     store_stmt_text(s, 1, id);

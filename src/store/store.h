@@ -248,8 +248,9 @@ CS_MUST_USE cs_status store_token_list(store *st, const char *name, const char *
                                        store_token_seen *seen, void *cls, cs_err *err);
 /* token-unknown; revoking twice is fine. */
 CS_MUST_USE cs_status store_token_revoke(store *st, const char *id, cs_time at, cs_err *err);
-/* In the transaction that has added the intent, or ACME account, with that token: may it be? token-invalid when it is revoked, expired
- * or used up. A use is a certificate, so that an intent that comes to nothing gives its use back by itself. */
+/* In the transaction that has added the intent, or ACME account, with that token: may it be? token-invalid when it is
+ * revoked, expired or used up. A use is a certificate, so that an intent that comes to nothing gives its use back by
+ * itself. */
 CS_MUST_USE cs_status store_token_claim(store *st, const char *id, cs_time now, cs_err *err);
 
 typedef enum store_request_status {
