@@ -55,6 +55,7 @@ static cs_status run(enroll_said *said, const char *url, enrolling_made *made, c
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--kind \"%s\", expected server, user or device", said->kind);
     TRY(judge_wait(said, err));
     TRY(client_protocol_find(said->protocol, url, &ask->protocol, err));
+    if (ask->protocol == &client_acme && said->kind == NULL) ask->kind = CS_KIND_SERVER;
     TRY(find_token(said, credential, err));
     return enrolling_run(ask, made, err);
 }
@@ -107,6 +108,12 @@ int cli_enroll(int argc, char **argv) {
         {"ca", 0, CLI_TEXT, &ask->ca, "FILE", "whom to trust (default: this machine's CAs)"},
         {"ca-fingerprint", 0, CLI_TEXT, &ask->fingerprint, "HEX", "SHA-256 of the CA's certificate: the first trust"},
         {"key-type", 0, CLI_TEXT, &ask->key_type, "TYPE", "of the new key, such as ecdsa-p256 or rsa-3072"},
+        {"webroot", 0, CLI_TEXT, &ask->proving.webroot, "DIR",
+         "ACME: the folder of a web server that names are proven by"},
+        {"listen", 0, CLI_TEXT, &ask->proving.listen, "ADDR:PORT", "ACME: or our own web server (default: 0.0.0.0:80)"},
+        {"hook", 0, CLI_TEXT, &ask->proving.hook, "PROGRAM", "ACME: or the DNS: PROGRAM show|hide NAME TEXT"},
+        {"account-key", 0, CLI_TEXT, &ask->account_key, "FILE",
+         "ACME: the account's key (default: account.key beside --out's)"},
         {"out", 'o', CLI_TEXT, &ask->out, "DIR", "where the files go (default: here)"},
         {"wait", 0, CLI_TEXT, &said.wait, "TIME", "how long to wait for an approval (default: 10m)"},
         {"no-wait", 0, CLI_FLAG, &said.no_wait, NULL, "do not wait: ask once"},

@@ -25,6 +25,8 @@ typedef struct work {
     uint8_t fingerprint[32];
     cs_buf csr, ca_pem, crt_pem;
     call *http;
+    cs_key *account_key;
+    proving *proving;
 } work;
 
 static void work_free(work *w) {
@@ -34,6 +36,8 @@ static void work_free(work *w) {
     cs_certs_free(&w->trust);
     cs_key_free(w->old_key);
     cs_key_free(w->key);
+    cs_key_free(w->account_key);
+    proving_free(w->proving);
     cs_secret_free(w->secret);
     cs_buf_free(&w->csr);
     cs_buf_free(&w->ca_pem);
@@ -184,6 +188,34 @@ static cs_status set_up(work *w, cs_err *err) {
     return enrolling_files_open(&w->files, ask->out, w->who.name, ask->force, err);
 }
 
+/* ---- ACME's account and proofs ---- */
+
+/* Made once, and kept: an account is as good as its token was. */
+static cs_status make_account_key(const char *path, cs_key **ret, cs_err *err) {
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    TRY(cs_key_generate(CS_KEYSPEC_ECDSA_P256, ret, err));
+    TRY(cs_key_write_pem(*ret, &pem, err));
+    return files_write(path, cs_buf_view(&pem), 0600, FILES_NEW, err);
+}
+
+static cs_status set_up_acme(work *w, cs_err *err) {
+    char path[FILES_PATH_MAX];
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    if (w->ask->protocol != &client_acme) return CS_OK;
+    TRY(w->ask->account_key == NULL ? files_join(w->ask->out, "account.key", path, err) : CS_OK);
+    if (w->ask->account_key != NULL) (void)snprintf(path, sizeof path, "%s", w->ask->account_key);
+    if (!files_exists(path)) {
+        TRY(make_account_key(path, &w->account_key, err));
+    } else {
+        TRY(files_read_private(path, CS_KEY_FILE_MAX, &pem, err));
+        TRY(cs_key_read_pem(cs_buf_view(&pem), NULL, path, &w->account_key, err));
+    }
+    w->c.account_key = w->account_key;
+    TRY(proving_new(&w->ask->proving, &w->proving, err));
+    w->c.prover = proving_prover(w->proving);
+    return CS_OK;
+}
+
 /* ---- asking ---- */
 
 static cs_status make_request(work *w, cs_err *err) {
@@ -287,6 +319,7 @@ cs_status enrolling_run(const enrolling_ask *ask, enrolling_made *ret, cs_err *e
     w->crt_pem = cs_buf_of(CS_PEM_FILE_MAX);
     *ret = (enrolling_made){.name = ""};
     TRY(set_up(w, err));
+    TRY(set_up_acme(w, err));
     TRY(ask->protocol->prepare(&w->c, err));
     TRY(make_request(w, err));
     cs_status status = ask_on(w, err);

@@ -6,6 +6,7 @@
 #define CS_CLI_ENROLLING_H
 
 #include "cli/cli.h"
+#include "cli/proving.h"
 #include "io/files.h"
 #include "proto/client/client.h"
 #include "x509/identity.h"
@@ -19,6 +20,8 @@ typedef struct enrolling_ask {
     const cli_texts *dns, *ip, *email;        /* further names */
     const char *token_file, *cert, *key, *ca; /* files; NULL: none */
     const char *fingerprint;                  /* of the CA's certificate, SHA-256, hex; NULL: none */
+    const char *account_key;                  /* ACME: a file; NULL: OUT/account.key */
+    proving_ask proving;                      /* ACME */
     const char *key_type, *out;
     cs_time wait; /* for somebody's approval */
     bool force;

@@ -11,6 +11,7 @@ const client_protocol *const client_protocols[] = {
     &client_est,
     &client_scep,
     &client_cmp,
+    &client_acme,
     NULL,
 };
 

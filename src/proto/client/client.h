@@ -26,9 +26,23 @@ typedef struct client_protocol {
 } client_protocol;
 /* est, scep, cmp, acme; NULL ends. */
 extern const client_protocol *const client_protocols[];
-extern const client_protocol client_est, client_scep, client_cmp;
+extern const client_protocol client_est, client_scep, client_cmp, client_acme;
 /* By name, or (name NULL) by the URL. usage, naming those that there are. */
 CS_MUST_USE cs_status client_protocol_find(const char *name, const char *url, const client_protocol **ret, cs_err *err);
+
+/* How names are proven to a server (ACME): what it looks for is shown before it is asked to look, and hidden after. */
+typedef struct client_proof {
+    const char *name;        /* what is proven: a DNS name or an address */
+    const char *token;       /* letters, digits, - and _ */
+    char authorization[300]; /* http-01: what /.well-known/acme-challenge/TOKEN says */
+    char digest[64];         /* dns-01: the text of _acme-challenge.NAME */
+} client_proof;
+typedef struct client_prover {
+    const char *challenge; /* "http-01", "dns-01" */
+    cs_status (*show)(void *cls, const client_proof *proof, cs_err *err);
+    void (*hide)(void *cls, const client_proof *proof);
+    void *cls;
+} client_prover;
 
 struct client {
     /* Said by whoever asks; borrowed. */
@@ -38,11 +52,13 @@ struct client {
     const char *user;    /* to whom the secret belongs */
     const cs_san *sans;  /* further names that are asked for */
     size_t san_count;
-    const cs_secret *secret;    /* token, challenge, password; NULL: none */
-    const cs_certs *old;        /* the certificate that is renewed, leaf first; NULL: none */
-    const cs_key *old_key;      /* its key */
-    const uint8_t *fingerprint; /* SHA-256 of the CA's certificate, 32 octets: the first trust; NULL: none */
-    const cs_certs *trust;      /* CAs that are trusted already; NULL: none */
+    const cs_secret *secret;     /* token, challenge, password; NULL: none */
+    const cs_certs *old;         /* the certificate that is renewed, leaf first; NULL: none */
+    const cs_key *old_key;       /* its key */
+    const uint8_t *fingerprint;  /* SHA-256 of the CA's certificate, 32 octets: the first trust; NULL: none */
+    const cs_certs *trust;       /* CAs that are trusted already; NULL: none */
+    const cs_key *account_key;   /* ACME: of the account; NULL: none */
+    const client_prover *prover; /* ACME */
     const cs_clock *clock;
     const cs_rng *rng;
     call *http;       /* trusts `trust`; authenticates with old and old_key over TLS */
