@@ -164,8 +164,7 @@ static cs_status prepare(client *c, cs_err *err) {
 static cs_status put_binding(client *c, cs_json *j, cs_err *err) {
     const session *s = c->state;
     CS_SCOPED(cs_buf)
-    header = cs_buf_of(4096),
-    jwk = cs_buf_of(4096), made = cs_buf_of(16 * 1024), decoded = cs_buf_secret(1024);
+    header = cs_buf_of(4096), jwk = cs_buf_of(4096), made = cs_buf_of(16 * 1024), decoded = cs_buf_secret(1024);
     cs_view key = cs_view_trim(cs_secret_view(c->secret));
     bool ours = key.n == TOKEN_TEXT && key.p[TOKEN_DASH] == '-';
     if (!ours && !cs_base64url_decode(key, &decoded))

@@ -8,11 +8,7 @@
 #include "x509/pem.h"
 
 const client_protocol *const client_protocols[] = {
-    &client_est,
-    &client_scep,
-    &client_cmp,
-    &client_acme,
-    NULL,
+    &client_est, &client_scep, &client_cmp, &client_acme, NULL,
 };
 
 /* Whole segments of the path, so that "/scep" is not "/scepter". */
