@@ -256,6 +256,8 @@ def test_external_account_binding_is_a_token_and_nothing_else(site):
     assert error_of(d.register({"externalAccountBinding": d.binding(token, name)}))[0] == "unauthorized"
     assert error_of(c.order("x.example")) == ("rejectedIdentifier", "name-not-allowed")
     assert c.order(name, "x.example").status_code == 201
+    site.system.run("token", "revoke", token["id"], check=0)
+    assert error_of(c.order(name)) == ("unauthorized", "token-invalid")
     opened = Client(site, "open")
     opened.register()
     opened.base, opened.directory = site.url(), c.directory

@@ -98,6 +98,8 @@ CS_MUST_USE cs_status acme_draw_id(acme *m, char out[STORE_ID_MAX + 1], cs_err *
 void acme_location(acme_call *x, const char *what, const char *id);
 
 /* order.c */
+/* An account is as good as the token that bound it: token-invalid when that was revoked. */
+CS_MUST_USE cs_status acme_account_check(const acme_call *x, store *st, cs_err *err);
 /* An order of the caller's account; order-unknown. */
 CS_MUST_USE cs_status acme_order_get(acme_call *x, const char *id, store_order *ret, cs_err *err);
 CS_MUST_USE cs_status acme_order_put(acme_call *x, const store_order *o, cs_err *err);

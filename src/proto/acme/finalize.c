@@ -31,6 +31,10 @@ cs_status acme_order_settle(acme_call *x, store_order *o, const enroll_answer *a
     return authority_change(x->m->a, run_set, o, err);
 }
 
+static cs_status run_check(void *cls, store *st, cs_err *err) {
+    return acme_account_check(cls, st, err);
+}
+
 static cs_status read_csr(acme_call *x, cs_buf *der, cs_err *err) {
     SCOPED_JSON payload = NULL;
     const char *text = NULL;
@@ -76,6 +80,7 @@ cs_status acme_finalize(acme_call *x, cs_err *err) {
     store_order o;
     TRY(acme_order_get(x, x->id, &o, err));
     TRY(check_state(x, &o, err));
+    TRY(authority_read(x->m->a, run_check, x, err));
     x->csr = true;
     TRY(read_csr(x, &csr, err));
     TRY(issue(x, &o, cs_buf_view(&csr), &answer, err));

@@ -162,10 +162,19 @@ static cs_status add_authz(const ordering *o, store *st, size_t i, cs_err *err) 
     return store_authz_add(st, &z, err);
 }
 
+cs_status acme_account_check(const acme_call *x, store *st, cs_err *err) {
+    store_token t;
+    if (x->account.token[0] == '\0') return CS_OK;
+    TRY(store_token_get(st, x->account.token, &t, err));
+    if (t.revoked_at == 0) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_TOKEN_INVALID, "token %s of account %s was revoked", t.id, x->account.id);
+}
+
 static cs_status run_add(authority *a, store *st, void *cls, cs_err *err) {
     ordering *o = cls;
     uint64_t waiting = 0;
     cs_time now = authority_now(a);
+    TRY(acme_account_check(o->x, st, err));
     TRY(store_order_count(st, o->order.account, now, &waiting, err));
     if (waiting >= ACME_ORDERS_WAITING_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_TOO_MANY_ORDERS, "%d of account %s wait", ACME_ORDERS_WAITING_MAX,
