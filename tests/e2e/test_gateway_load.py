@@ -1,12 +1,16 @@
 """Reloads under load by programs that we did not write: wrk keeps its connections, wrk and `openssl s_time` make new ones, and nobody notices
 that certificates, anchors, CRLs, routes and limits are swapped meanwhile, nor that a bad configuration is refused."""
+import contextlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import time
+import urllib.request
 
 import pytest
-from conftest import PATIENCE, die_with_parent
+from conftest import PATIENCE, die_with_parent, wait_for
 from gateway import CA, Gateway
 from test_gateway_sites import site
 
@@ -56,5 +60,39 @@ def test_nobody_notices_reloads(tmp_path):
         # at their time's end the loads leave in the middle of what they were about
         refused = [e for e in g.events("handshake-refused") if e["reason"] != "tls-peer-closed"]
         assert not refused and not g.events("connection-closed"), (refused, g.events("connection-closed"))[:3]
+    finally:
+        g.close()
+
+
+def test_overload_lets_new_ones_go_and_says_so(tmp_path):
+    """More wait to be accepted than can be served in time: some are let go unserved, who is in keeps its service, and the metrics count."""
+    g = Gateway(site("a.test", "require", "ca1"), threads=1)
+    one = CA(g.folder, "ca1").client("one")
+
+    def count():
+        with urllib.request.urlopen(f"http://127.0.0.1:{g.metrics_port}/metrics", timeout=10 * PATIENCE) as r:
+            said = re.search(rb'countersign_connections_refused_total\{reason="overloaded"\} (\d+)', r.read())
+        return int(said[1]) if said else 0
+    try:
+        g.start()
+        with g.connect(g.context(one)) as kept, contextlib.ExitStack() as crowd:
+            ask = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+            kept.sendall(ask)
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+            assert count() == 0
+            g.signal(signal.SIGSTOP)
+            try:
+                for _ in range(1400):
+                    s = crowd.enter_context(socket.socket())
+                    s.setblocking(False)
+                    s.connect_ex(("127.0.0.1", g.https))
+            finally:
+                g.signal(signal.SIGCONT)
+            kept.sendall(ask)
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+            assert wait_for(count, 10) >= 300
+            lines = g.events("connection-refused")
+            assert lines and lines[0]["reason"] == "overloaded" and len(lines) < 100, "one line for each would be a flood of its own"
+        wait_for(lambda: g.visit(g.context(one)).status == 200, 10)
     finally:
         g.close()
