@@ -125,14 +125,17 @@ static void count_identities(stepping *q, const store_clinging_counts *c) {
                        (long long)c->both);
 }
 
-/* Nobody can revoke a certificate whose CA publishes no CRL yet. */
-static void count_crl(authority *a, stepping *q) {
+bool rollover_lists(authority *a, const store_rollover *r) {
     CS_AUTO(authority_blob) crl = NULL;
     cs_err ignored;
     authority_list list;
-    if (q->r.kind != ROLLOVER_ISSUING ||
-        (authority_list_named(a, cs_view_str(q->r.next_ca), &list) && authority_crl(a, &list, &crl, &ignored) == CS_OK))
-        return;
+    return r->kind == ROLLOVER_ROOT || (authority_list_named(a, cs_view_str(r->next_ca), &list) &&
+                                        authority_crl(a, &list, &crl, &ignored) == CS_OK);
+}
+
+/* Nobody can revoke a certificate whose CA publishes no CRL yet. */
+static void count_crl(authority *a, stepping *q) {
+    if (rollover_lists(a, &q->r)) return;
     q->blocks++;
     if (q->why[0] == '\0') (void)snprintf(q->why, sizeof q->why, "no CRL of %s is published yet", q->r.next_ca);
 }

@@ -32,6 +32,8 @@ CS_MUST_USE cs_status rollover_step(authority *a, const rollover_ask *ask, store
  * counts for a roll-over that is under way. Failures are logged; a client's request is not to fail for it. */
 void rollover_told(authority *a, const cs_cert *client);
 
+/* Does the next CA publish its list here? A root's was signed with it. */
+bool rollover_lists(authority *a, const store_rollover *r);
 /* The nodes that are alive, within a reading of the store. */
 CS_MUST_USE cs_status rollover_nodes(authority *a, store *st, const store_rollover *r, store_node_seen *seen, void *cls,
                                      cs_err *err);

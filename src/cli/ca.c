@@ -406,15 +406,13 @@ cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *w
 static cs_status run(const ca_said *said, const cli_texts *words, size_t verb, cs_buf *out, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     ca_work w = {.said = said, .words = words, .out = out};
-    char lock[FILES_PATH_MAX];
     int held = -1;
     TRY(conf_load(&said->conf, &c, err));
     w.conf = c;
     TRY(conf_path(c, "ca", w.dir, err));
     if (!files_exists(w.dir)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
     TRY(ask_permit(c, said, words, err));
-    TRY(files_join(c->state, ".init.lock", lock, err));
-    TRY(files_lock(lock, 3000, "another command that changes the CAs", &held, err));
+    TRY(ca_lock(c, &held, err));
     cs_status s = verbs[verb].run(&w, err);
     (void)close(held);
     return s;

@@ -21,6 +21,12 @@ cs_status ca_read_named(const char *dir, const char *name, cs_cert **ret, cs_err
     return ca_read_cert(path, ret, err);
 }
 
+cs_status ca_lock(const conf *c, int *ret_fd, cs_err *err) {
+    char lock[FILES_PATH_MAX];
+    TRY(files_join(c->state, ".init.lock", lock, err));
+    return files_lock(lock, 3000, "another command that changes the CAs", ret_fd, err);
+}
+
 cs_status ca_root_current(const char *dir, char ret[CAS_NAME_MAX + 1], cs_err *err) {
     char current[CAS_NAME_MAX + 1];
     cas_list roots;

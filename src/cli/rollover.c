@@ -8,6 +8,7 @@
 #include "cli/print.h"
 #include "cli/rollover.h"
 
+enum { CONNECTED_MAX = 1000, PICTURE_US = 1200 * 1000 };
 enum { SETTLE_STEPS = 75, SETTLE_STEP_US = 200 * 1000 }; /* what runs takes a change over within seconds */
 
 typedef struct roll_said {
@@ -106,7 +107,8 @@ static cs_status settle(roll_work *w, rolling_stage stage, cs_err *err) {
         const json_t *n = this_node(w->now);
         bool published = json_is_true(json_object_get(n, "published"));
         bool switched = json_is_true(json_object_get(n, "switched"));
-        if (published == (stage >= ROLLING_PUBLISHED) && switched == (stage >= ROLLING_SWITCHED)) return CS_OK;
+        bool lists = stage < ROLLING_PUBLISHED || json_is_true(json_object_get(w->now, "crl"));
+        if (lists && published == (stage >= ROLLING_PUBLISHED) && switched == (stage >= ROLLING_SWITCHED)) return CS_OK;
         (void)usleep(SETTLE_STEP_US);
     }
     return CS_OK;
@@ -170,9 +172,58 @@ static cs_status back(roll_work *w, cs_err *err) {
     return step_to(w, stage - 1, err);
 }
 
+/* ---- who presents what now ---- */
+
+static bool is_among(const json_t *list, const char *text) {
+    const json_t *one = NULL;
+    size_t i = 0;
+    json_array_foreach(list, i, one) if (strcmp(json_string_value(one), text) == 0) return true;
+    return false;
+}
+
+static json_t *serials_of(const json_t *connected) {
+    json_t *serials = json_array();
+    const json_t *c = NULL;
+    size_t i = 0;
+    json_array_foreach(connected, i, c) {
+        const char *serial = json_text(c, "serial");
+        if (serial[0] != '\0' && json_array_size(serials) < CONNECTED_MAX && !is_among(serials, serial))
+            (void)json_array_append_new(serials, json_string(serial));
+    }
+    return serials;
+}
+
+/* The connections of the gateway that runs here, by certificates of the old CA: {"identity", "kind", "peer", ...}. */
+static cs_status look_at_gateway(roll_work *w, cs_err *err) {
+    json_t *picture = NULL, *answer = NULL, *list = json_array();
+    const json_t *c = NULL;
+    size_t i = 0;
+    cs_err none;
+    for (int k = 0; k < 2; k++) { /* the first time asks the workers for it */
+        json_decref(picture);
+        picture = NULL;
+        if (gateway_ask(w->conf, "top", &picture, &none) != CS_OK) break;
+        if (json_number(picture, "open") == 0 || json_array_size(json_object_get(picture, "connected")) > 0) break;
+        if (k == 0) (void)usleep(PICTURE_US);
+    }
+    json_t *connected = json_object_get(picture, "connected");
+    json_t *body = json_pack("{s:o}", "serials", serials_of(connected));
+    cs_status s = CS_OK;
+    if (json_array_size(json_object_get(body, "serials")) > 0)
+        s = call(w, "POST", "/api/v1/rollover/presented", body, &answer, err);
+    json_array_foreach(connected, i, c) if (is_among(json_object_get(answer, "old"), json_text(c, "serial")))(void)
+        json_array_append(list, (json_t *)(uintptr_t)c);
+    (void)json_object_set_new(w->now, "connected_old", list);
+    json_decref(body);
+    json_decref(answer);
+    json_decref(picture);
+    return s;
+}
+
 static cs_status status(roll_work *w, cs_err *err) {
     TRY(look(w, w->said->limit, err));
     TRY(need_one(w, err));
+    if (is_open(w)) TRY(look_at_gateway(w, err));
     return say_now(w, err);
 }
 
@@ -253,14 +304,13 @@ enum { VERBS = sizeof verbs / sizeof verbs[0] };
 static cs_status run(const roll_said *said, const cli_texts *words, size_t verb, cs_buf *out, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     roll_work w = {.said = said, .words = words, .out = out};
-    char lock[FILES_PATH_MAX], dir[FILES_PATH_MAX];
+    char dir[FILES_PATH_MAX];
     int held = -1;
     TRY(conf_load(&said->conf, &c, err));
     w.conf = c;
     TRY(conf_path(c, "ca", dir, err));
     if (!files_exists(dir)) return cs_fail(err, CS_REFUSED, CS_R_STATE_MISSING, "%s", c->state);
-    TRY(files_join(c->state, ".init.lock", lock, err));
-    if (verbs[verb].run != status) TRY(files_lock(lock, 3000, "another command that changes the CAs", &held, err));
+    if (verbs[verb].run != status) TRY(ca_lock(c, &held, err));
     cs_status s = verbs[verb].run(&w, err);
     if (held >= 0) (void)close(held);
     json_decref(w.now);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "cli/rollover.h"
 
 const char *rolling_stage_name(rolling_stage s) {
@@ -33,7 +34,9 @@ static cs_status move_part(const char *from, const char *to, const char *name, c
     char was[FILES_PATH_MAX], is[FILES_PATH_MAX];
     TRY(cas_path(from, name, part, was, err));
     TRY(cas_path(to, name, part, is, err));
-    return files_exists(was) ? files_rename_new(was, is, err) : CS_OK;
+    if (!files_exists(was)) return CS_OK;
+    CS_FAULT("rollover.move", err);
+    return files_rename_new(was, is, err);
 }
 
 /* The certificate comes last and goes first: without it nobody counts the CA among those that are there. */
@@ -71,7 +74,9 @@ static cs_status swap_in(const rolling *r, const char *from, const char *kept, c
     char path[FILES_PATH_MAX];
     TRY(files_mkdir_private(kept, err));
     if (!is_in(kept, name)) TRY(copy_cert(r->ca, kept, name, err));
+    CS_FAULT("rollover.move", err);
     TRY(copy_cert(from, r->ca, name, err));
+    CS_FAULT("rollover.move", err);
     TRY(cas_path(from, name, "crt", path, err));
     if (unlink(path) != 0) return cs_fail(err, CS_FAILED, CS_R_FILE_UNWRITABLE, "%s", path);
     return CS_OK;

@@ -5,6 +5,8 @@
 #include "cli/print.h"
 #include "cli/rollover.h"
 
+enum { CONNECTED_SHOWN = 20 };
+
 static long long number(const json_t *o, const char *key) {
     return (long long)json_number(o, key);
 }
@@ -52,6 +54,15 @@ static void say_identities(const json_t *a, cs_buf *b) {
                           short_time(json_text(n, "last_not_after"), when));
 }
 
+static void say_connected(const json_t *a, cs_buf *b) {
+    const json_t *list = json_object_get(a, "connected_old"), *c = NULL;
+    size_t i = 0;
+    if (json_array_size(list) == 0) return;
+    (void)cs_buf_addf(b, "  connected here now by certificates of the old one: %zu\n", json_array_size(list));
+    json_array_foreach(list, i, c) if (i < CONNECTED_SHOWN)(void)
+        cs_buf_addf(b, "    %s %s from %s\n", json_text(c, "kind"), json_text(c, "identity"), json_text(c, "peer"));
+}
+
 static void say_blocks(const json_t *a, cs_buf *b) {
     static const char *const heads[] = {"KIND", "NAME", "STATE", "CERTIFICATES", "UNTIL"};
     const json_t *list = json_object_get(a, "blocks"), *one = NULL;
@@ -79,5 +90,6 @@ void rolling_say(const json_t *a, bool at, cs_buf *b) {
     if (!at) (void)cs_buf_add_str(b, "  ca/ here is not at that stage: countersign rollover follow\n");
     say_nodes(a, b);
     say_identities(a, b);
+    say_connected(a, b);
     say_blocks(a, b);
 }

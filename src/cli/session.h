@@ -27,6 +27,9 @@ CS_MUST_USE cs_status session_call(session *s, const char *method, const char *p
 CS_MUST_USE cs_status session_call_at(const char *socket, const char *method, const char *path, const json_t *body,
                                       json_t **ret, cs_err *err);
 
+/* The gateway that runs here: one line there ("top", "reload"), one JSON object back. gateway-unreachable. (top.c) */
+CS_MUST_USE cs_status gateway_ask(const conf *c, const char *line, json_t **ret, cs_err *err);
+
 /* A string member; "" when it is missing or something else. */
 const char *json_text(const json_t *object, const char *key);
 int64_t json_number(const json_t *object, const char *key);

@@ -24,8 +24,7 @@ static void on_stop(int signum) {
     stopped = 1;
 }
 
-/* One line there, one JSON object back. */
-static cs_status ask(const conf *c, const char *line, json_t **ret, cs_err *err) {
+cs_status gateway_ask(const conf *c, const char *line, json_t **ret, cs_err *err) {
     char path[FILES_PATH_MAX];
     int fd = -1;
     CS_SCOPED(cs_buf) out = cs_buf_of(64), in = cs_buf_of(ANSWER_MAX);
@@ -143,10 +142,10 @@ static void pause_for(long ms) {
 
 /* The workers leave their pictures twice a second, once somebody has asked. */
 static cs_status first_look(const conf *c, json_t **ret, cs_err *err) {
-    TRY(ask(c, "top", ret, err));
+    TRY(gateway_ask(c, "top", ret, err));
     json_decref(*ret);
     pause_for(1100);
-    return ask(c, "top", ret, err);
+    return gateway_ask(c, "top", ret, err);
 }
 
 static int watch(const conf *c, const top_said *said) {
@@ -163,7 +162,7 @@ static int watch(const conf *c, const top_said *said) {
         json_decref(before);
         before = now;
         now = NULL;
-        s = ask(c, "top", &now, &err);
+        s = gateway_ask(c, "top", &now, &err);
     }
     json_decref(before);
     json_decref(now);
@@ -218,7 +217,7 @@ int cli_reload(int argc, char **argv) {
     CS_AUTO(conf) c = NULL;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
     cs_status s = conf_load(&said.conf, &c, &err);
-    if (s == CS_OK) s = ask(c, "reload", &answer, &err);
+    if (s == CS_OK) s = gateway_ask(c, "reload", &answer, &err);
     if (s != CS_OK) return cli_fail("reload", &err, said.json);
     bool done = strcmp(json_text(answer, "result"), "reloaded") == 0;
     if (said.json) {

@@ -207,6 +207,7 @@ typedef struct listener {
 enum { TOP_CONNS = 64, TOP_SLOW = 8 };
 typedef struct top_conn {
     char who[100], kind[8], peer[64], site[64];
+    char serial[2 * CS_SERIAL_MAX + 1]; /* of the client's certificate; "": it sent none */
     const char *protocol;
     cs_time since;
     uint64_t requests;

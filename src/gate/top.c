@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "gate/gate_priv.h"
 
 enum { LOOKED = 5 * CS_SEC, SLOW_FOR = CS_MIN };
@@ -29,6 +30,8 @@ static void picture_of(const conn *c, top_conn *t) {
     (void)snprintf(t->kind, sizeof t->kind, "%s", c->who != NULL ? cs_kind_name(c->kind) : "");
     (void)snprintf(t->peer, sizeof t->peer, "%.63s", net_addr_text(&c->peer, true, text));
     (void)snprintf(t->site, sizeof t->site, "%.63s", c->site != NULL ? c->site->conf->name : "");
+    const cs_cert *leaf = c->who != NULL ? tls_conn_peer(c->wire.tls)->leaf : NULL;
+    if (leaf != NULL && leaf->serial.n <= CS_SERIAL_MAX) (void)cs_hex(leaf->serial, t->serial);
     t->protocol = c->h2 != NULL ? "h2" : c->state == CONN_TUNNEL ? "stream" : c->state <= CONN_TLS ? "tls" : "http/1.1";
 }
 
@@ -48,6 +51,7 @@ static void add_conn(cs_json *j, const top_conn *t, cs_time now) {
     cs_json_object(j, NULL);
     cs_json_str(j, "identity", t->who);
     cs_json_str(j, "kind", t->kind);
+    if (t->serial[0] != '\0') cs_json_str(j, "serial", t->serial);
     cs_json_str(j, "peer", t->peer);
     cs_json_str(j, "site", t->site);
     cs_json_str(j, "protocol", t->protocol);

@@ -231,6 +231,19 @@ cs_status store_leftovers(store *st, const store_rollover *r, cs_time now, unsig
     return status == CS_AGAIN ? CS_OK : status;
 }
 
+cs_status store_is_of_old(store *st, const store_rollover *r, cs_time now, const char *serial, bool *ret, cs_err *err) {
+    static const char sql[] =
+        "SELECT 1 FROM certificates c WHERE c.serial = ?5 AND c.status = 1 AND c.not_after >= ?1 AND " OF_OLD;
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    bind_old(s, r, now);
+    store_stmt_text(s, 5, serial);
+    cs_status status = store_stmt_step(s, err);
+    *ret = status == CS_OK;
+    if (*ret) store_stmt_done(s);
+    return status == CS_AGAIN ? CS_OK : status;
+}
+
 /* ---- nodes ---- */
 
 cs_status store_node_cas_set(store *st, const char *host, const store_node_ca cas[], size_t n, cs_err *err) {

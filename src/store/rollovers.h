@@ -73,6 +73,9 @@ typedef struct store_clinging_counts {
 } store_clinging_counts;
 CS_MUST_USE cs_status store_clinging_count(store *st, const store_rollover *r, cs_time now, store_clinging_counts *ret,
                                            cs_err *err);
+/* Is that one of the old, and valid? */
+CS_MUST_USE cs_status store_is_of_old(store *st, const store_rollover *r, cs_time now, const char *serial, bool *ret,
+                                      cs_err *err);
 /* Certificates of the old whose identities have one of the new. */
 CS_MUST_USE cs_status store_leftovers(store *st, const store_rollover *r, cs_time now, unsigned limit,
                                       store_serial_seen *seen, void *cls, cs_err *err);

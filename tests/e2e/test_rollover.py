@@ -184,6 +184,29 @@ def test_a_step_that_locks_out_needs_the_words_and_pages_name_everybody(s, work)
     wait_for(lambda: s.run("revoke", "pump-0").returncode == 0, 10)
 
 
+def test_status_names_who_is_connected_by_an_old_certificate(s, work):
+    one = s.issue("device", "pump-1", out=work / "one")
+    for step in (("start", "issuing"), ("next",), ("next",)):
+        roll(s, *step)
+    two = s.issue("device", "pump-2", out=work / "two")
+    with s.connect(one.crt, one.key) as a, s.connect(two.crt, two.key) as b:
+        for c in (a, b):
+            c.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert c.recv(12) == b"HTTP/1.1 200"
+        wait_for(lambda: [c["identity"] for c in status(s)["connected_old"]] == ["pump-1"], 10)
+        assert "device pump-1 from 127.0.0.1" in roll(s, "status").stdout
+    wait_for(lambda: status(s)["connected_old"] == [], 10)
+
+
+def test_the_roots_key_may_be_elsewhere(s, work):
+    (s.state / "ca/root.key").rename(work / "root.key")
+    assert "file-not-found" in roll(s, "start", "issuing", check=1).stderr
+    assert not (s.state / "ca/next").exists() or not list((s.state / "ca/next").iterdir())
+    roll(s, "start", "root", "--root-key", work / "root.key", "--new-passphrase-file", work / "passphrase")
+    run("openssl", "verify", "-x509_strict", "-CAfile", s.state / "ca/root.crt", s.state / "ca/next/new-with-old-root-2.crt",
+        check=0)
+
+
 def test_what_was_given_up_leaves_nothing_and_another_can_begin(s):
     before = sorted(p.name for p in (s.state / "ca").iterdir() if p.is_file())
     assert "rollover-none" in roll(s, "next", check=1).stderr

@@ -32,6 +32,8 @@ static const about table[] = {
     {"GET", "/api/v1/ocsp/", "The OCSP answer about a serial number, to be stapled", NULL, NULL},
     {"GET", "/api/v1/rollover", "The newest roll-over of a CA, and who still hangs on the old one",
      "after:string limit:integer", NULL},
+    {"POST", "/api/v1/rollover/presented", "Which of these serial numbers are of the CA that is replaced", NULL,
+     "serials!:strings"},
     {"GET", "/api/v1/rollovers", "Roll-overs, newest first", NULL, NULL},
     {"POST", "/api/v1/rollovers", "Begin one whose certificates were made (countersign rollover start)", NULL,
      "kind!:string old!:string next!:string next_issuer!:string published_mark!:string switched_mark!:string "

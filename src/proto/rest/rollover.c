@@ -97,6 +97,7 @@ static cs_status put_whole(void *cls, store *st, cs_err *err) {
     TRY(store_rollover_last(st, &l->r, err));
     if (l->r.id == 0) return cs_fail(err, CS_REFUSED, CS_R_ROLLOVER_NONE, "there was never one");
     put_facts(l->j, &l->r);
+    cs_json_bool(l->j, "crl", rollover_lists(l->c->a, &l->r));
     cs_json_array(l->j, "cas");
     TRY(store_rollover_cas(st, l->r.id, put_ca, l->j, err));
     cs_json_array_end(l->j);
@@ -155,6 +156,50 @@ cs_status rest_rollover_list(rest_call *c, cs_err *err) {
     cs_json_object(&j, NULL);
     cs_json_array(&j, "rollovers");
     TRY(authority_read(c->a, run_list, &j, err));
+    cs_json_array_end(&j);
+    cs_json_object_end(&j);
+    return CS_OK;
+}
+
+/* ---- what clients present now ---- */
+
+enum { PRESENTED_MAX = 1000 };
+
+typedef struct presenting {
+    authority *a;
+    const json_t *serials;
+    cs_json *j;
+} presenting;
+
+static cs_status put_presented(void *cls, store *st, cs_err *err) {
+    const presenting *p = cls;
+    store_rollover r;
+    const json_t *one = NULL;
+    size_t i = 0;
+    TRY(store_rollover_last(st, &r, err));
+    if (r.id == 0) return cs_fail(err, CS_REFUSED, CS_R_ROLLOVER_NONE, "there was never one");
+    json_array_foreach(p->serials, i, one) {
+        const char *serial = json_string_value(one);
+        bool old = false;
+        if (serial == NULL)
+            return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "serials: a list of strings is expected");
+        TRY(store_is_of_old(st, &r, authority_now(p->a), serial, &old, err));
+        if (old) cs_json_str(p->j, NULL, serial);
+    }
+    return CS_OK;
+}
+
+cs_status rest_rollover_presented(rest_call *c, cs_err *err) {
+    __attribute__((cleanup(json_decref_at))) json_t *body = NULL;
+    cs_json j = cs_json_to(&c->out);
+    TRY(rest_body(c, &body, err));
+    presenting p = {c->a, json_object_get(body, "serials"), &j};
+    if (!json_is_array(p.serials) || json_array_size(p.serials) > PRESENTED_MAX)
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "serials: a list of at most %d is expected",
+                       PRESENTED_MAX);
+    cs_json_object(&j, NULL);
+    cs_json_array(&j, "old");
+    TRY(authority_read(c->a, put_presented, &p, err));
     cs_json_array_end(&j);
     cs_json_object_end(&j);
     return CS_OK;

@@ -18,6 +18,7 @@ const rest_route rest_api_routes[] = {
     {"GET", "/api/v1/cas", rest_ca_list, READS, 0},
     {"GET", "/api/v1/cas/", rest_ca_show, READS, 0},
     {"GET", "/api/v1/rollover", rest_rollover_show, READS, 0},
+    {"POST", "/api/v1/rollover/presented", rest_rollover_presented, READS, 0},
     {"GET", "/api/v1/rollovers", rest_rollover_list, READS, 0},
     {"POST", "/api/v1/rollovers", rest_rollover_begin, 0, 0},
     {"POST", "/api/v1/rollovers/step", rest_rollover_step, OPERATES, CONF_TWO_CAS},
