@@ -1,0 +1,3 @@
+-- What is compared with columns that sort as octets must do so too, or no index serves the comparison.
+--postgres: ALTER TABLE tagged ALTER COLUMN name TYPE TEXT COLLATE "C";
+--postgres: ALTER TABLE certificates ALTER COLUMN token TYPE TEXT COLLATE "C";
