@@ -1,7 +1,9 @@
 /* What SCEP's door says. */
 #include <stdio.h>
+#include <string.h>
 
 #include "proto/scep/scep_priv.h"
+#include "store/rollovers.h"
 
 enum { CHAIN_MAX = 64, CERTS_MAX = 64 * 1024 };
 
@@ -66,9 +68,32 @@ cs_status scep_answer_failure(scep_exchange *x, const cs_err *why, cs_err *err) 
 
 /* ---- what the CA is and can ---- */
 
+static cs_status run_rollover(void *cls, store *st, cs_err *err) {
+    return store_rollover_last(st, cls, err);
+}
+
+/* Certificates of the CA that takes over, as long as it is published and does not yet issue: its own, and those by
+ * which others vouch for it. */
+static cs_status find_next(const scep_exchange *x, const cs_cert *certs[CHAIN_MAX], size_t *ret_n, cs_err *err) {
+    store_rollover r = {.id = 0};
+    const cs_cert *one = NULL;
+    *ret_n = 0;
+    TRY(authority_read(x->c->a, run_rollover, &r, err));
+    if (!store_rollover_open(&r) || r.stage != ROLLOVER_PUBLISHED) return CS_OK;
+    for (size_t i = 0; *ret_n < CHAIN_MAX && (one = authority_cert_at(x->c->a, i)) != NULL; i++)
+        if (memcmp(one->spki_sha256, r.next_issuer, sizeof r.next_issuer) == 0) certs[(*ret_n)++] = one;
+    for (size_t i = 0; *ret_n < CHAIN_MAX && (one = authority_root_at(x->c->a, i)) != NULL; i++)
+        if (memcmp(one->spki_sha256, r.next_issuer, sizeof r.next_issuer) == 0) certs[(*ret_n)++] = one;
+    return CS_OK;
+}
+
 cs_status scep_tell_caps(scep_exchange *x, cs_err *err) {
     unsigned caps = SCEP_CAP_AES | SCEP_CAP_POST | SCEP_CAP_RENEWAL | SCEP_CAP_SHA256 | SCEP_CAP_SHA384 |
                     SCEP_CAP_SHA512 | SCEP_CAP_STANDARD;
+    const cs_cert *next[CHAIN_MAX];
+    size_t n = 0;
+    TRY(find_next(x, next, &n, err));
+    if (n > 0) caps |= SCEP_CAP_NEXT_CA;
     if (x->legacy) caps |= SCEP_CAP_3DES | SCEP_CAP_SHA1;
     x->c->type = "text/plain";
     (void)scep_caps_put(&x->c->out, caps);
@@ -92,7 +117,16 @@ cs_status scep_tell_cacert(scep_exchange *x, cs_err *err) {
     return cs_cms_certs_make(certs, n, (cs_view){NULL, 0}, &x->c->out, err);
 }
 
+/* Signed by the RA, whom clients know. @rfc 8894#4.7.1 */
 cs_status scep_tell_next(scep_exchange *x, cs_err *err) {
-    (void)x;
-    return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "there is no next CA yet");
+    const cs_cert *certs[CHAIN_MAX];
+    CS_SCOPED(cs_buf) bag = cs_buf_of(CERTS_MAX);
+    size_t n = 0;
+    TRY(find_next(x, certs, &n, err));
+    if (n == 0) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "no CA takes over");
+    TRY(cs_cms_certs_make(certs, n, (cs_view){NULL, 0}, &bag, err));
+    cs_view content = cs_buf_view(&bag);
+    x->c->type = "application/x-x509-next-ca-cert";
+    return cs_cms_sign(&(cs_cms_sign_ask){.content = &content, .key = x->by->key, .signer = x->by->cert}, &x->c->out,
+                       err);
 }
