@@ -152,6 +152,7 @@ static const cyaml_schema_field_t enroll_fields[] = {
     SECTION(file_enrolls, user, enroll_kind_fields),
     SECTION(file_enrolls, device, enroll_kind_fields),
     LIST(file_enrolls, doors, door_entry, DOORS_MAX),
+    TRUTH(file_enrolls, trace),
     CYAML_FIELD_END,
 };
 

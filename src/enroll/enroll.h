@@ -45,6 +45,7 @@ typedef struct enroll_ask {
     const cs_cert *certificate; /* NULL: none */
     bool renewal;               /* the protocol's own word for it: nothing but a certificate of ours will do */
     cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
+    struct enroll_trace *trace;  /* enroll/trace.h; NULL: enroll_submit begins one, where they are wanted */
     const enroll_proven *proven; /* or: names that were proven; NULL: none */
     const char *token;           /* or: the id of a token whose secret proved itself (enroll_token_try) */
 } enroll_ask;

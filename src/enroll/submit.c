@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "enroll/enroll_priv.h"
+#include "enroll/trace.h"
 #include "report/log.h"
 #include "x509/build.h"
 #include "x509/profile.h"
@@ -268,6 +269,7 @@ static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authori
     CS_AUTO(cs_csr) csr = NULL;
     bool go = true;
     TRY(cs_csr_read(ask->csr, "csr", &csr, err));
+    enroll_trace_csr(ask->trace, csr);
     TRY(cs_csr_refuse_ca(csr, err));
     TRY(entitle(e, ask, csr, who, err));
     say_who(ask, who, by);
@@ -322,17 +324,38 @@ cs_status enroll_may_try(enroll *e, const char *source, cs_err *err) {
     return guard_check(e, source, err);
 }
 
-cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err) {
-    CS_SCOPED(entitled) who = {.parent = NULL};
+static cs_status attempt(enroll *e, const enroll_ask *ask, entitled *who, enroll_answer *ret, cs_err *err) {
     authority_who by = {.by = ""};
     *ret = (enroll_answer){.leaf = NULL};
     TRY(guard_check(e, ask->source, err));
-    say_who(ask, &who, &by);
-    cs_status status = submit(e, ask, &who, &by, ret, err);
+    say_who(ask, who, &by);
+    cs_status status = submit(e, ask, who, &by, ret, err);
     if (status == CS_OK) return CS_OK;
-    say_who(ask, &who, &by);
+    say_who(ask, who, &by);
     enroll_answer_free(ret);
-    if (err->reason == CS_R_LINEAGE_FORKED && who.parent != NULL) renew_forked(e, who.parent, &by);
-    if (status == CS_REFUSED) record_refusal(e, ask, &who, &by, err);
+    if (err->reason == CS_R_LINEAGE_FORKED && who->parent != NULL) renew_forked(e, who->parent, &by);
+    if (status == CS_REFUSED) record_refusal(e, ask, who, &by, err);
+    return status;
+}
+
+/* What the core knows of it, whichever door it came by. */
+static void tell_trace(enroll_trace *t, const enroll_ask *ask, const entitled *who, const enroll_answer *answer) {
+    enroll_trace_cert(t, "certificate", ask->certificate);
+    enroll_trace_line(t, "asked profile", "%s", ask->profile != NULL ? ask->profile : "none");
+    enroll_trace_line(t, "credential", "%s", who->credential[0] != '\0' ? who->credential : "none that counts");
+    enroll_trace_line(t, "identity", "%s %s", cs_kind_name(who->who.kind), who->who.name);
+    enroll_trace_line(t, "profile", "%s", who->profile);
+    if (answer->leaf == NULL && answer->request[0] != '\0') enroll_trace_line(t, "waits", "%s", answer->request);
+    enroll_trace_cert(t, "issued", answer->leaf);
+}
+
+cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err) {
+    enroll_trace *own = ask->trace == NULL ? enroll_trace_begin(e, ask->door, ask->source) : NULL;
+    enroll_ask mine = *ask;
+    CS_SCOPED(entitled) who = {.parent = NULL};
+    mine.trace = own != NULL ? own : ask->trace;
+    cs_status status = attempt(e, &mine, &who, ret, err);
+    tell_trace(mine.trace, &mine, &who, ret);
+    enroll_trace_end(own, status == CS_OK ? NULL : err);
     return status;
 }

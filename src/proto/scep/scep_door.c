@@ -47,6 +47,7 @@ static cs_status open_envelope(scep_exchange *x, cs_err *err) {
                        key);
     TRY(cs_cms_sealed_read(cs_buf_view(&x->in.cms.content), x->legacy, &sealed, err));
     x->cipher = cs_cms_sealed_cipher(sealed);
+    enroll_trace_line(x->trace, "encrypted", "%s", cs_cms_cipher_name(x->cipher));
     for (size_t i = 0; i < x->ra_count && to == NULL; i++)
         if (cs_cms_sealed_is_to(sealed, x->ras[i]->cert)) to = x->ras[i];
     if (to == NULL)
@@ -83,6 +84,7 @@ static cs_status run_request(scep_exchange *x, cs_err *err) {
     if (cs_csr_read(cs_buf_view(&x->inner), "the request", &x->csr, err) != CS_OK)
         return err->status == CS_NOMEM ? CS_NOMEM : hide("no request that its key has signed", err);
     choose_credential(x);
+    x->ask.trace = x->trace;
     x->ask.csr = x->csr->der;
     TRY(enroll_submit(x->c->e, &x->ask, &answer, err));
     return answer_leaf(x, &answer, err);
@@ -223,7 +225,13 @@ static cs_status read_message(scep_exchange *x, cs_err *err) {
         TRY(scep_query_read(cs_view_str(text != NULL ? text : ""), &query, err));
         der = cs_buf_view(&query);
     }
-    return scep_msg_read(der, x->legacy, &x->in, err);
+    enroll_trace_bytes(x->trace, "message", der);
+    cs_status status = scep_msg_read(der, x->legacy, &x->in, err);
+    enroll_trace_line(x->trace, "type", "%s", scep_type_name(x->in.type));
+    enroll_trace_line(x->trace, "transaction", "%s", x->in.transaction);
+    enroll_trace_line(x->trace, "signed", "%s", cs_cms_digest_name(x->in.cms.digest));
+    enroll_trace_cert(x->trace, "signer", x->in.cms.signer);
+    return status;
 }
 
 /* Refused by a rule: the client is told in its own protocol, where it said enough. A failure of ours is no answer that
@@ -239,10 +247,12 @@ static cs_status refuse_message(scep_exchange *x, bool asked, cs_err *err) {
 
 static cs_status run_pki(scep_exchange *x, cs_err *err) {
     TRY(enroll_may_try(x->c->e, x->ask.source, err));
+    x->trace = enroll_trace_begin(x->c->e, x->c->path, x->ask.source);
     cs_status status = read_message(x, err);
     if (status == CS_OK) x->ask.certificate = self_signed(x->in.cms.signer) ? NULL : x->in.cms.signer;
     if (status == CS_OK) status = open_envelope(x, err);
     if (status == CS_OK) status = run_message(x, err);
+    enroll_trace_end(CS_TAKE(x->trace), status == CS_OK ? NULL : err);
     if (status == CS_OK) return CS_OK;
     bool asked = x->csr != NULL; /* enroll_submit has recorded it */
     return refuse_message(x, asked, err);

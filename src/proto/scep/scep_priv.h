@@ -2,6 +2,7 @@
 #ifndef CS_PROTO_SCEP_PRIV_H
 #define CS_PROTO_SCEP_PRIV_H
 
+#include "enroll/trace.h"
 #include "proto/rest/rest_priv.h"
 #include "proto/scep/scep_msg.h"
 
@@ -16,6 +17,7 @@ typedef struct scep_exchange {
     cs_buf inner; /* what was in the envelope */
     cs_cms_cipher cipher;
     cs_csr *csr; /* of a request */
+    enroll_trace *trace;
 } scep_exchange;
 void scep_exchange_free(scep_exchange *x);
 
