@@ -60,14 +60,6 @@ cs_status enrolling_files_open(enrolling_files *f, const char *dir, const char *
     return must_be_free(f->key, force, err);
 }
 
-static bool is_of(const cs_key *key, cs_key_spec spec) {
-    static const char *const texts[CS_KEYSPEC_COUNT] = {"ECDSA P-256", "ECDSA P-384", "Ed25519",
-                                                        "RSA 2048",    "RSA 3072",    "RSA 4096",
-                                                        "ML-DSA-44",   "ML-DSA-65",   "ML-DSA-87"};
-    char text[CS_KEY_TEXT_MAX];
-    return strcmp(cs_key_spki_text(cs_key_spki(key), text), texts[spec]) == 0;
-}
-
 static cs_status read_waiting(const enrolling_files *f, cs_key **ret, cs_err *err) {
     CS_SCOPED(cs_buf) text = cs_buf_secret(CS_KEY_FILE_MAX);
     TRY(files_read_private(f->new_key, CS_KEY_FILE_MAX, &text, err));
@@ -78,8 +70,9 @@ cs_status enrolling_files_key(enrolling_files *f, cs_key_spec spec, bool spec_sa
     CS_AUTO(cs_key) key = NULL;
     CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
     if (files_exists(f->new_key)) {
+        cs_key_spec is = CS_KEYSPEC_COUNT;
         TRY(read_waiting(f, &key, err));
-        if (!spec_said || is_of(key, spec)) {
+        if (!spec_said || (cs_key_spec_of(cs_key_spki(key), &is) && is == spec)) {
             *ret = CS_TAKE(key);
             return CS_OK;
         }

@@ -111,7 +111,8 @@ bool http_response_rebuild(const http_head *h, const http_reply_plan *plan, cs_v
     uint8_t *start = cs_buf_reserve(out, h->size + date.n + HTTP_REBUILD_SPARE), *at = start;
     if (start == NULL) return false;
     bool dated = h->status < 200 || date.n == 0;
-    at = put_number(PUT(at, "HTTP/1.1 "), h->status);
+    /* a client of 1.0 is told its own version: libest takes no other */
+    at = put_number(plan->http10 ? PUT(at, "HTTP/1.0 ") : PUT(at, "HTTP/1.1 "), h->status);
     *at++ = ' ';
     at = PUT(put(at, h->phrase), "\r\n");
     for (unsigned i = 0; i < h->field_count; i++) {

@@ -48,6 +48,23 @@ cs_status cs_key_spec_parse(cs_view text, cs_key_spec *ret, cs_err *err) {
                    (int)(text.n > 64 ? 64 : text.n), (const char *)text.p);
 }
 
+bool cs_key_spec_of(cs_view spki, cs_key_spec *ret) {
+    static const char *const texts[CS_KEYSPEC_COUNT] = {
+        [CS_KEYSPEC_ECDSA_P256] = "ECDSA P-256", [CS_KEYSPEC_ECDSA_P384] = "ECDSA P-384",
+        [CS_KEYSPEC_ED25519] = "Ed25519",        [CS_KEYSPEC_RSA_2048] = "RSA 2048",
+        [CS_KEYSPEC_RSA_3072] = "RSA 3072",      [CS_KEYSPEC_RSA_4096] = "RSA 4096",
+        [CS_KEYSPEC_ML_DSA_44] = "ML-DSA-44",    [CS_KEYSPEC_ML_DSA_65] = "ML-DSA-65",
+        [CS_KEYSPEC_ML_DSA_87] = "ML-DSA-87"};
+    char text[CS_KEY_TEXT_MAX];
+    (void)cs_key_spki_text(spki, text);
+    for (size_t i = 0; i < CS_KEYSPEC_COUNT; i++) {
+        if (texts[i] == NULL || strcmp(text, texts[i]) != 0) continue;
+        *ret = (cs_key_spec)i;
+        return true;
+    }
+    return false;
+}
+
 void cs_key_free(cs_key *k) {
     if (!k) return;
     EVP_MD_CTX_free(k->ready);

@@ -29,6 +29,8 @@ typedef enum cs_key_spec {
 const char *cs_key_spec_name(cs_key_spec spec); /* "ecdsa-p256", ... */
 /* usage, naming the choices, when it is none. */
 CS_MUST_USE cs_status cs_key_spec_parse(cs_view text, cs_key_spec *ret, cs_err *err);
+/* Is that public key of one of these kinds? */
+bool cs_key_spec_of(cs_view spki, cs_key_spec *ret);
 /* Randomness is libcrypto's own generator. RSA 4096 takes about a second. key-unsupported: this OpenSSL has no such
  * keys. */
 CS_MUST_USE cs_status cs_key_generate(cs_key_spec spec, cs_key **ret, cs_err *err);

@@ -15,6 +15,11 @@ static void as_base64(rest_call *c, const char *type) {
     rest_extra(c, "Content-Transfer-Encoding", "base64"); /* libest looks for it; RFC 8951's clients pass over it */
 }
 
+/* Of the clients that care, libest says who it is and strongSwan does not. */
+static bool wants_lines(rest_call *c) {
+    return rest_header(c, "User-Agent")[0] != '\0';
+}
+
 /* The roots, and every CA below them: those of a roll-over too (RFC 7030 4.1.3). */
 static cs_status put_cacerts(rest_call *c, cs_err *err) {
     const cs_cert *certs[CACERTS_MAX], *one = NULL;
@@ -22,7 +27,7 @@ static cs_status put_cacerts(rest_call *c, cs_err *err) {
     for (size_t i = 0; n < CACERTS_MAX && (one = authority_root_at(c->a, i)) != NULL; i++) certs[n++] = one;
     for (size_t i = 0; n < CACERTS_MAX && (one = authority_cert_at(c->a, i)) != NULL; i++) certs[n++] = one;
     as_base64(c, CERTS_ONLY);
-    TRY(est_certs_add(&c->out, certs, n, err));
+    TRY(est_certs_add(&c->out, certs, n, wants_lines(c), err));
     CS_AUTO(cs_cert) client = NULL;
     cs_err ignored;
     if (rest_client_cert(c, &client, &ignored) == CS_OK) rollover_told(c->a, client);
@@ -40,25 +45,34 @@ static cs_status put_answer(rest_call *c, const enroll_answer *a, const cs_key *
     if (key != NULL) {
         c->type = "multipart/mixed; boundary=" EST_BOUNDARY;
         c->out.secret = true;
-        return est_keygen_add(&c->out, key, a->leaf, err);
+        return est_keygen_add(&c->out, key, a->leaf, wants_lines(c), err);
     }
     as_base64(c, CERTS_ONLY);
-    return est_certs_add(&c->out, (const cs_cert *const[]){a->leaf}, 1, err);
+    return est_certs_add(&c->out, (const cs_cert *const[]){a->leaf}, 1, wants_lines(c), err);
 }
 
 /* For serverkeygen the request counts for its subject alone: the key is made here, the request made anew. */
 static cs_status make_key(cs_buf *csr_der, cs_key **ret, cs_err *err) {
     CS_AUTO(cs_csr) asked = NULL;
     CS_AUTO(cs_key) key = NULL;
+    cs_key_spec spec = CS_KEYSPEC_ECDSA_P256;
     char name[CS_IDENTITY_NAME_MAX + 1] = "";
     cs_view cn;
     TRY(cs_csr_read(cs_buf_view(csr_der), "csr", &asked, err));
     if (cs_name_cn(asked->subject, &cn) && cn.n <= CS_IDENTITY_NAME_MAX) memcpy(name, cn.p, cn.n);
-    TRY(cs_key_generate(CS_KEYSPEC_ECDSA_P256, &key, err));
+    (void)cs_key_spec_of(asked->spki, &spec); /* of the kind that the request's own is of */
+    TRY(cs_key_generate(spec, &key, err));
     cs_buf_clear(csr_der);
     TRY(cs_csr_make(key, name[0] != '\0' ? name : NULL, asked->sans, asked->san_count, csr_der, err));
     *ret = CS_TAKE(key);
     return CS_OK;
+}
+
+/* An RSA key is a second's work: not for who shows nothing. */
+static cs_status may_make_key(rest_call *c, const enroll_ask *ask, cs_err *err) {
+    if (ask->certificate == NULL && ask->secret.n == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "serverkeygen");
+    return enroll_may_try(c->e, ask->source, err);
 }
 
 static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *err) {
@@ -75,9 +89,14 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
         return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "Authorization is not Basic");
     if (c->too_big) return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "at most %d octets", CS_API_BODY_MAX);
     TRY(est_csr_read(cs_buf_view(&c->body), &csr, err));
-    if (op == EST_SERVERKEYGEN) TRY(make_key(&csr, &key, err));
+    if (op == EST_SERVERKEYGEN) {
+        TRY(may_make_key(c, &ask, err));
+        TRY(make_key(&csr, &key, err));
+    }
     ask.csr = cs_buf_view(&csr);
     TRY(enroll_submit(c->e, &ask, &answer, err));
+    if (key != NULL && answer.leaf == NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_APPROVAL_NEEDED, "serverkeygen: no key is kept for a request that waits");
     return put_answer(c, &answer, key, err);
 }
 
@@ -87,7 +106,7 @@ static cs_status run(rest_call *c, est_op op, const char *label, cs_err *err) {
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s is for this", get ? "GET" : "POST");
     switch (op) {
     case EST_CACERTS: return put_cacerts(c, err);
-    case EST_CSRATTRS: as_base64(c, "application/csrattrs"); return est_csrattrs_add(&c->out, err);
+    case EST_CSRATTRS: as_base64(c, "application/csrattrs"); return est_csrattrs_add(&c->out, wants_lines(c), err);
     case EST_SIMPLEENROLL:
     case EST_SIMPLEREENROLL:
     case EST_SERVERKEYGEN: return run_enroll(c, op, label, err);

@@ -5,7 +5,7 @@
 #include "x509/der_write.h"
 #include "x509/pem.h"
 
-enum { ANSWER_MAX = 1024 * 1024 };
+enum { ANSWER_MAX = 1024 * 1024, LINE = 48 }; /* octets: 64 characters */
 
 #define OID_EC_PUBLIC_KEY CS_OID_LIT("\x2a\x86\x48\xce\x3d\x02\x01")
 #define OID_P256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07")
@@ -66,18 +66,23 @@ bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view 
     return true;
 }
 
-bool est_base64_add(cs_buf *b, cs_view der) {
-    return cs_base64_add(b, der) && cs_buf_add_byte(b, '\n');
+bool est_base64_add(cs_buf *b, cs_view der, bool lines) {
+    for (size_t at = 0; lines && at + LINE < der.n; at += LINE) {
+        (void)cs_base64_add(b, cs_view_of(der.p + at, LINE));
+        (void)cs_buf_add_byte(b, '\n');
+    }
+    size_t done = lines && der.n > 0 ? (der.n - 1) / LINE * LINE : 0;
+    return cs_base64_add(b, cs_view_of(der.p + done, der.n - done)) && cs_buf_add_byte(b, '\n');
 }
 
-cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err) {
+cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, bool lines, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_of(ANSWER_MAX);
     TRY(cs_cms_certs_make(certs, n, (cs_view){NULL, 0}, &der, err));
-    (void)est_base64_add(b, cs_buf_view(&der));
+    (void)est_base64_add(b, cs_buf_view(&der), lines);
     return cs_buf_ok(b, "the certificates", err);
 }
 
-cs_status est_csrattrs_add(cs_buf *b, cs_err *err) {
+cs_status est_csrattrs_add(cs_buf *b, bool lines, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_of(1024);
     cs_der_mark all = cs_der_open(&der, CS_DER_SEQUENCE), attribute = cs_der_open(&der, CS_DER_SEQUENCE);
     cs_der_put_oid(&der, OID_EC_PUBLIC_KEY);
@@ -88,19 +93,19 @@ cs_status est_csrattrs_add(cs_buf *b, cs_err *err) {
     cs_der_put_oid(&der, OID_ECDSA_SHA256);
     cs_der_close(&der, all);
     TRY(cs_buf_ok(&der, "csrattrs", err));
-    (void)est_base64_add(b, cs_buf_view(&der));
+    (void)est_base64_add(b, cs_buf_view(&der), lines);
     return cs_buf_ok(b, "csrattrs", err);
 }
 
-cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, cs_err *err) {
+cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, bool lines, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_secret(CS_KEY_FILE_MAX);
     TRY(cs_key_write_der(key, &der, err));
     (void)cs_buf_add_str(b, "--" EST_BOUNDARY "\r\nContent-Type: application/pkcs8\r\n"
                             "Content-Transfer-Encoding: base64\r\n\r\n");
-    (void)est_base64_add(b, cs_buf_view(&der));
+    (void)est_base64_add(b, cs_buf_view(&der), lines);
     (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "\r\nContent-Type: application/pkcs7-mime; smime-type=certs-only\r\n"
                             "Content-Transfer-Encoding: base64\r\n\r\n");
-    TRY(est_certs_add(b, &leaf, 1, err));
+    TRY(est_certs_add(b, &leaf, 1, lines, err));
     (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "--\r\n");
     return cs_buf_ok(b, "the answer", err);
 }

@@ -24,14 +24,15 @@ CS_MUST_USE cs_status est_csr_read(cs_view body, cs_buf *der, cs_err *err);
 /* Authorization: Basic. user and password look into decoded, a cs_buf_secret. False: it is none. */
 bool est_basic_read(cs_view header, cs_buf *decoded, cs_view *ret_user, cs_view *ret_password);
 
-/* base64 in one line (RFC 8951 2.1): strongSwan reads no more than that. */
-bool est_base64_add(cs_buf *b, cs_view der);
+/* base64 in one line (RFC 8951 2.1), of which strongSwan reads no more, or in `lines` of 64 characters, without which
+ * libest reads nothing. */
+bool est_base64_add(cs_buf *b, cs_view der, bool lines);
 /* A certs-only answer: base64 of a degenerate SignedData.                                             @rfc 5652#5.1 */
-CS_MUST_USE cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, cs_err *err);
+CS_MUST_USE cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, bool lines, cs_err *err);
 /* CsrAttrs: which key and signature are wanted, no more.                                            @rfc 8951#3.2 */
-CS_MUST_USE cs_status est_csrattrs_add(cs_buf *b, cs_err *err);
+CS_MUST_USE cs_status est_csrattrs_add(cs_buf *b, bool lines, cs_err *err);
 /* The two parts of serverkeygen: PKCS#8 and certs-only. b must be a cs_buf_secret.               @rfc 7030#4.4.2 */
 #define EST_BOUNDARY "countersign-est-boundary-6f1d"
-CS_MUST_USE cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, cs_err *err);
+CS_MUST_USE cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, bool lines, cs_err *err);
 
 #endif
