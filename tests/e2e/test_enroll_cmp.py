@@ -211,7 +211,7 @@ def test_a_rejected_certificate_is_revoked(up, begun):
     t = cmp.Transaction(cmp.Pbm(secret), kid=name)
     got = t.send(where, cmp.IR, cmp.seq(cmp.crmf(cmp.new_key(), name)))
     assert t.send(where, cmp.CERTCONF, cmp.cert_conf(got.cert, status=2)).body == cmp.PKICONF
-    number = f"{x509.load_der_x509_certificate(got.cert).serial_number:x}"
+    number = f"{x509.load_der_x509_certificate(got.cert).serial_number:032x}"
     assert json.loads(countersign("show", number, "--json", "--state", up.state, check=0).stdout)["status"] == "revoked"
     assert "certificate-rejected" in countersign("log", "--json", "--state", up.state, check=0).stdout
 

@@ -160,10 +160,10 @@ static void rebuilds_responses(void **state) {
     assert_int_equal(f, HTTP_BODY_CHUNKED);
     assert_string_equal(
         replied("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_GET, true, true, false, &f),
-        "HTTP/1.1 200 OK\r\nDate: D\r\nConnection: close\r\n\r\n");
+        "HTTP/1.0 200 OK\r\nDate: D\r\nConnection: close\r\n\r\n");
     assert_int_equal(f, HTTP_BODY_UNTIL_CLOSE);
     assert_string_equal(replied("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", HTTP_GET, true, true, false, NULL),
-                        "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n");
+                        "HTTP/1.0 200 OK\r\nDate: D\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n");
     assert_string_equal(replied("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", HTTP_HEAD, false, true, true, NULL),
                         "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
     assert_string_equal(replied("HTTP/1.1 204 \r\nContent-Length: 3\r\n\r\n", HTTP_GET, false, true, false, NULL),
