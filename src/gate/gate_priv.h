@@ -25,7 +25,8 @@ enum {
     GATE_FLOW_MAX = 2 * 1024 * 1024,
     GATE_READ = 32 * 1024,
     GATE_BULK = 64 * 1024, /* read at once from a socket that has much: what goes on from there is still in the cache */
-    GATE_POOL_IDLE = 64,   /* idle connections to one upstream, a thread */
+    GATE_POOL_IDLE = 1024, /* idle connections to one upstream, a thread: as many as HTTP/2's streams may want at once */
+    GATE_POOL_KEPT = 64,   /* of those, kept though nobody has wanted them lately */
     GATE_POOLS = 64,
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
@@ -193,7 +194,7 @@ struct conn {
 typedef struct pool {
     uint64_t server; /* gate_server.id */
     upconn *idle;    /* HTTP/2: those that take more requests */
-    unsigned count;
+    unsigned count, low; /* low: the fewest there were since it was last looked at, which nobody wanted */
 } pool;
 
 typedef struct listener {
@@ -243,7 +244,8 @@ struct worker {
     unsigned pool_count;
     listener listeners[GATE_LISTENERS_MAX];
     bool draining;
-    loop_timer drain_timer, sweep_timer;
+    loop_timer drain_timer, sweep_timer, pool_timer;
+    bool pools_watched;
     http_head head; /* scratch */
     cs_buf scratch, lines;
     exchange *spare; /* their buffers kept, for the next request of any HTTP/1 connection */

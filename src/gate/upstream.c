@@ -8,6 +8,7 @@
 enum {
     DOWN_FIRST = CS_SEC, /* how long a server that cannot be reached is passed over; doubles */
     DOWN_MOST = 30 * CS_SEC,
+    POOL_LOOK = 5 * CS_SEC, /* how long an idle connection beyond GATE_POOL_KEPT may be of no use */
 };
 
 static pool *pool_of(worker *w, uint64_t server) {
@@ -32,10 +33,39 @@ static void pool_leave(upconn *u) {
         if (*at == u) {
             *at = u->next;
             p->count--;
+            if (p->count < p->low) p->low = p->count;
             break;
         }
     u->pooled = false;
     u->next = NULL;
+}
+
+/* Those at the end have been idle longest. */
+static void pool_trim(pool *p) {
+    unsigned most = p->count - p->low > GATE_POOL_KEPT ? p->count - p->low : GATE_POOL_KEPT;
+    unsigned at = 0;
+    for (upconn *u = p->idle, *next; u != NULL; u = next) {
+        next = u->next;
+        if (at++ >= most && u->owner == NULL && u->h2 == NULL) upstream_close(u);
+    }
+    p->low = p->count;
+}
+
+static void on_pools(void *data) {
+    worker *w = data;
+    w->pools_watched = false;
+    for (unsigned i = 0; i < w->pool_count; i++) {
+        pool_trim(&w->pools[i]);
+        w->pools_watched = w->pools_watched || w->pools[i].count > GATE_POOL_KEPT;
+    }
+    if (w->pools_watched) loop_timer_set(w->loop, &w->pool_timer, POOL_LOOK);
+}
+
+static void watch_pools(worker *w) {
+    if (w->pools_watched) return;
+    w->pools_watched = true;
+    w->pool_timer = (loop_timer){.cb = on_pools, .data = w};
+    loop_timer_set(w->loop, &w->pool_timer, POOL_LOOK);
 }
 
 static bool pool_join(upconn *u) {
@@ -44,6 +74,7 @@ static bool pool_join(upconn *u) {
     u->next = p->idle;
     p->idle = u;
     p->count++;
+    if (p->count > GATE_POOL_KEPT) watch_pools(u->w);
     return u->pooled = true;
 }
 
@@ -286,4 +317,6 @@ void upstream_close_idle(worker *w) {
                 pool_leave(u); /* HTTP/2: those that ride on it end first */
         }
     w->pool_count = 0;
+    if (w->pools_watched) loop_timer_clear(w->loop, &w->pool_timer);
+    w->pools_watched = false;
 }

@@ -193,6 +193,29 @@ def three():
         c.close()
 
 
+def count_of(g, name):
+    return int(sum(float(line.split()[1]) for line in metrics(g) if line.startswith(name)))
+
+
+def test_connections_are_kept_for_as_many_streams_as_there_were(world, three):
+    """A hundred streams at once, again and again, need a hundred connections once; what nobody wants any more ends."""
+    three[0].hold = 0.5
+    g = world("    upstream: app\n", entry("app", three[0].url), start=False)
+    g.threads = 1  # each has connections of its own
+    g.start()
+    for _ in range(3):
+        with Frames(g, g.one) as f:
+            for n in range(90):
+                f.headers(2 * n + 1, GET)
+            done = 0
+            while done < 90:
+                kind, flags, _, _ = f.until(0, 1)
+                done += flags & 1
+    made = count_of(g, "countersign_upstream_connects_total")
+    assert made <= 100, made
+    wait_for(lambda: count_of(g, "countersign_upstream_connections_open") <= 64, 30, say="idle connections stay")
+
+
 def test_several_servers_share_the_work_by_least_connections(world, three):
     g = world("    upstream: app\n", entry("app", *(c.url for c in three)))
     for _ in range(30):

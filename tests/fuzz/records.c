@@ -105,7 +105,8 @@ static void once(void) {
         known[i] = SSL_SESSION_new();
         MUST(SSL_SESSION_set1_master_key(known[i], key, sizeof key) == 1 &&
              SSL_SESSION_set_cipher(known[i], SSL_CIPHER_find(any, id)) == 1 &&
-             SSL_SESSION_set_protocol_version(known[i], TLS1_3_VERSION) == 1);
+             SSL_SESSION_set_protocol_version(known[i], TLS1_3_VERSION) == 1 &&
+             SSL_SESSION_set_timeout(known[i], 1000000) == 1);
     }
     SSL_free(any);
 }
