@@ -246,7 +246,7 @@ cs_status conf_sites_fill(conf *c, const file_conf *f, const char *folder, const
     TRY(fill_upstreams(c, f, folder, err));
     if (f->ticket_keys != NULL)
         c->ticket_keys = strcmp(f->ticket_keys, "authority") == 0 ? "" : conf_file_path(c, folder, f->ticket_keys);
-    c->own_records = f->tls_records != NULL && strcmp(f->tls_records, "own") == 0;
+    c->own_records = f->tls_records == NULL || strcmp(f->tls_records, "own") == 0;
     c->sites = conf_alloc(c, count * sizeof *c->sites);
     if (c->sites == NULL) return CS_NOMEM_ERR(err);
     if (f->sites_count == 0) c->sites[0] = (conf_site){.name = "*", .authority = true};
