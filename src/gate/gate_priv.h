@@ -25,8 +25,9 @@ enum {
     GATE_FLOW_MAX = 2 * 1024 * 1024,
     GATE_READ = 32 * 1024,
     GATE_BULK = 64 * 1024, /* read at once from a socket that has much: what goes on from there is still in the cache */
-    GATE_POOL_IDLE = 1024, /* idle connections to one upstream, a thread: as many as HTTP/2's streams may want at once */
-    GATE_POOL_KEPT = 64,   /* of those, kept though nobody has wanted them lately */
+    GATE_POOL_IDLE =
+        1024,            /* idle connections to one upstream, a thread: as many as HTTP/2's streams may want at once */
+    GATE_POOL_KEPT = 64, /* of those, kept though nobody has wanted them lately */
     GATE_POOLS = 64,
     GATE_ADDRESS_SLOTS = 1 << 16,
     GATE_THREADS_MAX = 64,
@@ -192,8 +193,8 @@ struct conn {
 };
 
 typedef struct pool {
-    uint64_t server; /* gate_server.id */
-    upconn *idle;    /* HTTP/2: those that take more requests */
+    uint64_t server;     /* gate_server.id */
+    upconn *idle;        /* HTTP/2: those that take more requests */
     unsigned count, low; /* low: the fewest there were since it was last looked at, which nobody wanted */
 } pool;
 
