@@ -42,12 +42,12 @@ static void run(ares_channel channel, const bool *done, cs_time deadline) {
         ares_socket_t at[ARES_GETSOCK_MAXNUM];
         struct pollfd fds[ARES_GETSOCK_MAXNUM];
         nfds_t n = 0;
-        int mask = ares_getsock(channel, at, ARES_GETSOCK_MAXNUM);
+        unsigned mask = (unsigned)ares_getsock(channel, at, ARES_GETSOCK_MAXNUM);
         if (cs_mono(clock) > until) ares_cancel(channel);
         if (*done) return;
         for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-            short events =
-                (short)((ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) | (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0));
+            /* as c-ares' own macros, whose shift of a signed one passes into the sign */
+            short events = (short)((mask >> i & 1U ? POLLIN : 0) | (mask >> (i + 16) & 1U ? POLLOUT : 0));
             if (events != 0) fds[n++] = (struct pollfd){.fd = at[i], .events = events};
         }
         (void)poll(fds, n, POLL_MS);
