@@ -272,7 +272,7 @@ static cs_status record_intents(authority *a, job *jobs[], size_t n, cs_err *err
     TRY(store_begin(a->store, err));
     for (size_t i = 0; i < n; i++) {
         cs_err why;
-        cs_status status = store_key_check(a->store, jobs[i]->row.spki_sha256, &why);
+        cs_status status = store_key_check(a->store, &jobs[i]->row, jobs[i]->profile->shared_key, &why);
         if (status == CS_OK) status = store_intent_add(a->store, &jobs[i]->row, &why);
         if (status == CS_OK) status = check_entitled(a, &jobs[i]->row, &why);
         if (status == CS_OK) status = audit(a, a->store, "issue-intent", jobs[i]->asked_by, &jobs[i]->row, NULL, &why);

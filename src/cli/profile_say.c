@@ -142,6 +142,7 @@ void say_profile(const saying *s, const cs_profile *p) {
     words_of_doors(p, &b);
     say_field(s, "ask", cs_buf_cstr(&b), NULL, false);
     if (p->approval) say_field(s, "approval", "true", NULL, false);
+    if (p->shared_key) say_field(s, "shared_key", "true", NULL, false);
     say_field(s, "digest", cs_hex(cs_view_of(p->digest, sizeof p->digest), hex), "what authority and signer compare",
               false);
 }

@@ -255,6 +255,7 @@ static cs_status fill_one(const reading *r) {
     if (f->ask_count > 0) p->ask_count = f->ask_count;
     if (f->must_staple != NULL) p->must_staple = *f->must_staple;
     if (f->approval != NULL) p->approval = *f->approval;
+    if (f->shared_key != NULL) p->shared_key = *f->shared_key;
     if (cs_profile_seal(p, r->err) == CS_OK) return CS_OK;
     r->err->reason = CS_R_CONFIG_INVALID;
     return cs_fail_in(r->err, "%s", r->c->file);

@@ -63,7 +63,7 @@ typedef struct file_profile {
     file_extension *extensions;
     unsigned extensions_count;
     unsigned *most_names;
-    bool *names_from_request, *must_staple, *approval;
+    bool *names_from_request, *must_staple, *approval, *shared_key;
 } file_profile;
 
 typedef struct file_enroll {

@@ -66,8 +66,9 @@ CS_MUST_USE cs_status cs_key_match(const cs_key *k, cs_view spki, const char *wh
 
 /* ---- judged ---- */
 /* May this public key be certified? key-too-weak: RSA under CS_RSA_BITS_MIN, exponent even or under 65537, close
- * primes (Fermat). key-unsupported: RSA over CS_RSA_BITS_MAX, curves other than P-256, P-384, P-521, explicit curve
- * parameters, other algorithms. key-malformed: not DER, not in the one canonical form, a point off the curve. */
+ * primes (Fermat), a factor under 752, ROCA. key-unsupported: RSA over CS_RSA_BITS_MAX, curves other than P-256, P-384,
+ * P-521, explicit curve parameters, other algorithms. key-malformed: not DER, not in the one canonical form, a point
+ * off the curve. */
 CS_MUST_USE cs_status cs_key_spki_check(cs_view spki, cs_err *err);
 /* The SPKI of an uncompressed point, or of 32 octets of Ed25519, appended; false for any other. It is not judged. */
 bool cs_key_alg_spki(cs_view octets, cs_buf *spki);

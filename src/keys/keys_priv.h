@@ -20,6 +20,8 @@ typedef struct cs_key_alg {
 } cs_key_alg;
 /* Does this libcrypto know keys of that type (ML-DSA came with 3.5)? key-unsupported. */
 CS_MUST_USE cs_status cs_key_type_there(const char *type, cs_err *err);
+/* key-too-weak, key-unsupported: cs_key_spki_check of an RSA key. */
+CS_MUST_USE cs_status cs_key_rsa_check(EVP_PKEY *pkey, cs_err *err);
 /* Is the key, of an algorithm with a curve, a point of it? */
 bool cs_key_point_ok(const cs_key_alg *alg, cs_view spki);
 

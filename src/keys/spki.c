@@ -1,10 +1,8 @@
 /* Public keys: which algorithms there are, and which keys are good enough. */
 #include "keys/keys_priv.h"
 
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/obj_mac.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 
@@ -41,7 +39,7 @@ static const cs_key_alg algs[] = {
     {"ML-DSA-87", V(ML_DSA("\x13")), V(ML_DSA_HEAD("\x0a\x32", "\x13", "\x0a\x21")), 2614, 0, V(ML_DSA("\x13")), NULL,
      "ML-DSA-87"},
 };
-enum { ALG_COUNT = sizeof(algs) / sizeof(algs[0]), FERMAT_ROUNDS = 100 };
+enum { ALG_COUNT = sizeof(algs) / sizeof(algs[0]) };
 
 const char *cs_ossl_words(char out[128]) {
     unsigned long code = ERR_peek_last_error();
@@ -90,72 +88,6 @@ cs_status cs_key_algorithm(cs_view spki, cs_view *ret, cs_err *err) {
 }
 
 /* ---- judged ---- */
-
-/* Floor of the square root, by Newton's method from above. */
-static bool square_root(BIGNUM *root, const BIGNUM *n, BIGNUM *next, BN_CTX *ctx) {
-    if (BN_is_zero(n)) return BN_zero(root), true;
-    if (!BN_set_word(root, 1) || !BN_lshift(root, root, (BN_num_bits(n) + 1) / 2)) return false;
-    for (;;) {
-        if (!BN_div(next, NULL, n, root, ctx) || !BN_add(next, next, root) || !BN_rshift1(next, next)) return false;
-        if (BN_cmp(next, root) >= 0) return true;
-        if (!BN_copy(root, next)) return false;
-    }
-}
-
-/* 1: n = a^2 - b^2 with a within FERMAT_ROUNDS of the root of n, so its primes are found at once; 0: not; -1: failed.
- */
-static int primes_are_close(const BIGNUM *n, BN_CTX *ctx) {
-    BN_CTX_start(ctx);
-    BIGNUM *a = BN_CTX_get(ctx), *b2 = BN_CTX_get(ctx), *root = BN_CTX_get(ctx), *t = BN_CTX_get(ctx);
-    int found = t && square_root(a, n, t, ctx) ? 0 : -1;
-    for (int i = 0; found == 0 && i <= FERMAT_ROUNDS; i++) {
-        if (!BN_sqr(b2, a, ctx) || !BN_sub(b2, b2, n)) found = -1;
-        if (found == 0 && !BN_is_negative(b2)) {
-            BN_ULONG low = BN_mod_word(b2, 64); /* squares end in one of 12 of 64 patterns */
-            if (low == 0 || low == 1 || low == 4 || low == 9 || low == 16 || low == 17 || low == 25 || low == 33 ||
-                low == 36 || low == 41 || low == 49 || low == 57) {
-                if (!square_root(root, b2, t, ctx) || !BN_sqr(t, root, ctx))
-                    found = -1;
-                else if (BN_cmp(t, b2) == 0)
-                    found = 1;
-            }
-        }
-        if (found == 0 && !BN_add_word(a, 1)) found = -1;
-    }
-    BN_CTX_end(ctx);
-    return found;
-}
-
-static cs_status check_rsa_numbers(const BIGNUM *n, const BIGNUM *e, cs_err *err) {
-    int bits = BN_num_bits(n);
-    if (bits < CS_RSA_BITS_MIN)
-        return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA of %d bits, the least is %d", bits, CS_RSA_BITS_MIN);
-    if (bits > CS_RSA_BITS_MAX)
-        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "RSA of %d bits, the most is %d", bits, CS_RSA_BITS_MAX);
-    if (!BN_is_odd(n)) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA modulus is even");
-    if (!BN_is_odd(e)) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA exponent is even");
-    if (BN_num_bits(e) < 17) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA exponent is under 65537");
-    if (BN_num_bits(e) > 64) return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "RSA exponent over 64 bits");
-    BN_CTX *ctx = BN_CTX_new();
-    int close = ctx ? primes_are_close(n, ctx) : -1;
-    BN_CTX_free(ctx);
-    if (close < 0) return CS_NOMEM_ERR(err);
-    if (close > 0) return cs_fail(err, CS_REFUSED, CS_R_KEY_TOO_WEAK, "RSA primes are close: factored at once");
-    return CS_OK;
-}
-
-static cs_status check_rsa(EVP_PKEY *pkey, cs_err *err) {
-    BIGNUM *n = NULL, *e = NULL;
-    cs_status status;
-    if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
-        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1)
-        status = cs_fail(err, CS_REFUSED, CS_R_KEY_MALFORMED, "RSA key without modulus or exponent");
-    else
-        status = check_rsa_numbers(n, e, err);
-    BN_free(n);
-    BN_free(e);
-    return status;
-}
 
 /* The one canonical form only: what is not of a fixed form must encode to the same octets again. */
 static cs_status spki_decode(const cs_key_alg *alg, cs_view spki, EVP_PKEY **ret, cs_err *err) {
@@ -212,7 +144,7 @@ cs_status cs_key_spki_check(cs_view spki, cs_err *err) {
     if (!alg) return unsupported(spki, err);
     if (alg->spki_len) return check_fixed_form(alg, spki, err);
     TRY(spki_decode(alg, spki, &pkey, err));
-    cs_status status = check_rsa(pkey, err);
+    cs_status status = cs_key_rsa_check(pkey, err);
     EVP_PKEY_free(pkey);
     return status;
 }

@@ -89,16 +89,27 @@ cs_status store_issued_set(store *st, const char *serial, const char *subject, c
     return run_one(st, s, serial, err);
 }
 
-cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err) {
-    /* status + 0: the planner is not to go by the status, which all revoked ones share */
-    static const char sql[] = "SELECT serial FROM certificates WHERE spki_sha256 = ?1 AND revocation_reason = 1 AND "
-                              "status + 0 = 2 LIMIT 1";
+cs_status store_key_check(store *st, const store_cert *intent, bool shared, cs_err *err) {
+    /* status + 0: the planner is to go by the key, whatever it believes of the others */
+    static const char sql[] =
+        "SELECT serial, kind, name, status FROM certificates WHERE spki_sha256 = ?1 AND "
+        "((status + 0 = 2 AND revocation_reason = 1) OR (?2 = 0 AND status + 0 < 2 AND not_after > ?3 AND (kind <> ?4 "
+        "OR name <> ?5))) ORDER BY status + 0 DESC LIMIT 1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
-    store_stmt_blob(s, 1, cs_view_of(spki_sha256, 32));
+    store_stmt_blob(s, 1, cs_view_of(intent->spki_sha256, 32));
+    store_stmt_i64(s, 2, shared);
+    store_stmt_i64(s, 3, intent->created);
+    store_stmt_text(s, 4, cs_kind_name(intent->kind));
+    store_stmt_text(s, 5, intent->name);
     cs_status status = store_stmt_step(s, err);
     if (status != CS_OK) return status == CS_AGAIN ? CS_OK : status;
-    status = cs_fail(err, CS_REFUSED, CS_R_KEY_COMPROMISED, "it was that of serial %s", store_col_cstr(s, 0));
+    if (store_col_i64(s, 3) == STORE_REVOKED)
+        status = cs_fail(err, CS_REFUSED, CS_R_KEY_COMPROMISED, "it was that of serial %s", store_col_cstr(s, 0));
+    else
+        status = cs_fail(err, CS_REFUSED, CS_R_KEY_SHARED, "%s %s asks with the key of %s %s, serial %s",
+                         cs_kind_name(intent->kind), intent->name, store_col_cstr(s, 1), store_col_cstr(s, 2),
+                         store_col_cstr(s, 0));
     store_stmt_done(s);
     return status;
 }

@@ -79,8 +79,9 @@ CS_MUST_USE cs_status store_intent_add(store *st, const store_cert *intent, cs_e
 /* Step 2: what was signed. */
 CS_MUST_USE cs_status store_issued_set(store *st, const char *serial, const char *subject, const uint8_t sha256[32],
                                        cs_view der, cs_err *err);
-/* Was that key (SHA-256 of its SPKI) in a certificate that was revoked as key-compromise? key-compromised. */
-CS_MUST_USE cs_status store_key_check(store *st, const uint8_t spki_sha256[32], cs_err *err);
+/* May the intent's key be certified? key-compromised: a certificate with it was revoked as that. key-shared, unless
+ * `shared`: it is in a valid certificate, or an intent, of another identity. */
+CS_MUST_USE cs_status store_key_check(store *st, const store_cert *intent, bool shared, cs_err *err);
 /* The signer refused it: nothing was signed. */
 CS_MUST_USE cs_status store_intent_drop(store *st, const char *serial, cs_err *err);
 /* Intents of this node and of nodes that died may have been signed (nobody must be at work on one here). Each becomes

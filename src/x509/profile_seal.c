@@ -149,7 +149,8 @@ static void put_all(const cs_profile *p, cs_buf *b) {
                                 (uint64_t)p->backdate,
                                 p->names_from_request,
                                 p->must_staple,
-                                p->approval};
+                                p->approval,
+                                p->shared_key};
     put_text(b, p->name);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) cs_buf_add_u64(b, numbers[i]);
     put_field(b, &p->subject.country);

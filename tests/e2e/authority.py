@@ -17,17 +17,15 @@ from cryptography.x509.oid import NameOID
 
 from conftest import LIBEXEC, PASSPHRASE, PATIENCE, countersign, die_with_parent
 
-KEY = ec.generate_private_key(ec.SECP256R1())
 
-
-def request(names=(), key=KEY, cn="x", extensions=()):
+def request(names=(), key=None, cn="x", extensions=()):
     """A PKCS#10 request as PEM text."""
     b = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn)]))
     if names:
         b = b.add_extension(x509.SubjectAlternativeName(list(names)), critical=False)
     for e in extensions:
         b = b.add_extension(e, critical=True)
-    return b.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return b.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 class UnixConnection(http.client.HTTPConnection):

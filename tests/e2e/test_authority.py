@@ -8,10 +8,10 @@ import time
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import logcheck
-from authority import KEY, Authority, request
+from authority import Authority, request
 from conftest import PATIENCE, run
 
 
@@ -40,7 +40,8 @@ def refused(answer, reason):
 
 
 def test_what_is_issued_passes_openssl_strictly(a, tmp_path):
-    status, _, got = a.issue("strict-1")
+    key = ec.generate_private_key(ec.SECP256R1())
+    status, _, got = a.issue("strict-1", csr=request(key=key))
     assert status == 201
     (tmp_path / "leaf").write_text(got["certificate"])
     (tmp_path / "chain").write_text(got["chain"])
@@ -48,7 +49,7 @@ def test_what_is_issued_passes_openssl_strictly(a, tmp_path):
     run("openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca", "-untrusted", tmp_path / "chain",
         tmp_path / "leaf", check=0)
     cert = x509.load_pem_x509_certificate(got["certificate"].encode())
-    assert f"{cert.serial_number:032x}" == got["serial"] and cert.public_key().public_numbers() == KEY.public_key().public_numbers()
+    assert f"{cert.serial_number:032x}" == got["serial"] and cert.public_key().public_numbers() == key.public_key().public_numbers()
 
 
 def test_a_request_that_asks_to_be_a_ca_is_refused(a):
@@ -173,11 +174,11 @@ def test_another_user_may_not_use_the_control_socket(a):
 
 
 def test_many_at_once_are_all_issued_with_different_serials(a):
-    got, csr = [], request()
+    got = []
 
     def some(worker):
         for i in range(20):
-            got.append(a.issue(f"crowd-{worker}-{i}", csr=csr)[2].get("serial"))
+            got.append(a.issue(f"crowd-{worker}-{i}")[2].get("serial"))
 
     threads = [threading.Thread(target=some, args=(w,)) for w in range(8)]
     [t.start() for t in threads], [t.join() for t in threads]

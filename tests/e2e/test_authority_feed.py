@@ -33,8 +33,7 @@ def overwhelm(feed):
 
 
 def test_a_gateway_hears_all_then_only_what_is_new(a):
-    csr = request()
-    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(5)]
+    serials = [a.issue(f"d{i}")[2]["serial"] for i in range(5)]
     for s in serials[:3]:
         revoke(a, s, "key-compromise" if s == serials[0] else None)
     first = Feed(a.run / "feed.sock")
@@ -87,8 +86,7 @@ def test_a_release_is_told(a):
 
 
 def test_a_gateway_that_does_not_read_holds_up_no_other(a):
-    csr = request()
-    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(40)]
+    serials = [a.issue(f"d{i}")[2]["serial"] for i in range(40)]
     for s in serials[:30]:
         revoke(a, s)
     good, stuck = Feed(a.run / "feed.sock"), Feed(a.run / "feed.sock")
@@ -104,8 +102,7 @@ def test_a_gateway_that_does_not_read_holds_up_no_other(a):
 
 @pytest.mark.slow
 def test_one_that_reads_nothing_is_cut_off_in_time_and_comes_back(a):
-    csr = request()
-    serials = [a.issue(f"d{i}", csr=csr)[2]["serial"] for i in range(30)]
+    serials = [a.issue(f"d{i}")[2]["serial"] for i in range(30)]
     for s in serials:
         revoke(a, s)
     stuck = Feed(a.run / "feed.sock")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from authority import KEY, Authority, request
+from authority import Authority, request
 from conftest import LIBEXEC, PATIENCE
 from feed import Feed
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -117,7 +117,7 @@ def test_a_name_that_looks_like_a_serial_is_not_taken_for_one(a):
 def test_a_name_stands_for_its_valid_certificates_however_many_there_are(a):
     csr = request()
     short = a.issue("many", csr=csr, lifetime_seconds=1)[2]["serial"]
-    gone = a.issue("gone", csr=csr, lifetime_seconds=1)[2]["serial"]
+    gone = a.issue("gone", lifetime_seconds=1)[2]["serial"]
     held = a.issue("many", csr=csr)[2]["serial"]
     a.call("POST", "/api/v1/revocations", {"serial": held, "reason": "certificate-hold"})
     at_once(6, lambda i: [a.issue("many", csr=csr) for _ in range(50)])
@@ -136,7 +136,7 @@ def test_a_key_that_was_revoked_as_compromised_is_certified_no_more(a):
     second = a.issue("one", csr=request(key=key))[2]["serial"]
     a.call("POST", "/api/v1/revocations", {"serial": second, "reason": "key-compromise"})
     refused(a.issue("two", csr=request(key=key)), "key-compromised")
-    assert a.issue("two", csr=request(key=KEY))[0] == 201
+    assert a.issue("two", csr=request())[0] == 201
 
 
 def test_two_crls_of_one_second_have_different_dates(a):
@@ -185,10 +185,11 @@ def full():
 
 
 def test_a_disk_that_is_full_at_any_point_loses_nothing(full):
-    a, csr = full, request()
+    a = full
     wal = a.state / "authority" / "store.db-wal"
     acked, failures = {}, 0
     for step in range(0, 26):
+        csr = request()
         size = wal.stat().st_size
         limit_files(a, "authority", size + step * 1024)
         status, _, got = a.issue(f"d{step}", csr=csr, idempotency_key=f"k{step}")
@@ -229,14 +230,14 @@ def test_a_second_authority_of_one_state_is_refused(a):
 
 def test_an_end_in_the_middle_cuts_no_request_off(a):
     """Its sockets are held by the supervisor: with a new authority, nobody notices."""
-    csr, ending, failed, done = request(), threading.Event(), [], []
+    ending, failed, done = threading.Event(), [], []
 
     def ask(i):
         n = 0
         while not ending.is_set():
             n += 1
             try:
-                done.append(a.issue(f"d{i}-{n}", csr=csr)[0])
+                done.append(a.issue(f"d{i}-{n}")[0])
             except Exception as e:
                 failed.append(repr(e))
 

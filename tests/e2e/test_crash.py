@@ -37,7 +37,7 @@ class Load(threading.Thread):
             n += 1
             name = f"d{self.worker}-{n}"
             try:
-                status, _, got = self.a.issue(name, csr=self.csr)
+                status, _, got = self.a.issue(name, csr=request())
                 if status != 201:
                     self.errors += 1
                     continue

@@ -1,8 +1,10 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "proto/rest/rest_priv.h"
+#include "report/log.h"
 #include "x509/build.h"
 #include "x509/pem.h"
 
@@ -85,13 +87,28 @@ void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, 
     cs_json_object_end(j);
 }
 
+/* What was refused is recorded too, except what could not be understood. */
+static void note_refusal(rest_call *c, const issue_ask *ask, const cs_err *why) {
+    char detail[CS_DETAIL_MAX + 64];
+    store_cert about = {.kind = ask->kind};
+    cs_err err;
+    if (why->status != CS_REFUSED) return;
+    (void)snprintf(about.name, sizeof about.name, "%.*s", (int)(ask->name.n < CS_IDENTITY_NAME_MAX ? ask->name.n : 0),
+                   (const char *)ask->name.p);
+    (void)snprintf(detail, sizeof detail, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
+    if (authority_note(c->a, "issue-refused", &c->who, &about, detail, &err) != CS_OK)
+        log_failure(LOG_ERROR, "audit-failed", &err);
+}
+
 cs_status rest_issue(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_AUTO(cs_cert) leaf = NULL;
     issue_ask ask = {.kind = CS_KIND_OTHER};
     TRY(rest_body(c, &body, err));
     TRY(take_ask(c, body, &ask, err));
-    TRY(authority_issue(c->a, &ask, &leaf, err));
+    cs_status status = authority_issue(c->a, &ask, &leaf, err);
+    if (status != CS_OK) note_refusal(c, &ask, err);
+    TRY(status);
     cs_json j = cs_json_to(&c->out);
     rest_put_issued(c, &j, ask.kind, ask.name, leaf);
     c->status = MHD_HTTP_CREATED;
@@ -148,7 +165,10 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
             k++;
             continue;
         }
-        if (why->status == CS_OK) why = &b.answers[k++].err;
+        if (why->status == CS_OK) {
+            why = &b.answers[k].err;
+            note_refusal(c, &b.asks[k++], why);
+        }
         cs_json_object(&j, NULL);
         rest_put_problem(&j, why);
         cs_json_object_end(&j);

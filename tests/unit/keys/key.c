@@ -5,7 +5,9 @@
 #include "keys/keys.h"
 #include "keys/keys_evp.h"
 
+#include <openssl/bn.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/x509.h>
 
 static cs_secret *secret(const char *text) {
@@ -85,6 +87,76 @@ static void a_public_key_is_the_decoders(void **state) {
         if (spec <= CS_KEYSPEC_ECDSA_P384) assert_null(cs_key_public_evp(cs_view_of(octets, spki.n)));
     }
     assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* A public key of that modulus; it need not be one that anybody could use. */
+static void spki_of_modulus(const BIGNUM *n, cs_buf *b) {
+    EVP_PKEY *pkey = NULL;
+    unsigned char *der = NULL;
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    BIGNUM *e = BN_new();
+    assert_int_equal(BN_set_word(e, 65537), 1);
+    assert_int_equal(OSSL_PARAM_BLD_push_BN(bld, "n", n), 1);
+    assert_int_equal(OSSL_PARAM_BLD_push_BN(bld, "e", e), 1);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params), 1);
+    int len = i2d_PUBKEY(pkey, &der);
+    assert_true(len > 0);
+    (void)cs_buf_add(b, der, (size_t)len);
+    OPENSSL_free(der);
+    EVP_PKEY_free(pkey);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    BN_free(e);
+}
+
+/* As the flawed generator made them: k * M + (65537^a mod M), with M the product of the first primes. */
+static void roca_prime(BN_CTX *ctx, BIGNUM *ret) {
+    BIGNUM *m = BN_new(), *k = BN_new(), *a = BN_new(), *g = BN_new(), *p = BN_new();
+    (void)BN_set_word(m, 2);
+    for (unsigned i = 3; i <= 167; i += 2) {
+        (void)BN_set_word(p, i);
+        if (BN_check_prime(p, ctx, NULL) == 1) (void)BN_mul_word(m, i);
+    }
+    (void)BN_set_word(g, 65537);
+    do {
+        assert_int_equal(BN_rand(k, 1030 - BN_num_bits(m), BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ANY), 1);
+        assert_int_equal(BN_rand(a, 128, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY), 1);
+        assert_int_equal(BN_mod_exp(ret, g, a, m, ctx), 1);
+        assert_int_equal(BN_mul(p, k, m, ctx), 1);
+        assert_int_equal(BN_add(ret, ret, p), 1);
+    } while (BN_check_prime(ret, ctx, NULL) != 1);
+    BN_free(m);
+    BN_free(k);
+    BN_free(a);
+    BN_free(g);
+    BN_free(p);
+}
+
+static void keys_of_a_flawed_generator_are_refused(void **state) {
+    cs_err err;
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *p = BN_new(), *q = BN_new(), *n = BN_new();
+    CS_SCOPED(cs_buf) roca = cs_buf_of(1024);
+    CS_SCOPED(cs_buf) small = cs_buf_of(1024);
+    roca_prime(ctx, p);
+    roca_prime(ctx, q);
+    assert_int_equal(BN_mul(n, p, q, ctx), 1);
+    spki_of_modulus(n, &roca);
+    assert_fails(cs_key_spki_check(cs_buf_view(&roca), &err), CS_R_KEY_TOO_WEAK);
+    assert_non_null(strstr(err.detail, "ROCA"));
+    assert_int_equal(BN_rand(n, 2040, BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD), 1);
+    (void)BN_mul_word(n, 751);
+    spki_of_modulus(n, &small);
+    assert_fails(cs_key_spki_check(cs_buf_view(&small), &err), CS_R_KEY_TOO_WEAK);
+    assert_non_null(strstr(err.detail, "multiple of "));
+    BN_free(p);
+    BN_free(q);
+    BN_free(n);
+    BN_CTX_free(ctx);
 }
 
 static void an_unknown_type_names_the_choices(void **state) {
@@ -219,6 +291,7 @@ int main(void) {
         cmocka_unit_test(a_made_key_signs_and_verifies),
         cmocka_unit_test(ml_dsa_signs_and_verifies_where_libcrypto_has_it),
         cmocka_unit_test(a_public_key_is_the_decoders),
+        cmocka_unit_test(keys_of_a_flawed_generator_are_refused),
         cmocka_unit_test(an_unknown_type_names_the_choices),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(a_key_goes_into_secret_buffers_only),

@@ -278,18 +278,36 @@ static void a_compromised_key_is_remembered_and_a_superseded_one_is_not(void **s
     cs_err err;
     CS_AUTO(store) st = NULL;
     uint64_t sequence = 0;
-    const uint8_t key[32] = {0}, other[32] = {1};
+    store_cert key = row("0c", "a", 100), other = row("0c", "a", 100);
+    other.spki_sha256[0] ^= 1;
     assert_ok(store_open(path, &st, &err));
     issue(st, "0a", "a", 100);
     issue(st, "0b", "a", 100);
-    assert_ok(store_key_check(st, key, &err));
+    assert_ok(store_key_check(st, &key, true, &err));
     assert_ok(store_begin(st, &err));
     assert_ok(store_revoke(st, "0a", 4, 10, &sequence, &err));
-    assert_ok(store_key_check(st, key, &err));
+    assert_ok(store_key_check(st, &key, true, &err));
     assert_ok(store_revoke(st, "0b", 1, 10, &sequence, &err));
-    assert_fails(store_key_check(st, key, &err), CS_R_KEY_COMPROMISED);
-    assert_ok(store_key_check(st, other, &err));
+    assert_fails(store_key_check(st, &key, true, &err), CS_R_KEY_COMPROMISED);
+    assert_ok(store_key_check(st, &other, true, &err));
     assert_ok(store_commit(st, &err));
+}
+
+static void a_key_of_another_identity_is_told(void **state) {
+    cs_err err;
+    CS_AUTO(store) st = NULL;
+    store_cert same = row("0c", "a", 100), thief = row("0c", "b", 100), user = row("0c", "a", 100);
+    user.kind = user.kind == CS_KIND_USER ? CS_KIND_DEVICE : CS_KIND_USER;
+    assert_ok(store_open(path, &st, &err));
+    issue(st, "0a", "a", 100);
+    same.created = thief.created = user.created = 50;
+    assert_ok(store_key_check(st, &same, false, &err));
+    assert_ok(store_key_check(st, &thief, true, &err));
+    assert_fails(store_key_check(st, &thief, false, &err), CS_R_KEY_SHARED);
+    assert_non_null(strstr(err.detail, "serial 0a"));
+    assert_fails(store_key_check(st, &user, false, &err), CS_R_KEY_SHARED);
+    thief.created = 100; /* the other's has ended */
+    assert_ok(store_key_check(st, &thief, false, &err));
 }
 
 static void sql_file(const char *name) {
@@ -359,6 +377,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_delta_counts_from_the_list_before_the_newest_while_that_is_good, fresh,
                                         fresh),
         cmocka_unit_test_setup_teardown(a_changed_audit_record_is_found, fresh, fresh),
+        cmocka_unit_test_setup_teardown(a_key_of_another_identity_is_told, fresh, fresh),
         cmocka_unit_test_setup_teardown(a_compromised_key_is_remembered_and_a_superseded_one_is_not, fresh, fresh),
         cmocka_unit_test_setup_teardown(an_older_schema_is_brought_up_to_date_and_a_newer_one_is_refused, fresh, fresh),
         cmocka_unit_test(a_password_in_the_url_is_refused_and_not_repeated),
