@@ -19,7 +19,7 @@ def roca_key():
 
     def prime():
         while True:
-            k, a = rng.getrandbits(1024 - m.bit_length()) | 3 << (1022 - m.bit_length()), rng.getrandbits(64)
+            k, a = rng.getrandbits(1025 - m.bit_length()), rng.getrandbits(64)
             n = k * m + pow(65537, a, m)
             if n.bit_length() == 1024 and pow(2, n - 1, n) == 1 and pow(3, n - 1, n) == 1:
                 return n
