@@ -410,7 +410,7 @@ static void no_statement_goes_through_a_whole_table(void **state) {
         f.limit = 10;
         assert_ok(store_cert_list(st, &f, 50, keep_cert, &any, &err));
     }
-    assert_ok(store_key_check(st, hash, &err));
+    assert_ok(store_key_check(st, &(store_cert){.kind = CS_KIND_DEVICE, .name = "a"}, false, &err));
     assert_fails(store_cert_by_serial(st, "0a", &c, &err), CS_R_CERTIFICATE_UNKNOWN);
     assert_fails(store_cert_by_key(st, "k", &c, &err), CS_R_CERTIFICATE_UNKNOWN);
     assert_fails(store_expires_next(st, 1, &c, &err), CS_R_CERTIFICATE_UNKNOWN);
