@@ -94,7 +94,7 @@ cs_status store_key_check(store *st, const store_cert *intent, bool shared, cs_e
     static const char sql[] =
         "SELECT serial, kind, name, status FROM certificates WHERE spki_sha256 = ?1 AND "
         "((status + 0 = 2 AND revocation_reason = 1) OR (?2 = 0 AND status + 0 < 2 AND not_after > ?3 AND (kind <> ?4 "
-        "OR name <> ?5))) ORDER BY status + 0 DESC LIMIT 1";
+        "OR name <> ?5))) LIMIT 1";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_blob(s, 1, cs_view_of(intent->spki_sha256, 32));
