@@ -38,8 +38,8 @@ void authority_submit_all(authority *a, job *const jobs[], size_t n) {
     }
     (void)pthread_cond_signal(&a->queue_grew);
     (void)pthread_mutex_unlock(&a->queue_lock);
-    while (!refused && sem_wait(&waiter.done) != 0) {
-    } /* a signal's handler ran */
+    while (!refused && sem_wait(&waiter.done) != 0) continue; /* a signal's handler ran */
+    for (size_t i = 0; i < n; i++) jobs[i]->waiter = NULL;
     (void)sem_destroy(&waiter.done);
 }
 

@@ -72,7 +72,7 @@ static void probe_of(const cs_constraint *c, uint8_t store[CS_CONSTRAINT_BASE_MA
     const char *before = c->type == CS_SAN_EMAIL ? (hosts ? "x@x" : "x@") : c->type == CS_SAN_URI ? "x://" : "";
     size_t n = strlen(before), skip = c->type == CS_SAN_DNS && hosts;
     if (c->type == CS_SAN_URI && hosts) before = "x://x", n++;
-    memcpy(store, before, n);
+    memcpy(store, before, n); // NOLINT(bugprone-not-null-terminated-result): octets of a name
     memcpy(store + n, c->base + skip, c->n - skip);
     n += c->n - skip;
     *ret = (cs_san){c->type, {store, c->type == CS_SAN_IP ? c->n / 2 : n}};

@@ -6,7 +6,7 @@
 
 typedef struct enroll_said {
     const char *protocol, *kind, *token_fd, *wait;
-    char fd_path[32];
+    char fd_path[32], credential[FILES_PATH_MAX];
     cli_texts dns, ip, email;
     enrolling_ask ask;
     bool no_wait, json;
@@ -24,7 +24,7 @@ static cs_status judge_wait(enroll_said *said, cs_err *err) {
 }
 
 /* From --token-file, from a descriptor that is open already, or systemd's credential `token`; else there is none. */
-static cs_status find_token(enroll_said *said, char credential[FILES_PATH_MAX], cs_err *err) {
+static cs_status find_token(enroll_said *said, cs_err *err) {
     enrolling_ask *ask = &said->ask;
     if (said->token_fd != NULL) {
         char *end = NULL;
@@ -37,13 +37,12 @@ static cs_status find_token(enroll_said *said, char credential[FILES_PATH_MAX], 
     }
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     if (ask->token_file != NULL || ask->cert != NULL || credentials == NULL || credentials[0] != '/') return CS_OK;
-    TRY(files_join(credentials, "token", credential, err));
-    if (files_exists(credential)) ask->token_file = credential;
+    TRY(files_join(credentials, "token", said->credential, err));
+    if (files_exists(said->credential)) ask->token_file = said->credential;
     return CS_OK;
 }
 
 static cs_status run(enroll_said *said, const char *url, enrolling_made *made, cs_err *err) {
-    char credential[FILES_PATH_MAX];
     enrolling_ask *ask = &said->ask;
     cs_process_guard();
     ask->url = url;
@@ -56,7 +55,7 @@ static cs_status run(enroll_said *said, const char *url, enrolling_made *made, c
     TRY(judge_wait(said, err));
     TRY(client_protocol_find(said->protocol, url, &ask->protocol, err));
     if (ask->protocol == &client_acme && said->kind == NULL) ask->kind = CS_KIND_SERVER;
-    TRY(find_token(said, credential, err));
+    TRY(find_token(said, err));
     return enrolling_run(ask, made, err);
 }
 

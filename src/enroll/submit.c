@@ -119,7 +119,7 @@ cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err) {
 /* Names beside the identity's own, as the certificate that is renewed has them, or a request whose names were proven.
  * Texts go into b. */
 static cs_status take_names(const cs_san *sans, size_t n, issue_ask *ask, cs_buf *b, cs_err *err) {
-    size_t at[ISSUE_NAMES_MAX];
+    size_t at[ISSUE_NAMES_MAX] = {0};
     for (size_t i = 0; i < n; i++) {
         const cs_san *san = &sans[i];
         if (san->type != CS_SAN_DNS && san->type != CS_SAN_IP && san->type != CS_SAN_EMAIL) continue;

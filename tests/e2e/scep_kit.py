@@ -6,6 +6,7 @@ import os
 import urllib.parse
 
 from asn1crypto import cms, core, x509 as ax
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, padding as sym, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -39,6 +40,12 @@ for oid, name, spec in ((OID + "2", "scep_type", _Texts), (OID + "3", "scep_stat
     cms.CMSAttribute._oid_specs[name] = spec
 
 _keys = {}
+
+
+@pytest.fixture(autouse=True)
+def fresh_keys():
+    """Each test has keys of its own: one of two identities is refused."""
+    _keys.clear()
 
 
 def rsa_key(name="a"):

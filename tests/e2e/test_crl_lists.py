@@ -4,8 +4,9 @@ import sqlite3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from authority import KEY, Authority, request
+from authority import Authority, request
 from conftest import countersign, run, wait_for
 
 
@@ -61,9 +62,14 @@ def change(a, what, serial, reason=None):
 
 
 class Device:
-    def __init__(self, a, name):
-        status, _, got = a.issue(name)
+    def __init__(self, a, name, kind="device"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        status, _, got = a.issue(name, kind=kind, csr=request(key=key))
         assert status == 201, got
+        self.key = a.top / f"{name}.key"
+        self.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                               serialization.NoEncryption()))
+        self.key.chmod(0o600)
         self.serial = got["serial"]
         self.path = a.top / f"{name}.pem"
         self.path.write_text(got["certificate"])

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from authority import KEY, Authority
+from authority import Authority
 from conftest import COMMAND, PATIENCE, die_with_parent, free_port, run, wait_for
 from test_crl_lists import Device, change, numbers, pem_of, settle
 
@@ -23,13 +23,10 @@ class Fleet:
         self.a = Authority(config=config).start()
         self.folder = self.a.top
         settle(self.a)
-        (self.folder / "key.pem").write_bytes(KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                                               serialization.NoEncryption()))
-        (self.folder / "key.pem").chmod(0o600)
         issuing = (self.a.state / "ca/issuing.crt").read_text()
-        status, _, got = self.a.issue("localhost", kind="server")
-        assert status == 201, got
-        (self.folder / "server.pem").write_text(got["certificate"] + issuing)
+        server = Device(self.a, "localhost", kind="server")
+        server.key.rename(self.folder / "key.pem")
+        (self.folder / "server.pem").write_text(server.path.read_text() + issuing)
         self.root = self.a.state / "ca/root.crt"
         self.good, self.bad = (Device(self.a, n) for n in ("good", "bad"))
         for d in (self.good, self.bad):
@@ -53,7 +50,7 @@ class Fleet:
     def status(self, device):
         """HTTP status; 0 when the handshake came to nothing."""
         done = run("curl", "-s", "-o", self.folder / "body", "-w", "%{http_code}", "--cacert", self.root, "--cert", device.path,
-                   "--key", self.folder / "key.pem", f"https://localhost:{self.port}/")
+                   "--key", device.key, f"https://localhost:{self.port}/")
         return int(done.stdout or 0)
 
     def close(self):

@@ -11,6 +11,7 @@ from conftest import countersign
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
+from scep_kit import fresh_keys  # noqa: F401
 from scep_kit import (BAD_ALG, BAD_CERT_ID, BAD_CHECK, BAD_REQUEST, BAD_TIME, CERT_REP, FAILURE, PKCS_REQ, RENEWAL, SUCCESS, Scep,
                       message, request, rsa_key, seal, self_signed)
 from test_enroll_est import token
@@ -203,15 +204,15 @@ def test_the_request_asks_for_a_ca_or_for_names_that_nobody_gave(up):
 
 # ---- renewals ----
 
-def holder(up, name):
-    got = Scep(up).enroll(name, token(up, name))
+def holder(up, name, key="a"):
+    got = Scep(up).enroll(name, token(up, name), key=rsa_key(key))
     assert got.status == SUCCESS, got.text
     return got.leaf
 
 
 def test_forged_renewals(up):
     s, key = Scep(up), rsa_key()
-    mine, other = holder(up, "bad-12"), holder(up, "bad-13")
+    mine, other = holder(up, "bad-12"), holder(up, "bad-13", "other")
     new = rsa_key("b")
     refused(s.enroll("bad-13", cert=mine, kind=RENEWAL), BAD_REQUEST, "name-not-allowed")  # another's identity
     refused(s.enroll("bad-13", cert=other, sign_with=new, kind=RENEWAL), BAD_CHECK, "signature-invalid")  # another's certificate
@@ -227,7 +228,7 @@ def test_forged_renewals(up):
     refused(Scep(up).enroll("bad-12", cert=forged, kind=RENEWAL), BAD_CERT_ID, "unknown-issuer")
     assert issued(up, "bad-12") == issued(up, "bad-13") == 1
     up.revoke("bad-13")
-    refused(Scep(up).enroll("bad-13", cert=other, kind=RENEWAL), BAD_REQUEST, "revoked")
+    refused(Scep(up).enroll("bad-13", key=rsa_key("other"), cert=other, kind=RENEWAL), BAD_REQUEST, "revoked")
     assert audited(up, "revoked", "127.9.")
 
 
@@ -242,7 +243,7 @@ def test_a_renewal_after_the_end_is_for_the_grace_alone(system, work):
     (work / "c.yaml").write_text("enroll: {device: {grace: 1h}}\n")
     s = system(config=work / "c.yaml")
     s.start()
-    soon, late = holder(s, "bad-15"), holder(s, "bad-16")
+    soon, late = holder(s, "bad-15"), holder(s, "bad-16", "late")
     s.stop()
     with sqlite3.connect(s.state / "authority/store.db") as db:  # their time has come, as far as the authority knows
         for cert, ago in ((soon, 60), (late, 7200)):
@@ -251,5 +252,5 @@ def test_a_renewal_after_the_end_is_for_the_grace_alone(system, work):
                               (at, f"{cert.serial_number:032x}")).rowcount == 1
     s.start()
     assert Scep(s).enroll("bad-15", cert=soon, kind=RENEWAL).status == SUCCESS
-    refused(Scep(s).enroll("bad-16", cert=late, kind=RENEWAL), BAD_TIME, "renewal-too-late")
+    refused(Scep(s).enroll("bad-16", key=rsa_key("late"), cert=late, kind=RENEWAL), BAD_TIME, "renewal-too-late")
     assert audited(s, "renewal-too-late", "127.9.")

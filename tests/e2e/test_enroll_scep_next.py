@@ -4,6 +4,7 @@ from conftest import countersign, wait_for
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from scep_kit import fresh_keys  # noqa: F401
 from scep_kit import PKCS_REQ, SUCCESS, Reply, Scep, message, request, rsa_key, seal, self_signed
 from test_enroll_est import token
 

@@ -1,6 +1,6 @@
 """enroll.trace: what a client said and what came of it, for whoever debugs it; no secret in it."""
 from conftest import wait_for
-from scep_kit import FAILURE, SUCCESS, Scep
+from scep_kit import FAILURE, SUCCESS, Scep, fresh_keys  # noqa: F401
 from test_enroll_est import est, new_request, token
 
 

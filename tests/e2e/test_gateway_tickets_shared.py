@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,7 @@ def test_keys_of_the_authority(nodes, version):
         db.execute("UPDATE ticket_keys SET made_at = made_at - ?", (5 * HOUR // 2,))
     wait_for(lambda: nodes.visit(0, context, nodes.visit(1, context)[2])[1], 10, every=0.3)
     wait_for(lambda: nodes.visit(1, context, session)[:2] == (200, True), 10, every=0.3)
+    time.sleep(1)  # until both have the new key
     fresh = nodes.visit(0, context)[2]
     # and hours later again: nobody has the first one any more
     with nodes.database() as db:
