@@ -12,8 +12,21 @@ from test_gateway_h2 import GET as H2_GET, Frames
 from test_gateway_sites import site
 
 
+def end_of(data):
+    """Where the first request ends, as the gateway writes requests; 0: it has not ended."""
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not blank:
+        return 0
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    if b"\r\nTransfer-Encoding: chunked" in head:
+        last = re.search(rb"(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n", body)
+        return len(head) + 4 + last.end() if last else 0
+    end = len(head) + 4 + (int(length[1]) if length else 0)
+    return end if end <= len(data) else 0
+
+
 class Script(Service):
-    """Answers each request with what stands in `says`, then closes if `closes`."""
+    """Answers each request, when it has ended, with what stands in `says`, then closes if `closes`."""
 
     def __init__(self):
         self.says, self.closes, self.got, self.connections, self.lock = b"", False, b"", 0, threading.Lock()
@@ -25,8 +38,8 @@ class Script(Service):
         while more := c.recv(65536):
             self.got += more
             data += more
-            while b"\r\n\r\n" in data:
-                _, _, data = data.partition(b"\r\n\r\n")
+            while end := end_of(data):
+                data = data[end:]
                 c.sendall(self.says)
                 if self.closes:
                     c.close()

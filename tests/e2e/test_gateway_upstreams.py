@@ -201,7 +201,7 @@ def test_connections_are_kept_for_as_many_streams_as_there_were(world, three):
     """A hundred streams at once, again and again, need a hundred connections once; what nobody wants any more ends."""
     three[0].hold = 0.5
     g = world("    upstream: app\n", entry("app", three[0].url), start=False)
-    g.threads = 1  # each has connections of its own
+    g.conf.write_text(g.conf.read_text().replace("threads: 2", "threads: 1"))  # each has connections of its own
     g.start()
     for _ in range(3):
         with Frames(g, g.one) as f:
