@@ -392,15 +392,15 @@ static bool may_scan(const char *sql) {
 }
 
 static void no_statement_goes_through_a_whole_table(void **state) {
+    if (!is_sqlite()) { /* before anything is held: skip() jumps */
+        print_message("skipped: PostgreSQL chooses by what it has counted\n");
+        skip();
+    }
     cs_err err;
     CS_AUTO(store) st = opened();
     ids any = {""};
     const uint8_t hash[32] = {0};
     store_cert c;
-    if (!is_sqlite()) {
-        print_message("skipped: PostgreSQL chooses by what it has counted\n");
-        skip();
-    }
     const store_filter asked[] = {
         {.state = STORE_ANY},  {.state = STORE_VALID}, {.state = STORE_EXPIRED}, {.state = STORE_GONE},
         {.state = STORE_HELD}, {.name = "a"},          {.pattern = "a*"},        {.tag = "t"},

@@ -299,7 +299,8 @@ static void keys_are_updated_both_ways(void **state) {
     }
     /* octet by octet */
     begin(w, 0x1301);
-    for (size_t i = 0; i < 5; i++) send(w, TLS_HANDSHAKE, cs_view_of("\30\0\0\1\0" + i, 1), 0);
+    static const uint8_t update[] = {24, 0, 0, 1, 0};
+    for (size_t i = 0; i < 5; i++) send(w, TLS_HANDSHAKE, cs_view_of(update + i, 1), 0);
     assert_ok(tls_half_next(&w->them.out, &w->them, &err));
     send(w, TLS_DATA, CS_VIEW_LIT("still here"), 0);
     assert_ok(receive(w, &err));
