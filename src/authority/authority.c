@@ -97,6 +97,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     signer_link_close(&a->signer);
     signer_link_close(&a->crl_signer);
     TRY(open_store(a, err));
+    TRY(crl_open(a, err));
     if (pthread_create(&a->writer, NULL, authority_writer, a) != 0) return CS_NOMEM_ERR(err);
     a->writer_runs = true;
     TRY(crl_start(a, err));

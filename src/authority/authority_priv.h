@@ -191,7 +191,9 @@ void ra_close(authority *a);
 CS_MUST_USE cs_status ocsp_open(authority *a, cs_err *err);
 void ocsp_close(authority *a);
 void change_batch(authority *a, job *jobs[], size_t n);
-/* What was published before is shown; the publisher is started. */
+/* What was published before is shown. Before the writer runs: the store is its own from then on. */
+CS_MUST_USE cs_status crl_open(authority *a, cs_err *err);
+/* The publisher. */
 CS_MUST_USE cs_status crl_start(authority *a, cs_err *err);
 void crl_stop(authority *a);
 void crl_free(authority *a);
