@@ -11,6 +11,7 @@ import struct
 import subprocess
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -463,7 +464,7 @@ backend b
         proc.wait()
 
 
-PAGE = b"""<!doctype html><p id=said>nothing</p><script>
+PAGE = b"""<!doctype html><p id=said>nothing</p><img src="/later"><script>
 const w = new WebSocket('wss://' + location.host + '/chat');
 w.onopen = () => w.send('from a browser');
 w.onmessage = m => { document.getElementById('said').textContent = 'heard ' + m.data; w.close(); };
@@ -475,6 +476,8 @@ class Page(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path == "/later":
+            time.sleep(PATIENCE)  # the page is not there before its picture: so long the browser may talk
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(PAGE)))
