@@ -219,8 +219,7 @@ cs_status cs_key_sign_hash(const cs_key *k, const cs_key_alg *alg, cs_view hash,
 }
 
 cs_status cs_key_verify_hash(cs_view spki, const cs_key_alg *alg, cs_view hash, cs_view signature, cs_err *err) {
-    const uint8_t *p = spki.p;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    EVP_PKEY *pkey = cs_key_public_evp(spki);
     EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
     bool good = ctx && EVP_PKEY_verify_init(ctx) == 1 && hash_is_signed(ctx, alg) &&
                 EVP_PKEY_verify(ctx, signature.p, signature.n, hash.p, hash.n) == 1;
