@@ -82,7 +82,7 @@ def test_pebble_issues_to_us_though_it_refuses_nonces(site, work):
         "privateKey": str(tls.key), "httpPort": site.http, "tlsPort": site.tls, "ocspResponderURL": "", "externalAccountBindingRequired": False}}))
     with open(work / "log", "wb") as log:
         p = subprocess.Popen(["pebble", "-config", str(work / "pebble.json"), "-dnsserver", f"127.0.0.1:{site.resolver.port}"], stdout=log,
-                             stderr=log, preexec_fn=die_with_parent, env={**os.environ, "PEBBLE_WFE_NONCEREJECT": "50", "PEBBLE_VA_NOSLEEP": "1"})
+                             stderr=log, preexec_fn=die_with_parent, env={**os.environ, "PEBBLE_WFE_NONCEREJECT": "30", "PEBBLE_VA_NOSLEEP": "1"})
     try:
         base = f"https://127.0.0.1:{manage}"
         root = wait_for(lambda: (lambda r: r.stdout if r.returncode == 0 else None)(

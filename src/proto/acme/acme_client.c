@@ -10,7 +10,7 @@
 #include "proto/acme/jws.h"
 #include "proto/client/client.h"
 
-enum { NONCES_TRIED = 10, POLLS_MAX = 90, POLL_MS = 1000, TEXT_MAX = 600, TOKEN_TEXT = 49, TOKEN_DASH = 16 };
+enum { NONCES_TRIED = 20, POLLS_MAX = 90, POLL_MS = 1000, TEXT_MAX = 600, TOKEN_TEXT = 49, TOKEN_DASH = 16 };
 
 typedef struct session {
     json_t *directory, *order;

@@ -25,19 +25,19 @@ static scep_fail fail_of(cs_reason why) {
     }
 }
 
-static cs_status put(scep_exchange *x, scep_say *say, cs_err *err) {
+static cs_status put(scep_exchange *x, scep_say say, cs_err *err) {
     uint8_t nonce[SCEP_NONCE_LEN];
     TRY(cs_rng_fill(cs_rng_system(), nonce, sizeof nonce, err));
-    say->type = SCEP_CERT_REP;
-    say->transaction = x->in.transaction;
-    say->sender_nonce = nonce; /* older clients want one */
-    say->recipient_nonce = x->in.has_sender_nonce ? x->in.sender_nonce : NULL;
-    say->key = x->by->key;
-    say->signer = x->by->cert;
-    say->digest = x->in.cms.digest;
+    say.type = SCEP_CERT_REP;
+    say.transaction = x->in.transaction;
+    say.sender_nonce = nonce; /* older clients want one */
+    say.recipient_nonce = x->in.has_sender_nonce ? x->in.sender_nonce : NULL;
+    say.key = x->by->key;
+    say.signer = x->by->cert;
+    say.digest = x->in.cms.digest;
     x->c->type = SCEP_MEDIA;
     cs_buf_clear(&x->c->out);
-    return scep_msg_make(say, &x->c->out, err);
+    return scep_msg_make(&say, &x->c->out, err);
 }
 
 cs_status scep_answer_certs(scep_exchange *x, const cs_cert *const certs[], size_t n, cs_view crl, cs_err *err) {
@@ -46,7 +46,7 @@ cs_status scep_answer_certs(scep_exchange *x, const cs_cert *const certs[], size
     TRY(cs_cms_certs_make(certs, n, crl, &bag, err));
     TRY(cs_cms_seal(cs_buf_view(&bag), x->cipher, x->in.cms.signer, &sealed, err));
     cs_view envelope = cs_buf_view(&sealed);
-    return put(x, &(scep_say){.status = SCEP_SUCCESS, .content = &envelope}, err);
+    return put(x, (scep_say){.status = SCEP_SUCCESS, .content = &envelope}, err);
 }
 
 /* Nothing is in it; but there is an empty content, without which clients that verify by OpenSSL see no answer at all.
@@ -54,16 +54,16 @@ cs_status scep_answer_certs(scep_exchange *x, const cs_cert *const certs[], size
 static const cs_view nothing = {(const uint8_t *)"", 0};
 
 cs_status scep_answer_pending(scep_exchange *x, cs_err *err) {
-    return put(x, &(scep_say){.status = SCEP_PENDING, .content = &nothing}, err);
+    return put(x, (scep_say){.status = SCEP_PENDING, .content = &nothing}, err);
 }
 
 cs_status scep_answer_failure(scep_exchange *x, const cs_err *why, cs_err *err) {
     char text[SCEP_TEXT_MAX + 1];
     const cs_reason_info *r = cs_reason_of(why->reason);
     (void)snprintf(text, sizeof text, "%s: %s", r->name, r->says);
-    return put(
-        x, &(scep_say){.status = SCEP_FAILURE, .content = &nothing, .fail = fail_of(why->reason), .fail_text = text},
-        err);
+    return put(x,
+               (scep_say){.status = SCEP_FAILURE, .content = &nothing, .fail = fail_of(why->reason), .fail_text = text},
+               err);
 }
 
 /* ---- what the CA is and can ---- */
