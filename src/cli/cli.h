@@ -48,6 +48,7 @@ int cli_top(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_lint(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 
 /* ---- options: a table, from which parsing, --help and "did you mean" come ---- */

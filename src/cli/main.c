@@ -42,6 +42,7 @@ static const cli_command commands[] = {
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},
+    {"explain", cli_explain, "what an error text or a finding means, and what mends it"},
     {"profile", cli_profile, "what certificates say, and what a request would get"},
     {"lint", cli_lint, "which rules a certificate, CRL or request breaks"},
     {"version", show_version, "the version"},
