@@ -25,6 +25,12 @@ const char *admin_roles_text(unsigned roles, char out[ROLE_TEXT_MAX]);
 CS_MUST_USE cs_status admin_of_certificate(authority *a, const char *serial, const uint8_t sha256[32],
                                            authority_who *who, unsigned *ret_roles, cs_err *err);
 
+/* An administrator was let in: the first time in an hour, from that address, it is a record. */
+CS_MUST_USE cs_status admin_login(authority *a, const authority_who *who, unsigned roles, cs_err *err);
+/* Somebody who is no administrator was not: is it to be recorded? Once a minute for an address, lest strangers fill the
+ * log. */
+bool admin_refusal_counts(authority *a, const char *event, const authority_who *who);
+
 /* kind and name as cs_identity_make has them; roles are added to those that the identity has. name-invalid. */
 CS_MUST_USE cs_status admin_add(authority *a, cs_kind kind, cs_view name, unsigned roles, const authority_who *by,
                                 unsigned *ret_roles, cs_err *err);

@@ -29,14 +29,16 @@ cs_status authority_read(authority *a, authority_reading *reading, void *cls, cs
 static cs_status open_log(authority *a, cs_err *err) {
     uint64_t n = 0;
     uint8_t chain[CS_SHA256_LEN];
-    char more[160], hex[2 * CS_SHA256_LEN + 1];
+    char more[160], hex[2 * CS_SHA256_LEN + 1], file[CONF_FILE_TEXT_MAX];
     TRY(store_begin(a->store, err));
     cs_status status = store_log_carry(a->store, &n, chain, err);
     (void)snprintf(more, sizeof more, "%llu records of the hash chain that ended with %s", (unsigned long long)n,
                    cs_hex(cs_view_of(chain, sizeof chain), hex));
     if (status == CS_OK && n > 0)
         status = audit(a, a->store, "log-carried-over", AUTHORITY_SELF("authority"), NULL, more, err);
-    if (status == CS_OK) status = audit(a, a->store, "authority-started", AUTHORITY_SELF("authority"), NULL, NULL, err);
+    if (status == CS_OK)
+        status = audit(a, a->store, "authority-started", AUTHORITY_SELF("authority"), NULL,
+                       conf_file_text(a->conf, file), err);
     head_wanted(a);
     if (status == CS_OK) return store_commit(a->store, err);
     store_rollback(a->store);
@@ -61,6 +63,7 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(store_node_set(a->store, a->node, err));
     TRY(rollover_tell_node(a, err));
     TRY(open_log(a, err));
+    trail_take_due(a);
     return issue_abandon(a, "start", err); /* what a process that died left behind */
 }
 
@@ -92,6 +95,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     TRY(cas_load(a, setup->cas, err));
     TRY(ocsp_open(a, err));
     TRY(ra_open(a, err));
+    TRY(logins_open(a, err));
     a->signer = a->crl_signer = (signer_link){
         .fd = -1, .path = setup->signer_path, .cas = a->cas, .ca_count = a->ca_count, .clock = setup->clock};
     signer_link_close(&a->signer);
@@ -125,5 +129,6 @@ void authority_free(authority *a) {
     if (a->feed_event >= 0) (void)close(a->feed_event);
     ocsp_close(a);
     ra_close(a);
+    logins_close(a);
     free(a);
 }

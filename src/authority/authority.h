@@ -73,6 +73,7 @@ enum { ISSUE_MANY_MAX = 64 };
 typedef struct issue_answer {
     cs_cert *leaf; /* the caller's; NULL when err is not CS_OK */
     cs_err err;
+    bool recorded; /* the refusal is a record of the log already: the signer refused what was intended */
 } issue_answer;
 /* Several at once, each for itself: one that is refused does not keep the others. They share the syncs of the disk.
  * answers[n] are filled on CS_OK; limit-reached over ISSUE_MANY_MAX. */
@@ -202,6 +203,8 @@ CS_MUST_USE cs_status authority_note(authority *a, const char *event, const auth
 /* Within a change: a record of it, in the same transaction. */
 CS_MUST_USE cs_status authority_audit(authority *a, store *st, const char *event, const authority_who *by,
                                       const store_cert *about, const char *detail, cs_err *err);
+/* What other programs left for the log (io/trail.h) is in it when this returns. */
+CS_MUST_USE cs_status authority_trail_take(authority *a, cs_err *err);
 /* CS_OK when the signer is there, as of at most a second ago. */
 CS_MUST_USE cs_status authority_signer_check(authority *a, cs_err *err);
 cs_time authority_now(const authority *a);

@@ -96,6 +96,7 @@ typedef struct job {
     const cs_profile *profile;
     cs_buf tbs;
     cs_cert *leaf; /* made; taken by the asker */
+    bool recorded; /* its refusal is a record */
     /* JOB_REVOKE, JOB_RELEASE */
     revoke_by by;
     cs_view who;
@@ -152,6 +153,9 @@ struct authority {
     struct ocsp_desk *ocsp;       /* ocsp.c's */
     struct ra_desk *ra;           /* ra.c's */
     atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
+
+    atomic_uint_fast64_t trail_seen; /* the trail's size when it was last taken over */
+    struct login_desk *logins;       /* logins.c's */
 
     int feed_event; /* eventfd: the feed has grown */
     store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
@@ -212,6 +216,10 @@ CS_MUST_USE cs_status rollover_tell_node(authority *a, cs_err *err);
 /* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */
 cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,
                 const char *more, cs_err *err);
+/* trail.c, of the writer: a failure is logged. */
+void trail_take_due(authority *a);
+CS_MUST_USE cs_status logins_open(authority *a, cs_err *err);
+void logins_close(authority *a);
 static inline cs_err authority_no_error(void) {
     return (cs_err){.status = CS_OK};
 }

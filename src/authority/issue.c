@@ -229,7 +229,7 @@ cs_status authority_issue_many(authority *a, const issue_ask asks[], size_t n, i
     for (size_t i = 0; i < n; i++) {
         wanted_free(&at[i].w);
         cs_buf_free(&at[i].j.tbs);
-        answers[i] = (issue_answer){.leaf = at[i].j.leaf, .err = at[i].j.err};
+        answers[i] = (issue_answer){.leaf = at[i].j.leaf, .err = at[i].j.err, .recorded = at[i].j.recorded};
     }
     free(at);
     return CS_OK;
@@ -316,8 +316,12 @@ static void sign_all(authority *a, job *jobs[], size_t n) {
 /* Step 3 for one: stored; or, when it was refused, forgotten; or, when nobody knows, left for issue_abandon. */
 static cs_status settle(authority *a, job *j, cs_err *err) {
     if (j->err.status == CS_REFUSED) {
+        char why[CS_DETAIL_MAX + 64];
+        (void)snprintf(why, sizeof why, "%s: %s", cs_reason_of(j->err.reason)->name, j->err.detail);
         TRY(store_intent_drop(a->store, j->row.serial, err));
-        return audit(a, a->store, "issue-refused", j->asked_by, &j->row, cs_reason_of(j->err.reason)->name, err);
+        TRY(audit(a, a->store, "issue-refused", j->asked_by, &j->row, why, err));
+        j->recorded = true;
+        return CS_OK;
     }
     if (j->err.status != CS_OK) return CS_OK;
     char subject[CS_NAME_TEXT_MAX + 1];
@@ -332,8 +336,10 @@ static cs_status record_results(authority *a, job *jobs[], size_t n, const bool 
     cs_status status = CS_OK;
     for (size_t i = 0; status == CS_OK && i < n; i++)
         if (recorded[i]) status = settle(a, jobs[i], err);
-    if (status == CS_OK) return store_commit(a->store, err);
+    if (status == CS_OK) status = store_commit(a->store, err);
+    if (status == CS_OK) return CS_OK;
     store_rollback(a->store);
+    for (size_t i = 0; i < n; i++) jobs[i]->recorded = false;
     return status;
 }
 

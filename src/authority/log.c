@@ -78,6 +78,7 @@ static cs_status make(authority *a, cs_err *err) {
 }
 
 cs_status head_make(authority *a, cs_err *err) {
+    trail_take_due(a);
     cs_status status = make(a, err);
     cs_time now = cs_mono(a->clock);
     a->head_at = status == CS_OK ? 0 : now + HEAD_AGAIN;

@@ -390,7 +390,7 @@ static cs_status ask_permit(const conf *c, const ca_said *said, const cli_texts 
 cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *what, cs_err *err) {
     __attribute__((cleanup(session_auto_))) session *s = NULL;
     json_t *answer = NULL;
-    if ((c->two_person & CONF_TWO_CAS) == 0) return CS_OK;
+    if ((c->two_person & CONF_TWO_CAS) == 0) return ca_trail(c, "ca-command", what, err);
     json_t *body = json_pack("{s:s}", "what", what);
     if (body == NULL) return CS_NOMEM_ERR(err);
     cs_status status = session_open(c, said, &s, err);
@@ -400,7 +400,8 @@ cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *w
     bool permitted = strcmp(json_text(answer, "state"), "permitted") == 0;
     long long id = (long long)json_number(answer, "proposal");
     json_decref(answer);
-    return permitted ? CS_OK : cs_fail(err, CS_REFUSED, CS_R_PROPOSAL_WAITING, "%s: proposal %lld", what, id);
+    if (!permitted) return cs_fail(err, CS_REFUSED, CS_R_PROPOSAL_WAITING, "%s: proposal %lld", what, id);
+    return ca_trail(c, "ca-command", what, err);
 }
 
 static cs_status run(const ca_said *said, const cli_texts *words, size_t verb, cs_buf *out, cs_err *err) {

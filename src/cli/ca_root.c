@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/cli.h"
+#include "io/trail.h"
 #include "signer/keyfile.h"
 #include "verify/verify.h"
 #include "x509/crl.h"
@@ -95,6 +96,26 @@ static cs_status check_terms(const ca_root *r, const ca_terms *t, cs_err *err) {
     return CS_OK;
 }
 
+cs_status ca_trail(const conf *c, const char *event, const char *what, cs_err *err) {
+    char who[32];
+    return trail_add(c->state, cs_now(cs_clock_system()), event, trail_self(who), what, err);
+}
+
+/* Each use of the key is in the audit log before there is anything to show for it. */
+static cs_status note_use(const ca_root *r, const char *what, cs_err *err) {
+    CS_SCOPED(cs_buf) text = cs_buf_of(2048);
+    (void)cs_buf_addf(&text, "the key of %s signs %s", r->name, what);
+    TRY(cs_buf_ok(&text, "an entry of the trail", err));
+    return ca_trail(r->conf, "ca-key-used", cs_buf_cstr(&text), err);
+}
+
+static cs_status note_cert(const ca_root *r, cs_view serial, cs_view subject, cs_err *err) {
+    char hex[2 * CS_SERIAL_LEN + 1], name[CS_NAME_TEXT_MAX + 1], text[CS_NAME_TEXT_MAX + 128];
+    (void)snprintf(text, sizeof text, "the certificate of a CA: serial %s, %.1000s", cs_hex(serial, hex),
+                   cs_name_text(subject, name));
+    return note_use(r, text, err);
+}
+
 cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca_terms *terms, cs_cert **ret,
                        cs_err *err) {
     CS_SCOPED(cs_buf) name = cs_buf_of(CS_NAME_TEXT_MAX), tbs = cs_buf_of(CS_CERT_MAX), der = cs_buf_of(CS_CERT_MAX);
@@ -123,6 +144,7 @@ cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subject, const ca
                            .exclude_n = terms->exclude_n,
                            .constraints = terms->constraints};
     TRY(cs_ca_build(&ask, &tbs, err));
+    TRY(note_cert(r, ask.serial, ask.subject, err));
     TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
     return cs_cert_decode(cs_buf_view(&der), ret, err);
 }
@@ -147,7 +169,7 @@ cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
     CS_SCOPED(cs_buf)
     tbs = cs_buf_of(CS_PEM_FILE_MAX), der = cs_buf_of(CS_PEM_FILE_MAX), pem = cs_buf_of(2 * CS_PEM_FILE_MAX);
     CS_AUTO(cs_crl) was = NULL;
-    char path[FILES_PATH_MAX];
+    char path[FILES_PATH_MAX], what[64];
     cs_crl_builder b;
     cs_crl_entry e;
     cs_view serial;
@@ -159,6 +181,8 @@ cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
     TRY(cs_crl_begin(&b, r->cert, number_of(was) + 1, now - CS_CRL_BACKDATE, r->cert->not_after, &tbs, err));
     while (was != NULL && cs_crl_next(was, &pos, &serial, &e)) TRY(cs_crl_add(&b, serial, e.at, e.reason, err));
     TRY(cs_crl_end(&b, err));
+    (void)snprintf(what, sizeof what, "its CRL number %llu", (unsigned long long)number_of(was) + 1);
+    TRY(note_use(r, what, err));
     TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
     (void)cs_pem_add(&pem, CS_PEM_CRL, cs_buf_view(&der));
     TRY(cs_buf_ok(&pem, path, err));

@@ -43,6 +43,8 @@ CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
 /* With two_person: cas, what changes the CAs is done only once a second administrator has approved just that:
  * proposal-waiting (ca.c). */
 CS_MUST_USE cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *what, cs_err *err);
+/* An entry of the trail (io/trail.h), by whoever runs this. */
+CS_MUST_USE cs_status ca_trail(const conf *c, const char *event, const char *what, cs_err *err);
 /* The lock of commands that change the CAs; closing the descriptor lets go. */
 CS_MUST_USE cs_status ca_lock(const conf *c, int *ret_fd, cs_err *err);
 /* The root that has signed the CA that issues; the first one when none here has. */

@@ -14,7 +14,9 @@
 #include "base/text.h"
 #include "cli/ca_root.h"
 #include "io/files.h"
+#include "io/trail.h"
 #include "x509/build.h"
+#include "x509/digest.h"
 #include "x509/pem.h"
 #include "x509/profile.h"
 
@@ -144,6 +146,17 @@ static cs_status put_about(const ceremony_ask *ask, const char *dir, const made_
     return put(dir, "ca.json", &b, 0644, err);
 }
 
+/* The first uses of the root's key; the log that is to come begins with them. */
+static cs_status note(const ceremony_ask *ask, const made_ca *root, const made_ca *issuing, cs_err *err) {
+    char who[32], text[256], hex[2][2 * CS_SHA256_LEN + 1];
+    (void)snprintf(text, sizeof text,
+                   "a root and an issuing CA are made: certificates sha256 %s and %s; the key of root signs both and "
+                   "its CRL number 1",
+                   cs_hex(cs_view_of(root->cert->sha256, CS_SHA256_LEN), hex[0]),
+                   cs_hex(cs_view_of(issuing->cert->sha256, CS_SHA256_LEN), hex[1]));
+    return trail_add(ask->state, cs_now(ask->clock), "ca-key-used", trail_self(who), text, err);
+}
+
 static cs_status make_all(const ceremony_ask *ask, const char *dir, cs_err *err) {
     CS_SCOPED(made_ca) root = {NULL, NULL};
     CS_SCOPED(made_ca) issuing = {NULL, NULL};
@@ -155,7 +168,8 @@ static cs_status make_all(const ceremony_ask *ask, const char *dir, cs_err *err)
     TRY(put_cert(dir, "root.crt", root.cert, err));
     TRY(put_cert(dir, "issuing.crt", issuing.cert, err));
     TRY(put(dir, "root.crl", &crl, 0644, err));
-    return put_about(ask, dir, &root, &issuing, err);
+    TRY(put_about(ask, dir, &root, &issuing, err));
+    return note(ask, &root, &issuing, err);
 }
 
 /* ---- what is there ---- */

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -214,11 +213,12 @@ static cs_status reap(supervisor *s, cs_err *err) {
 }
 
 /* A bad file changes nothing; a good one is the gateway's to take over. */
-static void reload(supervisor *s) {
+static void reload(supervisor *s, const struct signalfd_siginfo *by) {
     conf *fresh = NULL;
     cs_err err;
     if (conf_load(s->ask->said, &fresh, &err) != CS_OK) {
         log_failure(LOG_ERROR, "reload-refused", &err);
+        supervise_conf_read(s, by, NULL, &err);
         return;
     }
     s->ask->procs->conf = fresh;
@@ -226,6 +226,7 @@ static void reload(supervisor *s) {
     conf_free(s->reloaded);
     s->reloaded = fresh;
     log_note(LOG_INFO, "reloaded");
+    supervise_conf_read(s, by, fresh, NULL);
     if (s->ask->procs->child[PROC_GATEWAY].pid > 0) (void)kill(s->ask->procs->child[PROC_GATEWAY].pid, SIGHUP);
 }
 
@@ -235,7 +236,7 @@ static bool take_signals(supervisor *s) {
     bool end = false;
     while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) end = true;
-        if (info.ssi_signo == SIGHUP) reload(s);
+        if (info.ssi_signo == SIGHUP) reload(s, &info);
     }
     return end;
 }
@@ -280,6 +281,7 @@ static uint64_t stamp_of_cas(const supervisor *s) {
 static void follow_cas(supervisor *s) {
     if (mono() < s->cas_look) return;
     s->cas_look = mono() + CS_SEC;
+    supervise_follow_conf(s);
     uint64_t now = stamp_of_cas(s);
     bool changed = now != 0 && now != s->cas_done && now == s->cas_seen;
     s->cas_seen = now;

@@ -8,6 +8,7 @@
 
 #include "cli/print.h"
 #include "io/files.h"
+#include "io/trail.h"
 #include "ipc/ipc.h"
 
 enum { ANSWER_MAX = 4 * 1024 * 1024, ANSWER_WAIT = 5000, ROWS = 16, REASONS_SHOWN = 8 };
@@ -196,6 +197,19 @@ int cli_top(int argc, char **argv) {
     return watch(c, &said);
 }
 
+/* Where an authority is, its log holds it. */
+static cs_status note_reload(const conf *c, bool done, const json_t *answer, cs_err *err) {
+    char dir[FILES_PATH_MAX], who[32], text[CONF_FILE_TEXT_MAX + CS_DETAIL_MAX];
+    TRY(files_join(c->state, "authority", dir, err));
+    if (!files_exists(dir)) return CS_OK;
+    if (done)
+        (void)conf_file_text(c, text);
+    else
+        (void)snprintf(text, sizeof text, "%.80s: %.900s", json_text(answer, "reason"), json_text(answer, "detail"));
+    return trail_add(c->state, cs_now(cs_clock_system()), done ? "config-taken" : "config-refused", trail_self(who),
+                     text, err);
+}
+
 int cli_reload(int argc, char **argv) {
     top_said said = {0};
     const cli_opt opts[] = {
@@ -220,6 +234,7 @@ int cli_reload(int argc, char **argv) {
     if (s == CS_OK) s = gateway_ask(c, "reload", &answer, &err);
     if (s != CS_OK) return cli_fail("reload", &err, said.json);
     bool done = strcmp(json_text(answer, "result"), "reloaded") == 0;
+    if (note_reload(c, done, answer, &err) != CS_OK) code = cli_fail("reload", &err, said.json);
     if (said.json) {
         code = print_json(answer);
     } else if (done) {

@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "conf/conf_priv.h"
 #include "conf/tree.h"
 #include "conf/value.h"
 #include "io/files.h"
+#include "x509/digest.h"
 
 enum { CONF_FILE_MAX = 1024 * 1024 };
 
@@ -102,6 +104,7 @@ static cs_status read_conf_file(conf *c, const char **ret_folder, cs_err *err) {
     bool empty = false;
     conf_memory *m = c->memory;
     TRY(files_read(c->file, CONF_FILE_MAX, &text, err));
+    TRY(cs_sha256(cs_buf_view(&text), c->file_sha256, err));
     TRY(folder_of_file(c, ret_folder, err));
     TRY(conf_tree_check(cs_buf_view(&text), c->file, *ret_folder, &empty, &load, err));
     return empty ? CS_OK : conf_file_load(cs_buf_view(&load), c->file, &m->file, err);
@@ -232,4 +235,14 @@ cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *err) {
     TRY(fill(c, &kept, f != NULL ? f : &nothing_written, folder, err));
     *ret = CS_TAKE(c);
     return CS_OK;
+}
+
+const char *conf_file_text(const conf *c, char out[CONF_FILE_TEXT_MAX]) {
+    char hex[2 * sizeof c->file_sha256 + 1];
+    if (c->file == NULL)
+        (void)snprintf(out, CONF_FILE_TEXT_MAX, "no configuration file");
+    else
+        (void)snprintf(out, CONF_FILE_TEXT_MAX, "%.500s sha256 %s", c->file,
+                       cs_hex(cs_view_of(c->file_sha256, sizeof c->file_sha256), hex));
+    return out;
 }

@@ -153,8 +153,9 @@ typedef struct conf_acme {
 enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
 
 typedef struct conf {
-    const char *state;      /* the folder, absolute, without trailing slash */
-    const char *file;       /* the YAML file; NULL: none */
+    const char *state; /* the folder, absolute, without trailing slash */
+    const char *file;  /* the YAML file; NULL: none */
+    uint8_t file_sha256[32];
     const char *https;      /* ADDR:PORT of the gateway */
     const char *http;       /* plain listener for CRLs; "" = none */
     bool http_said;         /* it is not the default */
@@ -207,6 +208,10 @@ typedef struct conf_overrides {
 CS_MUST_USE cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *err);
 void conf_free(conf *c);
 CS_AUTO_DEFINE(conf)
+
+/* "FILE sha256 HEX", or that there is none: for the audit log. */
+enum { CONF_FILE_TEXT_MAX = 600 };
+const char *conf_file_text(const conf *c, char out[CONF_FILE_TEXT_MAX]);
 
 /* The profile of that name; name NULL or "": the kind's own. profile-unknown naming those that there are;
  * profile-violated when it is for another kind (CS_KIND_OTHER: any). */

@@ -221,6 +221,10 @@ CS_MUST_USE cs_status store_ticket_newest(store *st, cs_time *ret_made, uint64_t
 /* Those made since, one behind the other, the newest first; appended. */
 CS_MUST_USE cs_status store_ticket_keys(store *st, cs_time since, cs_buf *out, cs_err *err);
 
+/* ---- trails (io/trail.h): how much of each is in the log ---- */
+CS_MUST_USE cs_status store_trail_at(store *st, const char *id, uint64_t *ret, cs_err *err);
+CS_MUST_USE cs_status store_trail_set(store *st, const char *id, uint64_t at, cs_err *err);
+
 /* ---- administrators ---- */
 /* Roles as bits; 0: none. */
 CS_MUST_USE cs_status store_admin_roles(store *st, cs_kind kind, const char *name, unsigned *ret, cs_err *err);

@@ -47,6 +47,16 @@ void rest_caller_local(rest_call *c, unsigned uid) {
     (void)snprintf(c->who.via, sizeof c->who.via, "control");
 }
 
+/* A certificate that the gateway let in, and that counts for nothing here: revoked this moment, or of another CA. */
+static void note_stranger(rest_call *c, const cs_err *why) {
+    char what[CS_DETAIL_MAX + 64];
+    cs_err ignored;
+    if (why->status != CS_REFUSED || !admin_refusal_counts(c->a, "login-refused", &c->who)) return;
+    (void)snprintf(what, sizeof what, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
+    if (authority_note(c->a, "login-refused", &c->who, NULL, what, &ignored) != CS_OK)
+        log_failure(LOG_ERROR, "audit-failed", &ignored);
+}
+
 cs_status rest_caller_told(rest_call *c, cs_err *err) {
     uint8_t serial[CS_SERIAL_MAX], sha256[CS_SHA256_LEN];
     char hex[STORE_SERIAL_TEXT];
@@ -60,7 +70,11 @@ cs_status rest_caller_told(rest_call *c, cs_err *err) {
         !cs_hex_decode(cs_view_str(rest_header(c, "X-Countersign-Fingerprint")), sha256, sizeof sha256, &k) ||
         k != sizeof sha256)
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "what the gateway tells of the caller");
-    return admin_of_certificate(c->a, cs_hex(cs_view_of(serial, n), hex), sha256, &c->who, &c->roles, err);
+    (void)snprintf(c->who.serial, sizeof c->who.serial, "%s", cs_hex(cs_view_of(serial, n), hex));
+    cs_status s = admin_of_certificate(c->a, hex, sha256, &c->who, &c->roles, err);
+    if (s != CS_OK) note_stranger(c, err);
+    TRY(s);
+    return c->roles != 0 ? admin_login(c->a, &c->who, c->roles, err) : CS_OK;
 }
 
 cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err) {
@@ -70,7 +84,8 @@ cs_status rest_caller_needs(rest_call *c, unsigned needs, cs_err *err) {
     (void)admin_roles_text(c->roles, has);
     (void)admin_roles_text(needs, wanted);
     (void)snprintf(what, sizeof what, "%s %.100s: role-missing", c->method, c->path);
-    if (authority_note(c->a, "refused", &c->who, NULL, what, &ignored) != CS_OK)
+    bool counts = c->roles != 0 || admin_refusal_counts(c->a, "refused", &c->who);
+    if (counts && authority_note(c->a, "refused", &c->who, NULL, what, &ignored) != CS_OK)
         log_failure(LOG_ERROR, "audit-failed", &ignored);
     return cs_fail(err, CS_REFUSED, CS_R_ROLE_MISSING, "%s has %s, needed is %s", c->who.by,
                    has[0] != '\0' ? has : "no role", needs != 0 ? wanted : "the control socket");

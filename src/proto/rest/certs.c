@@ -88,11 +88,12 @@ void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, 
 }
 
 /* What was refused is recorded too, except what could not be understood. */
-static void note_refusal(rest_call *c, const issue_ask *ask, const cs_err *why) {
+static void note_refusal(rest_call *c, const issue_ask *ask, const issue_answer *answer) {
     char detail[CS_DETAIL_MAX + 64];
     store_cert about = {.kind = ask->kind};
+    const cs_err *why = &answer->err;
     cs_err err;
-    if (why->status != CS_REFUSED) return;
+    if (why->status != CS_REFUSED || answer->recorded) return;
     (void)snprintf(about.name, sizeof about.name, "%.*s", (int)(ask->name.n < CS_IDENTITY_NAME_MAX ? ask->name.n : 0),
                    (const char *)ask->name.p);
     (void)snprintf(detail, sizeof detail, "%s: %s", cs_reason_of(why->reason)->name, why->detail);
@@ -102,13 +103,17 @@ static void note_refusal(rest_call *c, const issue_ask *ask, const cs_err *why) 
 
 cs_status rest_issue(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
-    CS_AUTO(cs_cert) leaf = NULL;
     issue_ask ask = {.kind = CS_KIND_OTHER};
+    issue_answer answer = {.leaf = NULL};
     TRY(rest_body(c, &body, err));
     TRY(take_ask(c, body, &ask, err));
-    cs_status status = authority_issue(c->a, &ask, &leaf, err);
-    if (status != CS_OK) note_refusal(c, &ask, err);
-    TRY(status);
+    TRY(authority_issue_many(c->a, &ask, 1, &answer, err));
+    CS_AUTO(cs_cert) leaf = answer.leaf; /* freed on every way out */
+    if (answer.err.status != CS_OK) {
+        note_refusal(c, &ask, &answer);
+        *err = answer.err;
+        return err->status;
+    }
     cs_json j = cs_json_to(&c->out);
     rest_put_issued(c, &j, ask.kind, ask.name, leaf);
     c->status = MHD_HTTP_CREATED;
@@ -167,7 +172,8 @@ cs_status rest_issue_many(rest_call *c, cs_err *err) {
         }
         if (why->status == CS_OK) {
             why = &b.answers[k].err;
-            note_refusal(c, &b.asks[k++], why);
+            note_refusal(c, &b.asks[k], &b.answers[k]);
+            k++;
         }
         cs_json_object(&j, NULL);
         rest_put_problem(&j, why);

@@ -62,6 +62,7 @@ cs_status rest_log(rest_call *c, cs_err *err) {
     l.filter.by = rest_query(c, "by");
     l.filter.name = rest_query(c, "name");
     l.filter.serial = rest_query(c, "serial");
+    TRY(authority_trail_take(c->a, err));
     cs_json_object(&l.j, NULL);
     cs_json_array(&l.j, "records");
     TRY(authority_read(c->a, run_list, &l, err));
