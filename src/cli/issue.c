@@ -14,16 +14,6 @@ typedef struct issue_said {
     bool modern, force, json, keep_going, each_p12;
 } issue_said;
 
-static cs_status issue_over_session(void *to, const char *path, const char *body, char **ret, cs_err *err) {
-    json_t *sent = json_loads(body, 0, NULL), *answer = NULL;
-    cs_status s = session_call(to, "POST", path, sent, true, &answer, err);
-    json_decref(sent);
-    if (s != CS_OK) return s;
-    *ret = json_dumps(answer, JSON_COMPACT);
-    json_decref(answer);
-    return *ret != NULL ? CS_OK : CS_NOMEM_ERR(err);
-}
-
 static cs_status judge(const issue_said *said, const cli_texts *operands, issue_ask *ask, cs_identity *who,
                        cs_err *err) {
     if (!cs_kind_parse(cs_view_str(operands->at[0]), &ask->kind))

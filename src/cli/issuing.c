@@ -252,3 +252,13 @@ cs_status issue_run(const issue_ask *ask, const conf *c, issue_call call, void *
     tell(&w, ret);
     return CS_OK;
 }
+
+cs_status issue_over_session(void *to, const char *path, const char *body, char **ret, cs_err *err) {
+    json_t *sent = json_loads(body, 0, NULL), *answer = NULL;
+    cs_status s = session_call(to, "POST", path, sent, true, &answer, err);
+    json_decref(sent);
+    if (s != CS_OK) return s;
+    *ret = json_dumps(answer, JSON_COMPACT);
+    json_decref(answer);
+    return *ret != NULL ? CS_OK : CS_NOMEM_ERR(err);
+}

@@ -44,6 +44,9 @@ const char *issue_friendly(const char *name, const cs_cert *leaf, char out[ISSUE
 /* How the request travels: a session's, or the supervisor's own socket. */
 typedef cs_status (*issue_call)(void *to, const char *path, const char *body_json, char **ret_json, cs_err *err);
 
+/* A session's: `to` is the session *. */
+CS_MUST_USE cs_status issue_over_session(void *to, const char *path, const char *body, char **ret, cs_err *err);
+
 /* Looks whether everything can be written, makes the key, asks `call` for the certificate, proves that it belongs to
  * the key, writes all. On failure no file is left that was not there before. */
 CS_MUST_USE cs_status issue_run(const issue_ask *ask, const conf *c, issue_call call, void *to, issue_made *ret,
