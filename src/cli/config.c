@@ -267,7 +267,7 @@ static cs_status run(const config_said *said, const cli_texts *operands, recipe_
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--issue needs the name: countersign config %s NAME", (*ret)->name);
     if (said->out == NULL || said->values) return CS_OK;
     TRY(write_files(said, made, err));
-    if (recipe_value(g, "reload") != NULL && !said->no_crl && strcmp((*ret)->name, "refresh") != 0) {
+    if (made->looks_up && recipe_value(g, "reload") != NULL && !said->no_crl) {
         TRY(recipe_find("refresh", &refresh, err));
         TRY(recipe_fill(refresh, g, timer, err));
         TRY(write_files(said, timer, err));

@@ -2,13 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/crl_refresh.h"
 #include "cli/print.h"
 #include "io/files.h"
 #include "x509/pem.h"
 
 typedef struct crl_said {
     conf_overrides conf;
-    const char *out, *list;
+    const char *out, *list, *with, *then;
+    cli_texts of, url;
     bool current, json;
 } crl_said;
 
@@ -75,12 +77,39 @@ static void add_words(const crl_work *w, cs_buf *b) {
     if (out != NULL) (void)cs_buf_addf(b, "  %s\n", out);
 }
 
+/* ---- of any authority, for a server that is not ours ---- */
+
+static int refresh(const crl_said *said) {
+    const crl_refresh_ask ask = {
+        .of = &said->of, .url = &said->url, .out = said->out, .with = said->with, .then = said->then};
+    crl_refresh_made made;
+    cs_err err;
+    if (said->out == NULL || said->list != NULL || said->current)
+        return cli_usage("crl", "--of goes with --out FILE, and not with --list or --current");
+    if (crl_refresh(&ask, cs_now(cs_clock_system()), &made, &err) != CS_OK)
+        return cli_fail("crl", &err, said->json);
+    CS_SCOPED(cs_buf) b = cs_buf_of(4096);
+    if (said->json)
+        (void)cs_buf_addf(&b, "{\"result\":\"done\",\"lists\":%zu,\"entries\":%llu,\"changed\":%s}\n", made.lists,
+                          (unsigned long long)made.entries, made.changed ? "true" : "false");
+    else
+        (void)cs_buf_addf(&b, "%zu CRLs, %llu entries: %s\n  %s\n", made.lists, (unsigned long long)made.entries,
+                          made.changed ? "new" : "as before", said->out);
+    return cli_print(&b) ? CLI_DONE : CLI_FAILED;
+}
+
 int cli_crl(int argc, char **argv) {
     crl_said said = {0};
     const cli_opt opts[] = {
         {"out", 'o', CLI_TEXT, &said.out, "FILE", "write the CRL there as PEM; - is standard output"},
         {"list", 'l', CLI_TEXT, &said.list, "NAME",
          "issuing, issuing.3, issuing.delta, ...; that of the CA that issues"},
+        {"of", 0, CLI_LIST, &said.of, "FILE",
+         "certificates, of any authority: fetch the CRLs that they name; they must hold who signs those"},
+        {"url", 0, CLI_LIST, &said.url, "URL", "with --of: a CRL that they do not name"},
+        {"with", 0, CLI_TEXT, &said.with, "FILE",
+         "with --of: what stands before the CRLs in the file, as a CA does for some"},
+        {"then", 0, CLI_TEXT, &said.then, "COMMAND", "with --of: run when something changed; no shell reads it"},
         {"current", 0, CLI_FLAG, &said.current, NULL, "the one that is published already; make none"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
@@ -90,14 +119,20 @@ int cli_crl(int argc, char **argv) {
         .name = "crl",
         .synopsis = "[OPTION]...",
         .says = "Makes and publishes the CRLs of all CAs. countersign up does so by itself, in time and after each\n"
-                "revocation; this is for taking one elsewhere.",
-        .examples = "  countersign crl --out issuing.crl.pem",
+                "revocation; this is for taking one elsewhere. With --of it keeps a file of CRLs fresh, of whatever "
+                "authority,\n"
+                "for a server that is not ours (nginx, Apache, HAProxy, Mosquitto...).",
+        .examples = "  countersign crl --out issuing.crl.pem\n"
+                    "  countersign crl --of server.crt --of ca.pem --out crl.pem --then 'systemctl reload nginx'",
         .opts = opts,
     };
     cli_texts operands;
     cs_err err;
     int code = 0;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
+    if (said.of.n > 0) return refresh(&said);
+    if (said.url.n > 0 || said.with != NULL || said.then != NULL)
+        return cli_usage("crl", "--url, --with and --then go with --of FILE");
     __attribute__((cleanup(crl_work_free))) crl_work w = {.said = &said, .pem = cs_buf_of((size_t)2 * CS_CRL_MAX)};
     if (run(&w, &err) != CS_OK) return cli_fail("crl", &err, said.json);
     CS_SCOPED(cs_buf) b = cs_buf_of((size_t)2 * CS_CRL_MAX);

@@ -137,6 +137,7 @@ static cs_status on_if(filling *f, cs_view name, bool wanted, cs_err *err) {
     const recipe_gap *one = gap_of(f->g, (const char *)name.p, name.n);
     if (one == NULL) return wrong(f, "nobody knows", name, err);
     f->depth++;
+    if (strcmp(one->name, "crl") == 0) f->made->looks_up = true;
     if (f->off == 0 && (one->value[0] != '\0') != wanted) f->off = f->depth;
     return CS_OK;
 }

@@ -51,7 +51,8 @@ typedef struct recipe_file {
 } recipe_file;
 typedef struct recipe_made {
     char title[160];
-    bool server; /* the certificate that it needs is a server's */
+    bool server;   /* the certificate that it needs is a server's */
+    bool looks_up; /* it reads CRLs */
     recipe_file files[RECIPE_FILES_MAX];
     size_t n;
     cs_buf then;
