@@ -275,6 +275,27 @@ static cs_status run(const config_said *said, const cli_texts *operands, recipe_
     return said->issue ? issue_it(said, g, made, err) : CS_OK;
 }
 
+static int say(const config_said *said, const recipe *r, const recipe_gaps *g, recipe_made *made,
+               const recipe_made *timer) {
+    CS_SCOPED(cs_buf) b = cs_buf_of((size_t)4 * RECIPE_TEXT_MAX);
+    if (said->values) {
+        add_values(g, &b);
+    } else if (said->json) {
+        add_json(said, r, made, &b);
+    } else {
+        add_words(said, g, made, &b);
+        for (size_t i = 0; i < timer->n; i++) (void)cs_buf_addf(&b, "  %s/%s\n", said->out, timer->files[i].path);
+    }
+    if (said->out != NULL && !said->values && !said->json) {
+        (void)cs_buf_add_byte(&b, '\n');
+        (void)cs_buf_add_view(&b, cs_buf_view(&made->then));
+        (void)cs_buf_add_view(&b, cs_buf_view(&timer->then));
+    }
+    if (!cli_print(&b)) return CLI_FAILED;
+    if (said->out == NULL && !said->values && !said->json) (void)fprintf(stderr, "\n%s", cs_buf_cstr(&made->then));
+    return CLI_DONE;
+}
+
 int cli_config(int argc, char **argv) {
     config_said said = {.out = NULL};
     const cli_opt opts[] = {
@@ -315,25 +336,7 @@ int cli_config(int argc, char **argv) {
     if (operands.n == 0) return list_recipes(said.json);
     recipe_gaps gaps = {.n = 0};
     CS_SCOPED(recipe_made) made = {.n = 0}, timer = {.n = 0};
-    CS_SCOPED(cs_buf) b = cs_buf_of((size_t)4 * RECIPE_TEXT_MAX);
     const recipe *r = NULL;
     if (run(&said, &operands, &gaps, &made, &timer, &r, &err) != CS_OK) return cli_fail("config", &err, said.json);
-    if (said.values) {
-        add_values(&gaps, &b);
-        return cli_print(&b) ? CLI_DONE : CLI_FAILED;
-    }
-    if (said.json) {
-        add_json(&said, r, &made, &b);
-        return cli_print(&b) ? CLI_DONE : CLI_FAILED;
-    }
-    add_words(&said, &gaps, &made, &b);
-    for (size_t i = 0; i < timer.n; i++) (void)cs_buf_addf(&b, "  %s/%s\n", said.out, timer.files[i].path);
-    if (said.out != NULL) {
-        (void)cs_buf_add_byte(&b, '\n');
-        (void)cs_buf_add_view(&b, cs_buf_view(&made.then));
-        if (timer.n > 0) (void)cs_buf_add_view(&b, cs_buf_view(&timer.then));
-    }
-    if (!cli_print(&b)) return CLI_FAILED;
-    if (said.out == NULL) (void)fprintf(stderr, "\n%s", made.then.n > 0 ? cs_buf_cstr(&made.then) : "");
-    return CLI_DONE;
+    return say(&said, r, &gaps, &made, &timer);
 }

@@ -141,18 +141,26 @@ static cs_status check_age(const crl_refresh_ask *ask, cs_view new, cs_view old,
     return cs_crls_no_older(now, before, ask->out, err);
 }
 
+/* Cuts text into words, in place; NULL ends them. */
+static size_t cut(char *text, char *words[WORDS_MAX + 1]) {
+    size_t n = 0;
+    while (n < WORDS_MAX && *(text += strspn(text, " ")) != '\0') {
+        words[n++] = text;
+        text += strcspn(text, " ");
+        if (*text != '\0') *text++ = '\0';
+    }
+    words[n] = NULL;
+    return n;
+}
+
 static cs_status run_then(const char *command, cs_err *err) {
     extern char **environ;
-    char text[COMMAND_MAX], *words[WORDS_MAX + 1], *rest = NULL;
-    size_t n = 0;
+    char text[COMMAND_MAX], *words[WORDS_MAX + 1];
     pid_t pid = 0;
     int status = 0;
     if (strlen(command) >= sizeof text) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "--then is too long");
     (void)snprintf(text, sizeof text, "%s", command);
-    for (char *w = strtok_r(text, " ", &rest); w != NULL && n < WORDS_MAX; w = strtok_r(NULL, " ", &rest))
-        words[n++] = w;
-    words[n] = NULL;
-    if (n == 0) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--then is empty");
+    if (cut(text, words) == 0) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--then is empty");
     int code = posix_spawnp(&pid, words[0], NULL, NULL, words, environ);
     if (code != 0) return cs_fail_errno(err, code, CS_R_PROCESS_FAILED, "%s", words[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
