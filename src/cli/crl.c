@@ -86,8 +86,7 @@ static int refresh(const crl_said *said) {
     cs_err err;
     if (said->out == NULL || said->list != NULL || said->current)
         return cli_usage("crl", "--of goes with --out FILE, and not with --list or --current");
-    if (crl_refresh(&ask, cs_now(cs_clock_system()), &made, &err) != CS_OK)
-        return cli_fail("crl", &err, said->json);
+    if (crl_refresh(&ask, cs_now(cs_clock_system()), &made, &err) != CS_OK) return cli_fail("crl", &err, said->json);
     CS_SCOPED(cs_buf) b = cs_buf_of(4096);
     if (said->json)
         (void)cs_buf_addf(&b, "{\"result\":\"done\",\"lists\":%zu,\"entries\":%llu,\"changed\":%s}\n", made.lists,
