@@ -27,6 +27,8 @@ typedef struct conn {
     size_t have;        /* octets of the answer's head so far */
     long body_left;     /* -1 while the head is not whole */
     bool may_ask_again; /* the server keeps the connection */
+    const void *request;
+    int request_len;
     char head[4096];
 } conn;
 
@@ -39,6 +41,8 @@ struct load_run {
     long count, next_client, parked;
     char request[512];
     int request_len;
+    uint8_t *asks; /* NULL: the request above, always */
+    size_t asks_len, asks_at;
     bool counting, opening;
     double due; /* rate: connections that may begin now */
     uint64_t due_at;
@@ -67,6 +71,30 @@ static SSL_CTX *new_ctx(const load_options *o) {
     return ctx;
 }
 
+static void read_asks(load_run *r, const char *path) {
+    FILE *f = fopen(path, "rb");
+    if (f == NULL || fseek(f, 0, SEEK_END) != 0) die("%s", path);
+    r->asks_len = (size_t)ftell(f);
+    rewind(f);
+    r->asks = malloc(r->asks_len + 1);
+    if (r->asks == NULL || fread(r->asks, 1, r->asks_len, f) != r->asks_len) die("%s", path);
+    fclose(f);
+}
+
+/* False: all have been asked. */
+static bool take_ask(load_run *r, conn *c) {
+    uint32_t n;
+    c->request = r->request;
+    c->request_len = r->request_len;
+    if (r->asks == NULL) return true;
+    if (r->asks_at + sizeof n > r->asks_len) return false;
+    memcpy(&n, r->asks + r->asks_at, sizeof n);
+    c->request = r->asks + r->asks_at + sizeof n;
+    c->request_len = (int)n;
+    r->asks_at += sizeof n + n;
+    return true;
+}
+
 load_run *run_new(const load_options *o, const load_pki *pki) {
     load_run *r = calloc(1, sizeof *r);
     if (r == NULL) die("memory");
@@ -77,6 +105,7 @@ load_run *run_new(const load_options *o, const load_pki *pki) {
     r->count = o->mode == LOAD_IDLE ? o->connections : o->at_once;
     r->conns = calloc((size_t)r->count, sizeof *r->conns);
     if (r->conns == NULL) die("memory");
+    if (o->asks != NULL) read_asks(r, o->asks);
     for (long i = 0; i < r->count; i++) r->conns[i] = (conn){.run = r, .fd = -1, .who = -1};
     r->request_len =
         snprintf(r->request, sizeof r->request, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\n%s\r\n", o->path,
@@ -133,7 +162,8 @@ static void start(conn *c) {
     SSL_set_app_data(c->ssl, c);
     SSL_set_connect_state(c->ssl);
     SSL_set_tlsext_host_name(c->ssl, r->o->name);
-    if (r->o->mode != LOAD_RESUME || c->who < 0) c->who = r->next_client++ % r->pki->count;
+    if ((r->o->mode != LOAD_RESUME || c->who < 0) && r->asks == NULL) c->who = r->next_client++ % r->pki->count;
+    if (r->asks != NULL) return;
     const load_client *who = &r->pki->clients[c->who];
     SSL_use_certificate(c->ssl, who->certificate);
     SSL_use_PrivateKey(c->ssl, who->key);
@@ -211,7 +241,7 @@ static int step(conn *c) {
         if (n == 1 && c->run->o->mode == LOAD_H2) c->h2 = h2_new(c->run->o);
         break;
     case SENDING:
-        n = c->h2 != NULL ? h2_say(c->h2, c->ssl) : SSL_write(c->ssl, c->run->request, c->run->request_len);
+        n = c->h2 != NULL ? h2_say(c->h2, c->ssl) : SSL_write(c->ssl, c->request, c->request_len);
         if (n > 0) c->at = READING;
         break;
     case READING:
@@ -271,7 +301,7 @@ static void start_free_ones(load_run *r, long *opened) {
     for (long i = idle ? *opened : 0; i < r->count; i++) {
         if (idle && *opened - r->parked - r->totals->failed >= r->o->at_once) return;
         if (r->conns[i].at != FREE) continue;
-        if (!due(r)) return;
+        if (!due(r) || !take_ask(r, &r->conns[i])) return;
         if (idle) ++*opened;
         start(&r->conns[i]);
         drive(&r->conns[i]);
@@ -285,6 +315,12 @@ static void turn(load_run *r, long *opened, int wait_ms) {
     for (int i = 0; i < n; i++) drive(ev[i].data.ptr);
 }
 
+static bool all_free(const load_run *r) {
+    for (long i = 0; i < r->count; i++)
+        if (r->conns[i].at != FREE) return false;
+    return true;
+}
+
 void run_for(load_run *r, double seconds, bool count, load_totals *totals) {
     uint64_t until = now_us() + (uint64_t)(seconds * 1e6);
     long opened = 0;
@@ -293,6 +329,7 @@ void run_for(load_run *r, double seconds, bool count, load_totals *totals) {
     while (now_us() < until) {
         turn(r, r->o->mode == LOAD_IDLE ? NULL : &opened, r->o->rate > 0 ? 1 : 20);
         if (r->o->rate <= 0 && totals->failed > 1000) return;
+        if (r->asks != NULL && r->asks_at == r->asks_len && all_free(r)) return;
     }
 }
 

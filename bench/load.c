@@ -5,6 +5,7 @@
  *     --tls 1.2|1.3 (1.3)   --at-once N (16)   --seconds S (5)   --warm-up S (1)   --clients N (1000)
  *     --name NAME (localhost)   --path PATH (/)   --server-pid PID   --connections N (idle: 1000)
  *     --rate N   full, resume: N connections begun a second, at most --at-once at one time
+ *     --asks FILE   full: whole requests, each once, without a client certificate; no --pki
  *
  * full       a handshake, one GET and its answer, close; each connection another of N client certificates
  * resume     the same with the session of the slot's last connection
@@ -102,10 +103,13 @@ static uint64_t quantile(const load_totals *t, double q) {
 
 static load_options read_options(int argc, char **argv) {
     static const struct option names[] = {
-        {"pki", 1, NULL, 'k'},         {"tls", 1, NULL, 't'},     {"at-once", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'},     {"warm-up", 1, NULL, 'w'}, {"clients", 1, NULL, 'n'},
-        {"name", 1, NULL, 'h'},        {"path", 1, NULL, 'p'},    {"server-pid", 1, NULL, 'P'},
-        {"connections", 1, NULL, 'N'}, {"rate", 1, NULL, 'r'},    {NULL, 0, NULL, 0},
+        {"pki", 1, NULL, 'k'},        {"tls", 1, NULL, 't'},
+        {"at-once", 1, NULL, 'c'},    {"seconds", 1, NULL, 's'},
+        {"warm-up", 1, NULL, 'w'},    {"clients", 1, NULL, 'n'},
+        {"name", 1, NULL, 'h'},       {"path", 1, NULL, 'p'},
+        {"server-pid", 1, NULL, 'P'}, {"connections", 1, NULL, 'N'},
+        {"rate", 1, NULL, 'r'},       {"asks", 1, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
     load_options o = {.name = "localhost",
                       .path = "/",
@@ -131,11 +135,12 @@ static load_options read_options(int argc, char **argv) {
         case 'h': o.name = optarg; break;
         case 'p': o.path = optarg; break;
         case 'P': o.server_pid = atoi(optarg); break;
+        case 'a': o.asks = optarg; break;
         case 'r': o.rate = atof(optarg); break;
         case 'N': o.connections = atol(optarg); break;
         default: exit(2);
         }
-    if (o.pki == NULL || o.at_once < 1 || o.clients < 1 || o.connections < 1)
+    if ((o.pki == NULL && o.asks == NULL) || o.at_once < 1 || o.clients < 1 || o.connections < 1)
         die("--pki FOLDER is needed, and counts of 1 or more");
     return o;
 }
@@ -145,12 +150,13 @@ static void print(const load_options *o, load_totals *t, double seconds, double 
     qsort(t->took, t->took_count, sizeof *t->took, by_size);
     printf("{\"mode\":\"%s\",\"tls\":\"%s\",\"at_once\":%d,\"seconds\":%.3f,\"done\":%ld,\"per_second\":%.1f,"
            "\"resumed\":%ld,\"failed\":%ld,"
-           "\"p50_us\":%llu,\"p99_us\":%llu,\"server_cpu_us\":%.2f,\"server_busy\":%.3f,\"client_busy\":%.3f,"
+           "\"p50_us\":%llu,\"p99_us\":%llu,\"max_us\":%llu,\"server_cpu_us\":%.2f,\"server_busy\":%.3f,\"client_"
+           "busy\":%.3f,"
            "\"failure\":\"%s\"}\n",
            mode_names[o->mode], o->tls == TLS1_2_VERSION ? "1.2" : "1.3", o->at_once, seconds, t->done,
            (double)t->done / seconds, t->resumed, t->failed, (unsigned long long)quantile(t, 0.5),
-           (unsigned long long)quantile(t, 0.99), server / done * 1e6, server / seconds, client / seconds,
-           t->first_failure);
+           (unsigned long long)quantile(t, 0.99), (unsigned long long)quantile(t, 1), server / done * 1e6,
+           server / seconds, client / seconds, t->first_failure);
 }
 
 /* Opens all, says so, holds them until stdin ends. */
@@ -170,20 +176,21 @@ int main(int argc, char **argv) {
     }
     if (argc < 3) die("usage: load pki FOLDER | load full|resume|keepalive|h2|idle PORT --pki FOLDER [options]");
     load_options o = read_options(argc, argv);
-    load_pki pki;
+    load_pki pki = {.count = 0};
     load_totals warm = {0}, totals = {0};
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    pki_issue(o.pki, o.clients, &pki);
+    if (o.asks == NULL) pki_issue(o.pki, o.clients, &pki);
     load_run *r = run_new(&o, &pki);
     if (o.mode == LOAD_IDLE) return hold(r, &totals, &o);
-    run_for(r, o.warm_up, false, &warm);
+    if (o.asks == NULL) run_for(r, o.warm_up, false, &warm);
     /* each client once: a device that returns is the rule, one never seen the exception */
-    for (int i = 0;
-         i < WARM_UPS_MAX && o.mode == LOAD_FULL && o.rate <= 0 && o.warm_up >= 1 && run_begun(r) < o.clients; i++)
+    for (int i = 0; i < WARM_UPS_MAX && o.mode == LOAD_FULL && o.asks == NULL && o.rate <= 0 && o.warm_up >= 1 &&
+                    run_begun(r) < o.clients;
+         i++)
         run_for(r, o.warm_up, false, &warm);
     double server = cpu_of(o.server_pid), client = cpu_of_self();
     uint64_t began = now_us();

@@ -16,6 +16,8 @@ typedef struct load_options {
     const char *name; /* SNI and Host */
     const char *path; /* of the GET */
     const char *pki;  /* folder that `load pki` made */
+    const char *asks; /* full: file of whole requests, each behind its length in 4 octets, instead of the GET; each is
+                       * sent once, without a client certificate */
     int tls;          /* TLS1_2_VERSION or TLS1_3_VERSION */
     int at_once;      /* connections at one time */
     long clients;     /* different client certificates */

@@ -38,6 +38,7 @@ enum {
     CS_CAS_MAX = 16,                   /* issuing CAs of one authority: sites, customers, roll-overs */
     CS_SCEP_CRL_MAX = 4 * 1024 * 1024, /* a CRL that is encrypted for one who asks; 100,000 entries */
     CS_API_BODY_MAX = 256 * 1024,      /* a request body of the REST door */
+    CS_AUTHORITY_CONNECTIONS = 256,    /* that the authority answers at one time; gateways queue */
 };
 
 #endif

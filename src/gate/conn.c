@@ -168,7 +168,7 @@ static void set_deadline(conn *c) {
         }
         break;
     case CONN_RELAY:
-        if (c->x->body.done && wire_pending(&c->wire) == 0) after = limits->limits.upstream;
+        if ((c->x->body.done || c->x->queued) && wire_pending(&c->wire) == 0) after = limits->limits.upstream;
         break;
     case CONN_TUNNEL: after = limits->limits.stream; break;
     case CONN_H2:
@@ -286,7 +286,7 @@ void conn_deadline(void *data) {
         return;
     case CONN_RELAY:
         if (c->x->replied || wire_pending(&c->wire) > 0) break;
-        if (c->x->body.done)
+        if (c->x->body.done || c->x->queued)
             (void)cs_fail(&err, CS_FAILED, CS_R_UPSTREAM_TIMEOUT, "%s", c->x->group->name);
         else
             (void)cs_fail(&err, CS_REFUSED, CS_R_REQUEST_TIMEOUT, "%s", "the body was not complete in time");

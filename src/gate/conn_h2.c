@@ -85,7 +85,7 @@ static void on_stall(void *data) {
         conn_turn(c);
         return;
     }
-    if (x->body.done)
+    if (x->body.done || x->queued)
         (void)cs_fail(&err, CS_FAILED, CS_R_UPSTREAM_TIMEOUT, "%s", x->group != NULL ? x->group->name : "");
     else
         (void)cs_fail(&err, CS_REFUSED, CS_R_REQUEST_TIMEOUT, "%s", "the body was not complete in time");
@@ -107,7 +107,7 @@ static void go_on(exchange *x) {
     cs_time after = limits->limits.idle;
     if (x->tunnel)
         after = limits->limits.stream;
-    else if (x->body.done && client_room(x))
+    else if ((x->body.done || x->queued) && client_room(x))
         after = limits->limits.upstream;
     x->timer.cb = on_stall;
     x->timer.data = x;

@@ -133,10 +133,12 @@ struct exchange {
     const gate_route *route;
     gate_group *group;
     upconn *up;
-    int32_t up_id;   /* HTTP/2 */
-    unsigned tried;  /* servers that could not be reached */
-    bool sent;       /* octets of the body have gone */
-    flow heads, got; /* HTTP/2 upstream: response heads as text, body */
+    exchange *queued_prev, *queued_next; /* of those that wait for the authority */
+    bool queued, asking;                 /* asking: it has a place there */
+    int32_t up_id;                       /* HTTP/2 */
+    unsigned tried;                      /* servers that could not be reached */
+    bool sent;                           /* octets of the body have gone */
+    flow heads, got;                     /* HTTP/2 upstream: response heads as text, body */
     bool got_end, got_broken, got_refused;
     bool up_waits;                          /* HTTP/2 upstream: asked once its SETTINGS have come */
     bool tunnel;                            /* octets both ways from here on */
@@ -247,6 +249,10 @@ struct worker {
     bool draining;
     loop_timer drain_timer, sweep_timer, pool_timer;
     bool pools_watched;
+    exchange *queue, *queue_end; /* queue.c */
+    loop_task queue_task;
+    bool queue_soon;
+    unsigned asking;
     http_head head; /* scratch */
     cs_buf scratch, lines;
     exchange *spare; /* their buffers kept, for the next request of any HTTP/1 connection */
@@ -377,9 +383,16 @@ void client_answer(exchange *x, cs_view message, bool close); /* a whole respons
 
 /* relay.c: the middle. True when anything moved. */
 bool relay_pump(exchange *x);
-void relay_start(exchange *x);
+void relay_start(exchange *x); /* now, or when the authority has room */
+void relay_go(exchange *x);
 void relay_failed(exchange *x, cs_reason reason, const char *why);
 void relay_unreachable(exchange *x, const char *why); /* the upstream's connection was never made */
+
+/* queue.c: for the authority, which takes CS_AUTHORITY_CONNECTIONS at one time. True: x waits, and relay_go comes
+ * later.
+ */
+bool queue_wait(exchange *x);
+void queue_leave(exchange *x); /* it gives up its place there, or in the queue */
 
 /* stream.c: octets both ways, each direction ended for itself */
 void stream_start(conn *c);

@@ -29,6 +29,10 @@ static bool start(exchange *x, bool fresh, cs_err *err) {
 }
 
 void relay_start(exchange *x) {
+    if (!queue_wait(x)) relay_go(x);
+}
+
+void relay_go(exchange *x) {
     cs_err err;
     while (!start(x, false, &err)) {
         if (x->up != NULL || ++x->tried >= x->group->count) {
@@ -61,7 +65,7 @@ static void upstream_gone(exchange *x) {
     }
     x->tried++;
     up_drop(x, false);
-    if (!start(x, true, &err)) relay_failed(x, CS_R_UPSTREAM_UNREACHABLE, err.detail);
+    if (!queue_wait(x) && !start(x, true, &err)) relay_failed(x, CS_R_UPSTREAM_UNREACHABLE, err.detail);
 }
 
 /* What comes drop by drop holds a connection, and one of the upstream's, for ever. */

@@ -155,6 +155,7 @@ static void dismount(exchange *x, bool whole) {
 
 void up_drop(exchange *x, bool reuse) {
     upconn *u = x->up;
+    queue_leave(x);
     if (u == NULL) return;
     (void)atomic_fetch_sub(&u->server->active, 1);
     if (x->up_id != 0) http2_consumed(u->h2, x->up_id, flow_size(&x->got));

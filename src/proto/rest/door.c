@@ -14,7 +14,6 @@
 #include "report/log.h"
 
 enum {
-    CONNECTIONS_MAX = 256,
     IDLE_SECONDS = 75,
     OUT_MAX = 64 * 1024 * 1024,
     DRAIN_STEP_MS = 10,
@@ -297,7 +296,7 @@ static struct MHD_Daemon *serve(int fd, door *d) {
     return MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
                                 MHD_USE_ITC,
                             0, NULL, NULL, answer, d, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+                            (unsigned)CS_AUTHORITY_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
                             MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, come_and_go, d,
                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 * 1024), MHD_OPTION_END);
 }
