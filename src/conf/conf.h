@@ -116,6 +116,8 @@ typedef struct conf_enroll {
 typedef enum conf_protocol_door { CONF_DOOR_EST, CONF_DOOR_SCEP, CONF_DOOR_CMP, CONF_DOOR_ACME } conf_protocol_door;
 /* Which certificates SCEP's GetCACert tells beside the RA's. */
 typedef enum conf_ca_chain { CONF_CHAIN_ALL, CONF_CHAIN_NO_ROOT, CONF_CHAIN_RA } conf_ca_chain;
+/* Whether a request must be bound to its connection. CHECKED: if it looks as if it were. */
+typedef enum conf_binding { CONF_BINDING_CHECKED, CONF_BINDING_REQUIRED, CONF_BINDING_IGNORED } conf_binding;
 typedef struct conf_door {
     conf_protocol_door protocol;
     const char *label;   /* in the path; "": the protocol's own path */
@@ -127,7 +129,8 @@ typedef struct conf_door {
     conf_approval approval; /* instead of the kind's */
     bool legacy;            /* SCEP: 3DES, SHA-1 and MD5 too */
     conf_ca_chain ca_certificates;
-    bool open_accounts; /* ACME: who proves control of a name needs no token */
+    bool open_accounts;   /* ACME: who proves control of a name needs no token */
+    conf_binding binding; /* EST */
 } conf_door;
 
 /* How a CA's lists are published. */

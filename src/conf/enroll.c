@@ -46,6 +46,8 @@ static cs_status check_door(const conf *c, const file_door *f, const conf_door *
     if (f->plain != NULL && *f->plain && !plain)
         return bad_door(c, f, "plain: only SCEP and CMP protect themselves", err);
     if (f->accounts != NULL && d->protocol != CONF_DOOR_ACME) return bad_door(c, f, "accounts is ACME's", err);
+    if (f->channel_binding != NULL && d->protocol != CONF_DOOR_EST)
+        return bad_door(c, f, "channel_binding is EST's", err);
     if ((f->legacy != NULL || f->ca_certificates != NULL) && !scep)
         return bad_door(c, f, "legacy and ca_certificates are SCEP's", err);
     return CS_OK;
@@ -63,6 +65,8 @@ static cs_status fill_door(conf *c, const file_door *f, cs_err *err) {
     if (f->approval != NULL) d.approval = approval_of(f->approval);
     if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "ra") == 0) d.ca_certificates = CONF_CHAIN_RA;
     if (f->ca_certificates != NULL && strcmp(f->ca_certificates, "chain") == 0) d.ca_certificates = CONF_CHAIN_NO_ROOT;
+    if (f->channel_binding != NULL && strcmp(f->channel_binding, "required") == 0) d.binding = CONF_BINDING_REQUIRED;
+    if (f->channel_binding != NULL && strcmp(f->channel_binding, "ignored") == 0) d.binding = CONF_BINDING_IGNORED;
     TRY(conf_texts_fill(c, f->sites, f->sites_count, &d.sites, err));
     TRY(check_door(c, f, &d, err));
     c->doors[c->door_count++] = d;

@@ -134,17 +134,12 @@ static const cyaml_schema_field_t enroll_kind_fields[] = {
     TRUTH(file_enroll, supersede), CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t door_fields[] = {
-    NEEDED_TEXT(file_door, protocol),
-    TEXT(file_door, label),
-    TRUTH(file_door, serve),
-    LIST(file_door, sites, text_entry, SITES_MAX),
-    TRUTH(file_door, plain),
-    TEXT(file_door, profile),
-    TEXT(file_door, approval),
-    TRUTH(file_door, legacy),
-    TEXT(file_door, ca_certificates),
-    TEXT(file_door, accounts),
-    CYAML_FIELD_END,
+    NEEDED_TEXT(file_door, protocol), TEXT(file_door, label),
+    TRUTH(file_door, serve),          LIST(file_door, sites, text_entry, SITES_MAX),
+    TRUTH(file_door, plain),          TEXT(file_door, profile),
+    TEXT(file_door, approval),        TRUTH(file_door, legacy),
+    TEXT(file_door, ca_certificates), TEXT(file_door, accounts),
+    TEXT(file_door, channel_binding), CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t door_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_door, door_fields)};
 typedef __typeof__(((file_conf *)0)->enroll) file_enrolls;

@@ -73,7 +73,7 @@ typedef struct file_enroll {
 
 /* A door of enrollment: which protocol, where, and what holds there. */
 typedef struct file_door {
-    char *protocol, *label, *profile, *approval, *ca_certificates, *accounts;
+    char *protocol, *label, *profile, *approval, *ca_certificates, *accounts, *channel_binding;
     char **sites;
     unsigned sites_count;
     bool *serve, *plain, *legacy;

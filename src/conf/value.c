@@ -75,6 +75,7 @@ static const struct {
     {"enroll.doors[].approval", CONF_APPROVAL},
     {"enroll.doors[].ca_certificates", CONF_CA_CHAIN},
     {"enroll.doors[].accounts", CONF_ACCOUNTS},
+    {"enroll.doors[].channel_binding", CONF_BINDING},
     {"acme.url", CONF_HTTPS_URL},
     {"acme.resolvers[]", CONF_RESOLVER},
     {"acme.fetch_from[]", CONF_NETWORK},
@@ -273,6 +274,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const doors[] = {"est", "scep", "cmp", "acme", NULL};
     static const char *const chains[] = {"ra", "chain", "all", NULL};
     static const char *const records[] = {"own", "libssl", NULL};
+    static const char *const bindings[] = {"checked", "required", "ignored", NULL};
     cs_time duration;
     addr_range range;
     switch (type) {
@@ -310,6 +312,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_APPROVAL: return one_of(text, approvals);
     case CONF_DOOR_NAME: return one_of(text, doors);
     case CONF_CA_CHAIN: return one_of(text, chains);
+    case CONF_BINDING: return one_of(text, bindings);
     case CONF_ACCOUNTS: return strcmp(text, "token") == 0 || strcmp(text, "open") == 0;
     case CONF_HTTPS_URL: return origin_ok(text, "https://", true);
     case CONF_NETWORK: return addr_range_parse(text, &range);
@@ -355,6 +358,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_DOOR_NAME: return "est, scep, cmp or acme";
     case CONF_CA_CHAIN: return "ra, chain or all";
     case CONF_ACCOUNTS: return "token or open";
+    case CONF_BINDING: return "checked, required or ignored";
     case CONF_HTTPS_URL: return "https://HOST[:PORT] without a path, such as https://ca.corp.example";
     case CONF_NETWORK: return "a network or address, such as 10.0.0.0/8 or fd00::/8";
     case CONF_RESOLVER: return "ADDRESS or ADDRESS:PORT, such as 10.0.0.53 or [fd00::53]:53";

@@ -39,6 +39,7 @@ typedef enum conf_type {
     CONF_APPROVAL,     /* never, unknown, always */
     CONF_DOOR_NAME,    /* est, scep, cmp, acme */
     CONF_ACCOUNTS,     /* token, open */
+    CONF_BINDING,      /* checked, required, ignored */
     CONF_HTTPS_URL,    /* https://HOST[:PORT] */
     CONF_NETWORK,      /* 10.0.0.0/8 */
     CONF_RESOLVER,     /* 10.0.0.53, 10.0.0.53:5353, [::1]:53 */

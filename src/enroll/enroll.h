@@ -45,6 +45,8 @@ typedef struct enroll_ask {
     const cs_cert *certificate; /* NULL: none */
     bool renewal;               /* the protocol's own word for it: nothing but a certificate of ours will do */
     cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
+    bool binds;           /* the protocol binds requests to connections: the request's challenge says to which */
+    cs_view binding;      /* of this connection, as base64; n == 0: it has none */
     struct enroll_trace *trace;  /* enroll/trace.h; NULL: enroll_submit begins one, where they are wanted */
     const enroll_proven *proven; /* or: names that were proven; NULL: none */
     const char *token;           /* or: the id of a token whose secret proved itself (enroll_token_try) */
@@ -67,6 +69,9 @@ void enroll_answer_free(enroll_answer *answer);
  * credential-needed, token-invalid, too-many-guesses, request-denied, renewal-too-late, lineage-forked, revoked,
  * not-yet-valid, unknown-issuer, profile-unknown, name-not-allowed, and authority_issue's. */
 CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err);
+/* Was a request with that challengePassword made for this connection, as at->binding wants it? Asked by enroll_submit,
+ * unless the door hands on another request than it got. channel-binding-mismatch. */
+CS_MUST_USE cs_status enroll_binding_check(const enroll_ask *ask, cs_view challenge, cs_err *err);
 /* What became of a request that waits, for who polls without sending it again; spki_sha256: of its key, which the door
  * has seen proven; NULL: the door knows who asks. request-unknown, request-denied. */
 CS_MUST_USE cs_status enroll_poll(enroll *e, const char *request, const uint8_t *spki_sha256, enroll_answer *ret,

@@ -264,6 +264,24 @@ static void say_who(const enroll_ask *ask, const entitled *who, authority_who *b
         (void)cs_hex(ask->certificate->serial, by->serial);
 }
 
+/* base64 of a tls-unique, which has 12 octets in all suites there are, or a tls-exporter. */
+static bool looks_bound(cs_view challenge) {
+    CS_SCOPED(cs_buf) octets = cs_buf_of(64);
+    return (challenge.n == 16 || challenge.n == 44) && cs_base64_decode(challenge, false, &octets) &&
+           (octets.n == 12 || octets.n == 32);
+}
+
+cs_status enroll_binding_check(const enroll_ask *ask, cs_view challenge, cs_err *err) {
+    conf_binding wants = ask->at != NULL ? ask->at->binding : CONF_BINDING_CHECKED;
+    bool bound = looks_bound(challenge);
+    if (wants == CONF_BINDING_IGNORED || (wants == CONF_BINDING_CHECKED && !bound)) return CS_OK;
+    if (!bound) return cs_fail(err, CS_REFUSED, CS_R_CHANNEL_BINDING, "the request's challengePassword holds none");
+    if (ask->binding.n > 0 && cs_view_eq_consttime(challenge, ask->binding)) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_CHANNEL_BINDING, "%s",
+                   ask->binding.n > 0 ? "the request was made for another connection, or changed on its way"
+                                      : "the connection has none: TLS 1.2 without the extended master secret");
+}
+
 static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authority_who *by, enroll_answer *ret,
                         cs_err *err) {
     CS_AUTO(cs_csr) csr = NULL;
@@ -271,6 +289,7 @@ static cs_status submit(enroll *e, const enroll_ask *ask, entitled *who, authori
     TRY(cs_csr_read(ask->csr, "csr", &csr, err));
     enroll_trace_csr(ask->trace, csr);
     TRY(cs_csr_refuse_ca(csr, err));
+    if (ask->binds) TRY(enroll_binding_check(ask, csr->challenge, err));
     TRY(entitle(e, ask, csr, who, err));
     say_who(ask, who, by);
     TRY(check_profile(e, ask->profile, who, err));

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "gate/gate_priv.h"
 
 enum { LINES_MAX = 64 * 1024 };
@@ -144,6 +145,23 @@ static cs_status make_key(exchange *x, cs_buf **lines, cs_err *err) {
     return CS_OK;
 }
 
+/* EST's door of the authority may ask whether the request was made for this connection. */
+static cs_status add_binding(const exchange *x, const http_head *h, cs_buf **lines, cs_err *err) {
+    worker *w = x->c->w;
+    cs_buf *more = &w->scratch;
+    cs_view binding = x->c->wire.tls != NULL ? tls_conn_binding(x->c->wire.tls) : cs_view_of(NULL, 0);
+    if (!x->authority || binding.n == 0 || !cs_view_starts(h->path, CS_VIEW_LIT("/.well-known/est/"))) return CS_OK;
+    more->max = LINES_MAX + 2048;
+    more->failed = false;
+    cs_buf_clear(more);
+    (void)cs_buf_add_view(more, cs_buf_view(*lines));
+    (void)cs_buf_add_str(more, "X-Countersign-Channel-Binding: ");
+    (void)cs_base64_add(more, binding);
+    (void)cs_buf_add_str(more, "\r\n");
+    *lines = more;
+    return cs_buf_ok(more, "what the authority is told", err);
+}
+
 static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
     conn *c = x->c;
     uint64_t most = worker_conf(c->w)->limits.body;
@@ -158,6 +176,7 @@ static cs_status prepare(exchange *x, const http_head *h, cs_err *err) {
     cs_buf *lines = NULL;
     TRY(tell(c, &lines, err));
     if (x->upgrade && x->id != 0) TRY(make_key(x, &lines, err));
+    TRY(add_binding(x, h, &lines, err));
     if (!http_request_rebuild(h, cs_buf_view(lines), !x->authority, &x->head))
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_HEADER_TOO_LARGE, "%s", "with what the upstream is told");
     return CS_OK;

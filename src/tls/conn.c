@@ -51,6 +51,7 @@ void tls_conn_free(tls_conn *c) {
     tls_grant_clear(&c->grant);
     tls_grant_clear(&c->named.grant);
     free(c->name);
+    free(c->binding);
     cs_buf_free(&c->in);
     cs_buf_free(&c->out);
     free(c);
@@ -203,6 +204,7 @@ cs_status tls_conn_handshake(tls_conn *c, cs_err *err) {
     if (rc == 1) {
         drop_ephemeral_keys(c->ssl);
         TRY(established(c, err));
+        tls_binding_keep(c);
         tls_own_take(c);
         return CS_OK;
     }

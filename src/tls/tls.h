@@ -184,6 +184,10 @@ const char *tls_conn_version(const tls_conn *c); /* "TLSv1.3" */
 const char *tls_conn_cipher(const tls_conn *c);  /* "TLS_AES_128_GCM_SHA256" */
 const char *tls_conn_group(const tls_conn *c);   /* of the key exchange, "x25519"; "" when there was none */
 cs_view tls_conn_alpn(const tls_conn *c);        /* the protocol agreed upon; n == 0: none */
+/* What only the two ends of this connection know, on sites that enroll: tls-exporter (32 octets, RFC 9266) with
+ * TLS 1.3, tls-unique (12, RFC 5929) with TLS 1.2, if that has the extended master secret (RFC 7627 7); n == 0: none.
+ */
+cs_view tls_conn_binding(const tls_conn *c);
 bool tls_conn_is_13(const tls_conn *c);
 bool tls_conn_own(const tls_conn *c); /* the records are protected by us, not by libssl */
 

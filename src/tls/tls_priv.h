@@ -94,8 +94,12 @@ struct tls_conn {
         cs_cert *leaf;
         tls_grant grant;
     } named;
-    char *name; /* the client's SNI; of the server that we dial; NULL: none */
+    char *name;                  /* the client's SNI; of the server that we dial; NULL: none */
+    struct tls_binding *binding; /* NULL: none, or not a site for it */
 };
+
+/* binding.c */
+void tls_binding_keep(tls_conn *c); /* while libssl's object is there */
 
 /* bio.c */
 BIO *tls_bio_new(tls_conn *c);

@@ -52,13 +52,14 @@ static cs_status put_answer(rest_call *c, const enroll_answer *a, const cs_key *
 }
 
 /* For serverkeygen the request counts for its subject alone: the key is made here, the request made anew. */
-static cs_status make_key(cs_buf *csr_der, cs_key **ret, cs_err *err) {
+static cs_status make_key(const enroll_ask *ask, cs_buf *csr_der, cs_key **ret, cs_err *err) {
     CS_AUTO(cs_csr) asked = NULL;
     CS_AUTO(cs_key) key = NULL;
     cs_key_spec spec = CS_KEYSPEC_ECDSA_P256;
     char name[CS_IDENTITY_NAME_MAX + 1] = "";
     cs_view cn;
     TRY(cs_csr_read(cs_buf_view(csr_der), "csr", &asked, err));
+    TRY(enroll_binding_check(ask, asked->challenge, err));
     if (cs_name_cn(asked->subject, &cn) && cn.n <= CS_IDENTITY_NAME_MAX) memcpy(name, cn.p, cn.n);
     (void)cs_key_spec_of(asked->spki, &spec); /* of the kind that the request's own is of */
     TRY(cs_key_generate(spec, &key, err));
@@ -82,8 +83,11 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
     cs_view header = cs_view_str(rest_header(c, "Authorization"));
     TRY(rest_client_cert(c, &client, err));
-    enroll_ask ask = {
-        .source = rest_header(c, "X-Forwarded-For"), .certificate = client, .renewal = op == EST_SIMPLEREENROLL};
+    enroll_ask ask = {.source = rest_header(c, "X-Forwarded-For"),
+                      .certificate = client,
+                      .renewal = op == EST_SIMPLEREENROLL,
+                      .binds = true,
+                      .binding = cs_view_str(rest_header(c, "X-Countersign-Channel-Binding"))};
     TRY(enroll_at(c->e, CONF_DOOR_EST, label, &ask, err));
     if (header.n > 0 && !est_basic_read(header, &basic, &ask.name, &ask.secret))
         return cs_fail(err, CS_REFUSED, CS_R_CREDENTIAL_NEEDED, "Authorization is not Basic");
@@ -91,7 +95,8 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     TRY(est_csr_read(cs_buf_view(&c->body), &csr, err));
     if (op == EST_SERVERKEYGEN) {
         TRY(may_make_key(c, &ask, err));
-        TRY(make_key(&csr, &key, err));
+        TRY(make_key(&ask, &csr, &key, err));
+        ask.binds = false;
     }
     ask.csr = cs_buf_view(&csr);
     TRY(enroll_submit(c->e, &ask, &answer, err));
@@ -100,13 +105,21 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     return put_answer(c, &answer, key, err);
 }
 
+static cs_status put_csrattrs(rest_call *c, const char *label, cs_err *err) {
+    enroll_ask ask = {.csr.n = 0};
+    TRY(enroll_at(c->e, CONF_DOOR_EST, label, &ask, err));
+    as_base64(c, "application/csrattrs");
+    bool bound = ask.at != NULL && ask.at->binding == CONF_BINDING_REQUIRED;
+    return est_csrattrs_add(&c->out, bound, wants_lines(c), err);
+}
+
 static cs_status run(rest_call *c, est_op op, const char *label, cs_err *err) {
     bool get = op == EST_CACERTS || op == EST_CSRATTRS;
     if (get != (strcmp(c->method, "POST") != 0))
         return cs_fail(err, CS_REFUSED, CS_R_HTTP_METHOD_NOT_ALLOWED, "%s is for this", get ? "GET" : "POST");
     switch (op) {
     case EST_CACERTS: return put_cacerts(c, err);
-    case EST_CSRATTRS: as_base64(c, "application/csrattrs"); return est_csrattrs_add(&c->out, wants_lines(c), err);
+    case EST_CSRATTRS: return put_csrattrs(c, label, err);
     case EST_SIMPLEENROLL:
     case EST_SIMPLEREENROLL:
     case EST_SERVERKEYGEN: return run_enroll(c, op, label, err);

@@ -8,6 +8,7 @@
 enum { ANSWER_MAX = 1024 * 1024, LINE = 48 }; /* octets: 64 characters */
 
 #define OID_EC_PUBLIC_KEY CS_OID_LIT("\x2a\x86\x48\xce\x3d\x02\x01")
+#define OID_CHALLENGE CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")
 #define OID_P256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07")
 #define OID_ECDSA_SHA256 CS_OID_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x02")
 
@@ -82,9 +83,11 @@ cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, bool 
     return cs_buf_ok(b, "the certificates", err);
 }
 
-cs_status est_csrattrs_add(cs_buf *b, bool lines, cs_err *err) {
+cs_status est_csrattrs_add(cs_buf *b, bool bound, bool lines, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_of(1024);
-    cs_der_mark all = cs_der_open(&der, CS_DER_SEQUENCE), attribute = cs_der_open(&der, CS_DER_SEQUENCE);
+    cs_der_mark all = cs_der_open(&der, CS_DER_SEQUENCE);
+    if (bound) cs_der_put_oid(&der, OID_CHALLENGE);
+    cs_der_mark attribute = cs_der_open(&der, CS_DER_SEQUENCE);
     cs_der_put_oid(&der, OID_EC_PUBLIC_KEY);
     cs_der_mark values = cs_der_open(&der, CS_DER_SET);
     cs_der_put_oid(&der, OID_P256);
