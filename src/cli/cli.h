@@ -45,6 +45,7 @@ int cli_crl(int argc, char **argv);
 int cli_notify(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_top(int argc, char **argv);
+int cli_tunnel(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_config(int argc, char **argv);

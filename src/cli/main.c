@@ -17,6 +17,7 @@ static int show_help(int argc, char **argv);
 static const cli_command commands[] = {
     {"up", cli_up, "everything on one machine: authority and gateway"},
     {"gateway", cli_gateway, "the gateway alone, before any service"},
+    {"tunnel", cli_tunnel, "a program without TLS, through mutual TLS to a remote"},
     {"authority", cli_authority, "the authority alone"},
     {"init", cli_init, "make a root and an issuing CA"},
     {"issue", cli_issue, "issue a certificate to a server, user or device"},

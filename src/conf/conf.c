@@ -38,13 +38,28 @@ static cs_status check_said(const conf_overrides *said, cs_err *err) {
 }
 
 int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int at) {
+    const conf_tunnel *t = &said->tunnel;
     const struct {
         const char *option, *value;
     } all[] = {
-        {"--state", said->state},           {"-c", said->file},
-        {"--https", said->https},           {"--http", said->http},
-        {"--metrics", said->metrics},       {"--upstream", said->upstream},
-        {"--public-url", said->public_url}, {"--trust-domain", said->trust_domain},
+        {"--state", said->state},
+        {"-c", said->file},
+        {"--https", said->https},
+        {"--http", said->http},
+        {"--metrics", said->metrics},
+        {"--upstream", said->upstream},
+        {"--public-url", said->public_url},
+        {"--trust-domain", said->trust_domain},
+        {"--tunnel", t->listen},
+        {"--remote", t->remote},
+        {"--ca", t->ca},
+        {"--cert", t->certificate},
+        {"--key", t->key},
+        {"--crl", t->crl},
+        {"--server-name", t->server_name},
+        {"--alpn", t->alpn},
+        {"--starttls", t->starttls},
+        {"--pins", t->pins},
     };
     static const char *const threads_text[] = {"0",  "1",  "2",  "3",  "4",  "5",  "6",  "7",  "8",  "9",  "10",
                                                "11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21",
@@ -64,6 +79,7 @@ int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int a
 }
 
 int conf_take(conf_overrides *said, int argc, char *const argv[], int at) {
+    conf_tunnel *t = &said->tunnel;
     const struct {
         const char *option;
         const char **to;
@@ -77,6 +93,16 @@ int conf_take(conf_overrides *said, int argc, char *const argv[], int at) {
         {"--upstream", &said->upstream},
         {"--public-url", &said->public_url},
         {"--trust-domain", &said->trust_domain},
+        {"--tunnel", &t->listen},
+        {"--remote", &t->remote},
+        {"--ca", &t->ca},
+        {"--cert", &t->certificate},
+        {"--key", &t->key},
+        {"--crl", &t->crl},
+        {"--server-name", &t->server_name},
+        {"--alpn", &t->alpn},
+        {"--starttls", &t->starttls},
+        {"--pins", &t->pins},
     };
     bool threads = strcmp(argv[at], "--threads") == 0;
     const char **to = NULL;
@@ -154,11 +180,11 @@ static const char *url_of_listener(conf *c) {
 
 static cs_status fill_names(conf *c, const conf_overrides *said, const file_conf *f, cs_err *err) {
     conf_ca ca = {NULL, NULL};
-    TRY(conf_ca_read(c, &ca, err));
+    if (!c->tunnel) TRY(conf_ca_read(c, &ca, err));
     c->https = first(said->https, f->https, "127.0.0.1:8443");
     c->http_said = said->http != NULL || f->http != NULL;
     c->http = off_is_empty(first(said->http, f->http, "127.0.0.1:8880"));
-    c->metrics = off_is_empty(first(said->metrics, f->metrics, "127.0.0.1:9443"));
+    c->metrics = off_is_empty(first(said->metrics, f->metrics, c->tunnel ? "off" : "127.0.0.1:9443"));
     c->trust_domain = first(said->trust_domain, f->trust_domain, ca.trust_domain);
     if (c->trust_domain == NULL) c->trust_domain = "countersign.internal";
     if (f->store != NULL && strcmp(f->store, "sqlite") != 0) c->store = f->store;
@@ -206,14 +232,32 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->access_log = f->log.access != NULL ? *f->log.access : true;
     TRY(conf_notices_fill(c, f, folder, err));
     TRY(conf_profiles_fill(c, f, err));
+    if (c->tunnel) return conf_tunnel_fill(c, &said->tunnel, err);
     TRY(conf_sites_fill(c, f, folder, said->upstream, err));
     return conf_enroll_fill(c, f, err);
 }
 
 /* The caller's strings may go before the conf does. */
 static cs_status keep_said(conf *c, const conf_overrides *said, conf_overrides *kept, cs_err *err) {
-    const char **fields[] = {&kept->state,   &kept->file,     &kept->https,      &kept->http,
-                             &kept->metrics, &kept->upstream, &kept->public_url, &kept->trust_domain};
+    conf_tunnel *t = &kept->tunnel;
+    const char **fields[] = {&kept->state,
+                             &kept->file,
+                             &kept->https,
+                             &kept->http,
+                             &kept->metrics,
+                             &kept->upstream,
+                             &kept->public_url,
+                             &kept->trust_domain,
+                             &t->listen,
+                             &t->remote,
+                             &t->ca,
+                             &t->certificate,
+                             &t->key,
+                             &t->crl,
+                             &t->server_name,
+                             &t->alpn,
+                             &t->starttls,
+                             &t->pins};
     *kept = *said;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         if (*fields[i] == NULL) continue;
@@ -230,7 +274,11 @@ cs_status conf_load(const conf_overrides *said, conf **ret, cs_err *err) {
     if (c == NULL || (c->memory = calloc(1, sizeof(conf_memory))) == NULL) return CS_NOMEM_ERR(err);
     TRY(keep_said(c, said, &kept, err));
     TRY(check_said(&kept, err));
-    TRY(find_and_read(c, &kept, &folder, err));
+    c->tunnel = kept.tunnel.listen != NULL;
+    if (c->tunnel)
+        c->state = "/"; /* nothing of it is used */
+    else
+        TRY(find_and_read(c, &kept, &folder, err));
     const file_conf *f = ((conf_memory *)c->memory)->file;
     TRY(fill(c, &kept, f != NULL ? f : &nothing_written, folder, err));
     *ret = CS_TAKE(c);

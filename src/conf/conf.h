@@ -49,6 +49,10 @@ typedef struct conf_upstream {
     conf_texts servers;            /* URLs of one scheme */
     const char *ca;                /* PEM anchors for https, h2 and tls; NULL: this machine's */
     const char *certificate, *key; /* ours, when they ask for one; NULL: none */
+    const char *crl;               /* CRLs of those anchors, PEM or DER; NULL: none */
+    conf_texts pins;               /* as verify/lists.h has them */
+    const char *alpn;              /* of streams: protocols that are offered, with commas between; NULL: none */
+    conf_starttls starttls;        /* of streams: how TLS is asked for */
     const char *server_name;       /* whom we expect; NULL: the URL's host */
     const char *health;            /* path that must answer 2xx or 3xx; NULL: a connection is enough */
     cs_time interval;              /* between such questions; 0: none are asked */
@@ -78,8 +82,10 @@ typedef struct conf_site {
     conf_said enroll; /* whether /.well-known/est and its like lead to the authority; not said: where it has paths */
     conf_protocol protocol;
     conf_starttls starttls;
+    bool plain;          /* CONF_TCP: its clients speak no TLS: programs of this machine, whose octets go out in TLS */
     bool proxy_protocol; /* CONF_TCP: the upstream is told who the client is by PROXY protocol version 2 */
-    const char *listen;  /* ADDR:PORT of its own, for this site alone or with others that name it; NULL: conf.https */
+    const char *listen;  /* ADDR:PORT of its own, for this site alone or with others that name it; NULL: conf.https;
+                            plain: or unix:/PATH */
     const char
         *alpn; /* protocols, with commas between; NULL: http/1.1 and 1.0, or whatever the client of a stream wants */
     conf_allow *allow; /* whom the site admits, where a route has no list of its own */
@@ -198,13 +204,23 @@ typedef struct conf {
     const char *log_format;   /* "json" or "text" */
     bool access_log;
     conf_notices notices;
+    bool tunnel;  /* made of the command line alone: one plain site, no state folder */
     void *memory; /* what conf_free frees */
 } conf;
+
+/* `countersign tunnel`: one plain site and where it leads. */
+typedef struct conf_tunnel {
+    const char *listen; /* NULL: no tunnel. ADDR:PORT, unix:/PATH, "-": standard input and output */
+    const char *remote; /* tls://HOST:PORT */
+    const char *ca, *certificate, *key, *crl, *server_name, *alpn, *starttls;
+    const char *pins; /* with commas between */
+} conf_tunnel;
 
 /* What the command line says; NULL or 0: not said. */
 typedef struct conf_overrides {
     const char *state, *file, *https, *http, *metrics, *upstream, *public_url, *trust_domain;
     unsigned threads;
+    conf_tunnel tunnel;
 } conf_overrides;
 
 /* config-invalid names file:line:column, the key and what is expected; unknown keys are refused. */
@@ -242,8 +258,8 @@ CS_MUST_USE cs_status conf_path(const conf *c, const char *below, char out[CONF_
 CS_MUST_USE cs_status conf_staple_path(const conf *c, const uint8_t sha256[32], char out[CONF_PATH_MAX], cs_err *err);
 
 /* The options that every process and `up` take (--state, -c, --https, --http, --metrics, --upstream, --public-url,
- * --trust-domain, --threads), as argv for a child: appends to a NULL-terminated array of the caller. */
-enum { CONF_ARGV_MAX = 32 };
+ * --trust-domain, --threads, and a tunnel's), as argv for a child: appends to a NULL-terminated array of the caller. */
+enum { CONF_ARGV_MAX = 64 };
 int conf_argv(const conf_overrides *said, const char *argv[CONF_ARGV_MAX], int at);
 /* The child's side: is argv[at] one of these options? Then its value goes into *said (a pointer into argv) and the
  * number of words used (2) comes back; 0 when it is another option, -1 when its value is missing. */

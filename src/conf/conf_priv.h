@@ -34,6 +34,14 @@ CS_MUST_USE cs_status conf_ca_read(conf *c, conf_ca *ret, cs_err *err);
 /* The state folder: said, else the file's, else $COUNTERSIGN_STATE, $STATE_DIRECTORY, the XDG state folder. */
 CS_MUST_USE cs_status conf_state_find(conf *c, const char *said, const char *in_file, const char *folder, cs_err *err);
 
+/* path, below `folder` when it is relative; NULL: below the working folder. NULL when memory ran out. */
+const char *conf_absolute(conf *c, const char *path, const char *folder);
+
+/* tunnel.c: the one site of a tunnel, and where it leads. */
+CS_MUST_USE cs_status conf_tunnel_fill(conf *c, const conf_tunnel *said, cs_err *err);
+/* Who speaks no TLS must be on this machine: what comes in there goes out with our certificate. */
+CS_MUST_USE cs_status conf_plain_check(const conf *c, const conf_site *s, cs_err *err);
+
 /* NAME below folder, unless it is absolute or NULL. */
 const char *conf_file_path(conf *c, const char *folder, const char *name);
 CS_MUST_USE cs_status conf_texts_fill(conf *c, char *const *from, unsigned count, conf_texts *to, cs_err *err);

@@ -53,6 +53,7 @@ void conf_each_file(const conf *c, conf_file_cb *cb, void *data) {
         say(&w, u->ca != NULL ? u->ca : wants_system_cas(u->servers.at[0]) ? CONF_SYSTEM_CAS : NULL);
         say(&w, u->certificate);
         say(&w, u->key);
+        say(&w, u->crl);
     }
 }
 

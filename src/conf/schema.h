@@ -26,14 +26,16 @@ typedef struct file_pair {
 } file_pair;
 
 typedef struct file_upstream {
-    char *name, *ca, *certificate, *key, *server_name, *health, *interval;
+    char *name, *ca, *certificate, *key, *crl, *server_name, *alpn, *starttls, *health, *interval;
+    char **pins;
+    unsigned pins_count;
     char **servers;
     unsigned servers_count;
 } file_upstream;
 
 typedef struct file_site {
     char *name, *certificate, *key, *client_ca, *client_crl, *upstream, *min_tls, *client;
-    char *listen, *protocol, *alpn, *starttls, *ocsp, *groups, *ca_names;
+    char *listen, *protocol, *tls, *alpn, *starttls, *ocsp, *groups, *ca_names;
     file_pair *certificates;
     unsigned certificates_count;
     char **pins;

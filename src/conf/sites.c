@@ -122,6 +122,7 @@ static cs_status check_upstream(const conf *c, const conf_site *s, const char *s
 /* What one protocol has and the other has not. */
 static cs_status check_protocol(const conf *c, const conf_site *s, cs_err *err) {
     bool tcp = s->protocol == CONF_TCP;
+    TRY(conf_plain_check(c, s, err));
     TRY(check_upstream(c, s, s->upstream, err));
     for (unsigned i = 0; i < s->route_count; i++) TRY(check_upstream(c, s, s->routes[i].upstream, err));
     if (!tcp && s->proxy_protocol) return bad_site(c, s, "proxy_protocol is for protocol: tcp", err);
@@ -175,10 +176,18 @@ static cs_status fill_upstream(conf *c, conf_upstream *u, const file_upstream *f
                          .ca = conf_file_path(c, folder, f->ca),
                          .certificate = conf_file_path(c, folder, f->certificate),
                          .key = conf_file_path(c, folder, f->key),
+                         .crl = conf_file_path(c, folder, f->crl),
+                         .alpn = f->alpn,
+                         .starttls = f->starttls != NULL ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE,
                          .server_name = f->server_name,
                          .health = f->health};
+    if ((f->alpn != NULL || f->starttls != NULL) && strncmp(f->servers[0], "tls:", 4) != 0)
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID,
+                       "%s: upstream %s: alpn and starttls are for servers of tls://HOST:PORT", c->file, f->name);
+    TRY(conf_texts_fill(c, f->pins, f->pins_count, &u->pins, err));
     if (f->interval != NULL) (void)cs_duration_parse(cs_view_str(f->interval), &u->interval);
     if (f->interval == NULL && (f->health != NULL || f->servers_count > 1)) u->interval = 5 * CS_SEC;
+    if (f->starttls != NULL) u->interval = 0; /* asking takes more than a connection */
     TRY(conf_texts_fill(c, f->servers, f->servers_count, &u->servers, err));
     for (unsigned i = 0; i < u->servers.n; i++)
         if ((u->servers.at[i] = upstream_text(c, u->servers.at[i])) == NULL) return CS_NOMEM_ERR(err);
@@ -215,6 +224,7 @@ static cs_status fill_site(conf *c, conf_site *site, const file_site *f, const c
         .upstream = upstream_text(c, f->upstream),
         .protocol = f->protocol != NULL && strcmp(f->protocol, "tcp") == 0 ? CONF_TCP : CONF_HTTP,
         .starttls = f->starttls != NULL ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE,
+        .plain = f->tls != NULL && strcmp(f->tls, "off") == 0,
         .proxy_protocol = f->proxy_protocol != NULL && *f->proxy_protocol,
         .listen = f->listen,
         .alpn = f->alpn,

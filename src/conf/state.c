@@ -27,7 +27,7 @@ static const char *from_environment(conf *c) {
     return "/var/lib/countersign";
 }
 
-static const char *absolute(conf *c, const char *path, const char *folder) {
+const char *conf_absolute(conf *c, const char *path, const char *folder) {
     char cwd[CONF_PATH_MAX];
     if (path[0] == '/') return conf_textf(c, "%s", path);
     if (folder == NULL) folder = getcwd(cwd, sizeof cwd);
@@ -35,9 +35,9 @@ static const char *absolute(conf *c, const char *path, const char *folder) {
 }
 
 cs_status conf_state_find(conf *c, const char *said, const char *in_file, const char *folder, cs_err *err) {
-    const char *path = said != NULL      ? absolute(c, said, NULL)
-                       : in_file != NULL ? absolute(c, in_file, folder)
-                                         : absolute(c, from_environment(c), NULL);
+    const char *path = said != NULL      ? conf_absolute(c, said, NULL)
+                       : in_file != NULL ? conf_absolute(c, in_file, folder)
+                                         : conf_absolute(c, from_environment(c), NULL);
     if (path == NULL) return CS_NOMEM_ERR(err);
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;

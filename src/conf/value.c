@@ -27,7 +27,8 @@ static const struct {
     {"sites[].client_crl", CONF_FILE},
     {"sites[].min_tls", CONF_TLS},
     {"sites[].upstream", CONF_UPSTREAM},
-    {"sites[].listen", CONF_ADDRESS},
+    {"sites[].listen", CONF_LISTEN},
+    {"sites[].tls", CONF_ON_OFF},
     {"sites[].protocol", CONF_PROTOCOL},
     {"sites[].alpn", CONF_ALPN},
     {"sites[].certificates[].certificate", CONF_FILE},
@@ -47,6 +48,9 @@ static const struct {
     {"upstreams[].ca", CONF_FILE},
     {"upstreams[].certificate", CONF_FILE},
     {"upstreams[].key", CONF_FILE},
+    {"upstreams[].crl", CONF_FILE},
+    {"upstreams[].alpn", CONF_ALPN},
+    {"upstreams[].starttls", CONF_STARTTLS},
     {"upstreams[].health", CONF_ROUTE_PATH},
     {"upstreams[].interval", CONF_DURATION},
     {"follow", CONF_DURATION_OFF},
@@ -280,6 +284,8 @@ bool conf_value_ok(conf_type type, const char *text) {
     switch (type) {
     case CONF_TEXT: return true;
     case CONF_ADDRESS: return endpoint_ok(text, false, false);
+    case CONF_LISTEN: return strncmp(text, "unix:/", 6) == 0 || endpoint_ok(text, false, false);
+    case CONF_ON_OFF: return strcmp(text, "on") == 0 || strcmp(text, "off") == 0;
     case CONF_ADDRESS_OFF: return text[0] == '\0' || strcmp(text, "off") == 0 || endpoint_ok(text, false, false);
     case CONF_URL: return url_ok(text);
     case CONF_STORE: return store_ok(text);
@@ -326,6 +332,8 @@ const char *conf_value_expected(conf_type type) {
     switch (type) {
     case CONF_TEXT: return "text";
     case CONF_ADDRESS: return "ADDRESS:PORT, such as 127.0.0.1:8443 or [::1]:8443";
+    case CONF_LISTEN: return "ADDRESS:PORT, such as 127.0.0.1:1883, or unix:/PATH for a site with tls: off";
+    case CONF_ON_OFF: return "on or off";
     case CONF_ADDRESS_OFF: return "ADDRESS:PORT, such as 127.0.0.1:8880 or [::1]:8880, or off";
     case CONF_STORE: return "sqlite, or postgresql://USER@HOST/DATABASE?passfile=FILE (no password in it)";
     case CONF_URL: return "http://HOST:PORT without a path, such as http://pki.corp.example";

@@ -7,6 +7,8 @@
 typedef enum conf_type {
     CONF_TEXT,        /* anything */
     CONF_ADDRESS,     /* 127.0.0.1:8443, [::1]:8443, localhost:8443 */
+    CONF_LISTEN,      /* an address, or unix:/PATH */
+    CONF_ON_OFF,      /* on, off */
     CONF_ADDRESS_OFF, /* the same, or off */
     CONF_URL,
     CONF_STORE,        /* http://HOST[:PORT] */

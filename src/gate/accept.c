@@ -61,7 +61,7 @@ static cs_status make(const listener *l, int fd, conn **ret, cs_err *err) {
     conn *c = calloc(1, sizeof *c);
     if (c == NULL) return CS_NOMEM_ERR(err);
     tls_conn *tls = NULL;
-    cs_status s = door != NULL ? tls_conn_new(door->front, &w->judge, &tls, err) : CS_OK;
+    cs_status s = door != NULL && door->plain == NULL ? tls_conn_new(door->front, &w->judge, &tls, err) : CS_OK;
     wire_init(&c->wire, fd, tls);
     if (s == CS_OK) s = loop_watch_new(w->loop, fd, conn_event, c, &c->watch, err);
     if (s != CS_OK) {
@@ -69,7 +69,10 @@ static cs_status make(const listener *l, int fd, conn **ret, cs_err *err) {
         free(c);
         return s;
     }
-    c->state = door == NULL ? CONN_HEAD : door->starttls != CONF_STARTTLS_NONE ? CONN_PREFACE : CONN_TLS;
+    c->site = door != NULL ? door->plain : NULL;
+    c->state = door == NULL || door->plain != NULL    ? CONN_HEAD
+               : door->starttls != CONF_STARTTLS_NONE ? CONN_PREFACE
+                                                      : CONN_TLS;
     c->wire.clear = c->state == CONN_PREFACE;
     c->ready_end = &c->ready;
     *ret = c;
@@ -106,6 +109,7 @@ void conn_accept(const listener *l, int fd, const net_addr *peer) {
     metrics_add(w->slab, METRIC_CONNECTIONS_OPEN, (unsigned)role, 1);
     loop_timer_set(w->loop, &c->timer, worker_conf(w)->limits.handshake);
     wire_fill(&c->wire); /* the client's hello is often there already */
+    if (c->site != NULL) stream_start(c);
     conn_turn(c);
 }
 

@@ -39,7 +39,9 @@ bool client_over(const exchange *x) {
 }
 
 void client_shut(exchange *x) {
-    if (x->id == 0)
+    if (x->id == 0 && x->c->wire.tls == NULL)
+        net_shutdown_write(x->c->wire.fd);
+    else if (x->id == 0)
         wire_end(&x->c->wire);
     else
         (void)http2_end(x->c->h2, x->id, cs_view_of(NULL, 0));

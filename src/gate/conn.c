@@ -42,6 +42,7 @@ void conn_close(conn *c) {
     c->reap = (loop_task){.cb = reap, .data = c};
     loop_later(w->loop, &c->reap);
     if (w->draining && w->conn_count == 0) loop_stop(w->loop);
+    if (w->g->only >= 0) gate_over(w->g);
 }
 
 static void refuse_handshake(conn *c, const cs_err *err) {
@@ -374,6 +375,14 @@ void conn_policy(conn *c, policy *p) {
         }
         c->site = now;
         worker_ends(c->w, tls_conn_ends(c->wire.tls));
+    } else if (c->site != NULL) {
+        const gate_door *door = policy_door(p, c->listen);
+        if (door == NULL || door->plain == NULL) {
+            (void)cs_fail(&err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: the site was removed", c->listen);
+            conn_cut(c, &err);
+            return;
+        }
+        c->site = door->plain;
     }
     policy_free(c->policy); /* a request under way has its own */
     c->policy = policy_ref(p);

@@ -1,4 +1,5 @@
 /* The main thread: signals, reload, ticket keys, the feed; and the start and the end of the workers. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 
 #include "base/secret.h"
 #include "gate/gate_priv.h"
+#include "io/spawn.h"
 
 const conf *gate_conf(const gate *g) {
     return g->policy->conf;
@@ -15,14 +17,33 @@ void gate_ring(gate *g) {
     for (unsigned i = 0; g->serving && i < g->worker_count; i++) loop_ring(g->workers[i].loop);
 }
 
+/* One socket, which all threads accept from: those of this family share no address. Whose file it is may connect. */
+static cs_status listen_unix(const char *path, int fds[], unsigned count, cs_err *err) {
+    if (spawn_answers(path)) return cs_fail(err, CS_FAILED, CS_R_PORT_IN_USE, "unix:%s", path);
+    TRY(spawn_listen(path, 0600, &fds[0], err));
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[i] >= 0) continue;
+        while (i > 0) (void)close(fds[--i]);
+        return cs_fail(err, CS_LIMIT, CS_R_TOO_MANY_CONNECTIONS, "unix:%s: no descriptors left", path);
+    }
+    return CS_OK;
+}
+
 /* listen: of a door, for each thread; NULL: plain HTTP, which one thread serves. */
 static cs_status open_listener(gate *g, const char *text, int role, const char *listen, cs_err *err) {
     int fds[GATE_THREADS_MAX];
     net_addr at;
     unsigned count = listen != NULL ? g->worker_count : 1, which = g->listener_count;
     if (text == NULL || text[0] == '\0') return CS_OK;
-    TRY(net_addr_parse(text, &at, err));
-    TRY(net_listen(&at, text, fds, count, err));
+    if (strncmp(text, "unix:", 5) == 0) {
+        TRY(listen_unix(text + 5, fds, count, err));
+    } else if (strcmp(text, "-") == 0) {
+        count = 0;
+    } else {
+        TRY(net_addr_parse(text, &at, err));
+        TRY(net_listen(&at, text, fds, count, err));
+    }
     g->listener_count++;
     for (unsigned i = 0; i < g->worker_count; i++)
         g->workers[i].listeners[which] = (listener){.fd = i < count ? fds[i] : -1, .role = role, .listen = listen};
@@ -94,14 +115,14 @@ static void share_keys(gate *g, const policy *p) {
 cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_rng *rng, gate **ret, cs_err *err) {
     CS_AUTO(gate) g = calloc(1, sizeof *g);
     if (g == NULL) return CS_NOMEM_ERR(err);
-    g->said = said, g->clock = clock, g->rng = rng, g->notify = -1;
+    g->said = said, g->clock = clock, g->rng = rng, g->notify = g->only = -1;
     (void)pthread_mutex_init(&g->lock, NULL);
     TRY(cs_rng_fill(rng, &g->address_seed, sizeof g->address_seed, err));
     TRY(new_tickets(g, err));
     TRY(policy_load(said, g->tickets, clock, &g->policy, err));
     share_keys(g, g->policy);
     TRY(loop_new(clock, &g->loop, err));
-    TRY(control_new(g, &g->control, err));
+    if (!g->policy->conf->tunnel) TRY(control_new(g, &g->control, err));
     TRY(make_workers(g, err));
     *ret = CS_TAKE(g);
     return CS_OK;
@@ -110,6 +131,8 @@ cs_status gate_new(const conf_overrides *said, const cs_clock *clock, const cs_r
 void gate_free(gate *g) {
     if (g == NULL) return;
     feed_free(g->feed);
+    free(g->failed);
+    if (g->only >= 0 && !g->serving) net_close(g->only);
     control_free(g->control);
     for (unsigned i = 0; g->workers != NULL && i < g->worker_count; i++) worker_free(&g->workers[i]);
     loop_free(g->loop);
@@ -140,7 +163,7 @@ static cs_status start(gate *g, cs_err *err) {
     g->serving = true;
     const conf *c = g->policy->conf;
     log_event e = log_begin(LOG_INFO, "listening");
-    log_str(&e, "https", c->https);
+    if (!c->tunnel) log_str(&e, "https", c->https);
     CS_SCOPED(cs_buf) others = cs_buf_of(64 * GATE_DOORS_MAX);
     for (unsigned i = 0; i < g->listen_count; i++)
         if (strcmp(g->listens[i], c->https) != 0)
@@ -163,6 +186,23 @@ void gate_ticket_keys(gate *g, cs_view keys) {
     if (g->told_count > TLS_TICKET_KEYS_MAX) g->told_count = TLS_TICKET_KEYS_MAX;
     memcpy(g->told_keys, keys.p, g->told_count * TLS_TICKET_KEY);
     share_keys(g, g->policy);
+}
+
+void gate_only(gate *g, int take_fd) {
+    g->only = take_fd;
+}
+
+void gate_over(gate *g) {
+    (void)g;
+    (void)kill(getpid(), SIGTERM);
+}
+
+void gate_failed(gate *g, const cs_err *err) {
+    if (g->only < 0) return;
+    (void)pthread_mutex_lock(&g->lock);
+    if (g->failed == NULL) g->failed = malloc(sizeof *g->failed);
+    if (g->failed != NULL) *g->failed = *err;
+    (void)pthread_mutex_unlock(&g->lock);
 }
 
 static void stop_with(gate *g, const cs_err *err) {
@@ -246,7 +286,7 @@ cs_status gate_run(gate *g, int notify, cs_err *err) {
     TRY(loop_on_signal(g->loop, SIGHUP, on_reload, g, err));
     g->rotate_timer = (loop_timer){.cb = on_rotate, .data = g};
     loop_timer_set(g->loop, &g->rotate_timer, TLS_SESSION_MAX / 2);
-    TRY(control_start(g->control, err));
+    if (g->control != NULL) TRY(control_start(g->control, err));
     follow_start(g);
     if (g->policy->feed) {
         TRY(conf_path(g->policy->conf, "run/feed.sock", path, err));
@@ -262,5 +302,7 @@ cs_status gate_run(gate *g, int notify, cs_err *err) {
         for (unsigned k = 0; k < g->listener_count; k++)
             w->listeners[k].fd = -1; /* closed with their watches, when it drained */
     }
-    return CS_OK;
+    if (g->failed == NULL) return CS_OK;
+    *err = *g->failed;
+    return err->status;
 }

@@ -18,6 +18,8 @@ void gate_free(gate *g);
 CS_AUTO_DEFINE(gate)
 /* The configuration at the start, for the program's own set-up. */
 const conf *gate_conf(const gate *g);
+/* Of a tunnel from "-": its one connection, at whose end gate_run returns; why it failed, if it did. */
+void gate_only(gate *g, int take_fd);
 /* Serves until SIGTERM or SIGINT; then finishes what is under way (limits.drain) and returns. SIGHUP reloads.
  * notify: "ready\n" is written there when the first connection could be served, and it is closed; -1: none. */
 CS_MUST_USE cs_status gate_run(gate *g, int notify, cs_err *err);

@@ -67,9 +67,11 @@ typedef struct wire {
     bool shaking;  /* TLS is not established yet: what is written waits */
     bool eof;      /* the peer says no more */
     bool clean_eof;
-    bool broken; /* nothing can be said to the peer */
-    bool shut;   /* nothing more comes from the socket: not asked again */
-    bool much;   /* the last read filled what it was given */
+    bool broken;   /* nothing can be said to the peer */
+    bool shut;     /* nothing more comes from the socket: not asked again */
+    bool much;     /* the last read filled what it was given */
+    cs_reason why; /* of what TLS refused; CS_R_NONE: nothing */
+    char *said;    /* its detail, or NULL */
 } wire;
 void wire_init(wire *w, int fd, tls_conn *take_tls);
 void wire_free(wire *w);                /* not the descriptor */
@@ -102,6 +104,8 @@ struct upconn {
     wire wire;
     bool reached;   /* TCP */
     bool connected; /* TLS too, when it has it */
+    bool asks;      /* STARTTLS: was asked for, and is not answered */
+    bool greeted;
     bool reused, dead, pooled;
     bool failed;  /* it takes no more */
     bool leaving; /* HTTP/2: takes no new requests */
@@ -276,7 +280,9 @@ struct gate {
     tls_tickets *tickets;
     uint8_t told_keys[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY]; /* by the authority */
     size_t told_count;
-    bool shares; /* its keys, with other processes; for life */
+    bool shares;    /* its keys, with other processes; for life */
+    int only;       /* the one connection there is, which is standard input's; -1: none */
+    cs_err *failed; /* of that one's end; the lock guards it */
     metrics *metrics;
     unsigned worker_count;
     worker *workers;
@@ -286,6 +292,7 @@ struct gate {
     feed *feed;
     control *control;
     loop_timer rotate_timer, follow_timer;
+    cs_time moved_next;              /* when the name of a remote that is down may be asked again, monotonic */
     uint64_t stamp_done, stamp_seen; /* of the files that are followed */
     _Atomic int64_t looked_until;    /* somebody watches the top, monotonic */
     int notify;
@@ -405,6 +412,8 @@ bool stream_allowed(const gate_site *site, const conn *c); /* is it one for stre
 
 /* preface.c: true when anything moved */
 bool preface_step(conn *c);
+/* The other way round: TLS is asked of an upstream. CS_AGAIN: its answer has not come. */
+cs_status preface_ask(upconn *u, cs_err *err);
 
 /* proxy.c: PROXY protocol version 2, with who the client is; false when it does not fit */
 bool proxy_header_add(const conn *c, cs_buf *out);
@@ -479,6 +488,9 @@ void follow_start(gate *g);
 /* gate.c: the main thread's */
 cs_status gate_reload(gate *g, cs_err *err);
 void gate_ring(gate *g); /* all workers */
+/* By a worker, when there is but one connection: it has ended; why it failed. */
+void gate_over(gate *g);
+void gate_failed(gate *g, const cs_err *err);
 /* By the feed. */
 void gate_revset(gate *g, cs_revset *take_set);
 void gate_synced(gate *g);

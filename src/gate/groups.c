@@ -6,6 +6,17 @@
 #include "gate/policy.h"
 #include "io/files.h"
 
+enum { ADDRESSES_MAX = 4 };
+
+/* What is asked of its servers' certificates beside the anchors. */
+static cs_status load_checks(const policy *p, const conf_upstream *u, cs_crls **crls, cs_pins **pins, cs_err *err) {
+    if (u->crl != NULL) TRY(policy_crls(u->crl, crls, NULL, err));
+    if (u->pins.n > 0) TRY(cs_pins_new(pins, err));
+    for (unsigned i = 0; i < u->pins.n; i++)
+        TRY(cs_pins_add(*pins, u->pins.at[i], p->conf->file != NULL ? p->conf->file : "--pin", err));
+    return CS_OK;
+}
+
 static cs_status load_dialer(policy *p, gate_group *g, cs_err *err) {
     const conf_upstream *u = g->conf;
     const char *ca = u != NULL && u->ca != NULL ? u->ca : CONF_SYSTEM_CAS;
@@ -13,14 +24,19 @@ static cs_status load_dialer(policy *p, gate_group *g, cs_err *err) {
     text = cs_buf_of(CS_PEM_FILE_MAX), crt = cs_buf_of(CS_PEM_FILE_MAX), key = cs_buf_secret(CS_KEY_FILE_MAX);
     CS_SCOPED(cs_certs) certs = {NULL, 0};
     CS_AUTO(cs_anchors) anchors = NULL;
+    CS_AUTO(cs_crls) crls = NULL;
+    CS_AUTO(cs_pins) pins = NULL;
     tls_dial_plan plan = {.clock = p->clock,
                           .alpn = g->http2                                        ? "h2"
                                   : strncmp(g->servers[0].text, "https:", 6) == 0 ? "http/1.1"
+                                  : u != NULL                                     ? u->alpn
                                                                                   : NULL};
     TRY(files_read(ca, CS_PEM_FILE_MAX, &text, err));
     TRY(cs_certs_read(cs_buf_view(&text), ca, &certs, err));
     TRY(cs_anchors_new(&certs, &anchors, err));
     plan.anchors = anchors;
+    if (u != NULL) TRY(load_checks(p, u, &crls, &pins, err));
+    plan.crls = crls, plan.pins = pins;
     if (u != NULL && u->certificate != NULL) {
         TRY(files_read(u->certificate, CS_PEM_FILE_MAX, &crt, err));
         TRY(files_read_private(u->key, CS_KEY_FILE_MAX, &key, err));
@@ -48,20 +64,29 @@ static bool starts(const char *text, const char *with) {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-static cs_status fill(policy *p, gate_group *g, const char *const *urls, unsigned count, cs_err *err) {
+/* Its addresses: of a stream's server all that its name has, since one may not be reached from here. */
+static cs_status add_server(gate_group *g, const char *url, cs_err *err) {
     static atomic_ullong ids = 1;
-    g->servers = calloc(count, sizeof *g->servers);
-    if (g->servers == NULL) return CS_NOMEM_ERR(err);
-    g->count = count;
+    net_addr at[ADDRESSES_MAX];
+    unsigned count = 0;
+    TRY(net_upstream_all(url, at, starts(url, "tls:") ? ADDRESSES_MAX : 1, &count, err));
     for (unsigned i = 0; i < count; i++) {
-        gate_server *s = &g->servers[i];
-        s->text = urls[i];
+        gate_server *s = &g->servers[g->count++];
+        s->text = url;
+        s->at = at[i];
         s->id = atomic_fetch_add(&ids, 1);
-        TRY(net_upstream_parse(urls[i], &s->at, err));
-        host_of(urls[i], s->name);
+        host_of(url, s->name);
         if (g->conf != NULL && g->conf->server_name != NULL)
             (void)snprintf(s->name, sizeof s->name, "%s", g->conf->server_name);
     }
+    return CS_OK;
+}
+
+static cs_status fill(policy *p, gate_group *g, const char *const *urls, unsigned count, cs_err *err) {
+    g->servers = calloc((size_t)count * ADDRESSES_MAX, sizeof *g->servers);
+    if (g->servers == NULL) return CS_NOMEM_ERR(err);
+    for (unsigned i = 0; i < count; i++) TRY(add_server(g, urls[i], err));
+    g->starttls = g->conf != NULL ? g->conf->starttls : CONF_STARTTLS_NONE;
     g->http2 = starts(urls[0], "h2c:") || starts(urls[0], "h2:");
     g->tls = starts(urls[0], "https:") || starts(urls[0], "h2:") || starts(urls[0], "tls:");
     return g->tls ? load_dialer(p, g, err) : CS_OK;

@@ -41,15 +41,15 @@ static cs_status load_issuers(const conf *c, const conf_site *site, cs_certs *re
     return cs_certs_read(cs_buf_view(&text), path, ret, err);
 }
 
-static cs_status load_crls(const conf_site *site, cs_buf *trust, cs_crls **ret, cs_err *err) {
+cs_status policy_crls(const char *path, cs_crls **ret, cs_buf *trust, cs_err *err) {
     uint8_t digest[32];
     CS_SCOPED(cs_buf) text = cs_buf_of(CS_CRL_MAX);
     CS_AUTO(cs_crls) crls = NULL;
-    TRY(files_read(site->client_crl, CS_CRL_MAX, &text, err));
+    TRY(files_read(path, CS_CRL_MAX, &text, err));
     TRY(cs_crls_new(&crls, err));
-    TRY(cs_crls_read(crls, cs_buf_view(&text), site->client_crl, err));
+    TRY(cs_crls_read(crls, cs_buf_view(&text), path, err));
     TRY(tls_digest(cs_buf_view(&text), digest, err));
-    (void)cs_buf_add(trust, digest, sizeof digest);
+    if (trust != NULL) (void)cs_buf_add(trust, digest, sizeof digest);
     *ret = CS_TAKE(crls);
     return CS_OK;
 }
@@ -179,7 +179,7 @@ static cs_status make_tls(const conf *c, gate_site *site, parts *p, tls_tickets 
     TRY(load_identities(c, s, p, &plan, err));
     TRY(load_clients(c, site, p, &plan, err));
     (void)cs_buf_add_byte(&p->trust, 0);
-    if (s->client_crl != NULL) TRY(load_crls(s, &p->trust, &p->crls, err));
+    if (s->client_crl != NULL) TRY(policy_crls(s->client_crl, &p->crls, &p->trust, err));
     /* the same name at another address is another site: its sessions are worth nothing here */
     if (s->listen != NULL) (void)cs_buf_add_vec16(&p->trust, cs_view_str(s->listen));
     TRY(cs_buf_ok(&p->trust, "a site's trust", err));
@@ -243,9 +243,11 @@ static cs_status make_door(policy *p, const char *listen, tls_site **all, cs_err
     tls_site **here = calloc(p->site_count, sizeof(tls_site *));
     if (here == NULL) return CS_NOMEM_ERR(err);
     unsigned n = 0, streams = 0, postgres = 0;
+    const gate_site *plain = NULL;
     for (unsigned i = 0; i < p->site_count; i++) {
         const conf_site *c = p->sites[i].conf;
         if (strcmp(c->listen != NULL ? c->listen : p->conf->https, listen) != 0) continue;
+        if (c->plain) plain = &p->sites[i];
         here[n++] = all[i];
         all[i] = NULL;
         streams += c->protocol == CONF_TCP;
@@ -253,8 +255,15 @@ static cs_status make_door(policy *p, const char *listen, tls_site **all, cs_err
     }
     *d = (gate_door){.listen = listen,
                      .protocol = streams == n ? CONF_TCP : CONF_HTTP,
-                     .starttls = postgres > 0 ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE};
-    cs_status s = tls_front_new(here, n, strcmp(listen, p->conf->https) != 0, &d->front, err);
+                     .starttls = postgres > 0 ? CONF_STARTTLS_POSTGRES : CONF_STARTTLS_NONE,
+                     .plain = plain};
+    if (plain != NULL && n > 1) {
+        for (unsigned i = 0; i < n; i++) tls_site_free(here[i]);
+        free(here);
+        return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: a site with tls: off is alone at its address",
+                       listen);
+    }
+    cs_status s = plain != NULL ? CS_OK : tls_front_new(here, n, strcmp(listen, p->conf->https) != 0, &d->front, err);
     free(here);
     if (s != CS_OK) return cs_fail_in(err, "%s", listen);
     p->door_count++;
@@ -295,7 +304,7 @@ static cs_status load_sites(policy *p, tls_tickets *tickets, const cs_clock *clo
         p->site_count = i + 1;
         site->enroll = enrolls(p, site->conf);
         s = load_routes(p, site, err);
-        if (s == CS_OK) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
+        if (s == CS_OK && !site->conf->plain) s = load_tls(p->conf, site, tickets, clock, &tls[i], err);
         if (s != CS_OK) (void)cs_fail_in(err, "site %s", site->conf->name);
     }
     if (s == CS_OK) s = make_doors(p, tls, err);
@@ -326,15 +335,17 @@ cs_status policy_load(const conf_overrides *said, tls_tickets *tickets, const cs
     atomic_init(&p->refs, 1);
     TRY(conf_load(said, &p->conf, err));
     TRY(conf_path(p->conf, "ca", path, err));
-    p->feed = files_exists(path);
+    p->feed = !p->conf->tunnel && files_exists(path);
     TRY(load_ticket_keys(p, err));
     p->sites = calloc(p->conf->site_count, sizeof *p->sites);
     if (p->sites == NULL) return CS_NOMEM_ERR(err);
     p->clock = clock;
     TRY(load_sites(p, tickets, clock, err));
-    TRY(conf_path(p->conf, "run/authority.sock", path, err));
-    (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
-    TRY(policy_group(p, p->authority_url, &p->authority, err));
+    if (!p->conf->tunnel) {
+        TRY(conf_path(p->conf, "run/authority.sock", path, err));
+        (void)snprintf(p->authority_url, sizeof p->authority_url, "unix:%s", path);
+        TRY(policy_group(p, p->authority_url, &p->authority, err));
+    }
     *ret = CS_TAKE(p);
     return CS_OK;
 }

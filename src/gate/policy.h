@@ -31,6 +31,7 @@ typedef struct gate_group {
     gate_server *servers;
     unsigned count;
     bool http2, tls;
+    conf_starttls starttls;
     tls_dialer *dialer; /* with tls */
     atomic_uint turn;   /* who is asked first among equals */
 } gate_group;
@@ -65,6 +66,7 @@ typedef struct gate_door {
     tls_front *front;
     conf_protocol protocol; /* of all its sites, or CONF_HTTP */
     conf_starttls starttls;
+    const gate_site *plain; /* its one site, where no TLS is spoken: then there is no front; else NULL */
 } gate_door;
 
 typedef struct policy {
@@ -104,6 +106,8 @@ bool policy_allows(const gate_route *route, cs_kind kind, const char *who, const
 /* allow.c. *ret is the caller's also on failure. */
 CS_MUST_USE cs_status gate_allows_load(const conf_allow *from, unsigned count, gate_allow **ret, cs_err *err);
 void gate_allows_free(gate_allow *a, unsigned count);
+/* The CRLs of a file; their digest is appended to trust, unless that is NULL. */
+CS_MUST_USE cs_status policy_crls(const char *path, cs_crls **ret, cs_buf *trust, cs_err *err);
 /* groups.c: the upstream of that name or URL; made when it is not there yet. The policy's. */
 CS_MUST_USE cs_status policy_group(policy *p, const char *said, gate_group **ret, cs_err *err);
 void policy_groups_free(policy *p);

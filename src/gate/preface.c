@@ -40,6 +40,24 @@ static bool to_tls(conn *c) {
     return true;
 }
 
+cs_status preface_ask(upconn *u, cs_err *err) {
+    static const uint8_t request[REQUEST] = {0, 0, 0, REQUEST, 0x04, 0xd2, 0x16, 0x2f};
+    size_t n = 0;
+    if (!u->greeted && net_send(u->wire.fd, request, sizeof request, &n, err) != CS_OK)
+        return cs_fail(err, CS_FAILED, CS_R_NETWORK_FAILED, "%s", "asking for TLS");
+    u->greeted = true; /* the connection is new: eight octets fit its buffer */
+    cs_view v = flow_view(&u->wire.in);
+    if (v.n == 0 && (u->wire.eof || u->wire.broken))
+        return cs_fail(err, CS_FAILED, CS_R_TLS_PEER_CLOSED, "%s", "when it was asked for TLS");
+    if (v.n == 0) return CS_AGAIN;
+    if (v.p[0] != 'S') return cs_fail(err, CS_REFUSED, CS_R_TLS_NOT_TLS, "%s", "it answers that it speaks no TLS");
+    if (v.n > 1) /* CVE-2021-23222: it would be read as if TLS had protected it */
+        return cs_fail(err, CS_REFUSED, CS_R_TLS_NOT_TLS, "%zu octets behind its answer", v.n - 1);
+    flow_eat(&u->wire.in, 1);
+    u->asks = u->wire.clear = false;
+    return CS_OK;
+}
+
 bool preface_step(conn *c) {
     cs_view v = flow_view(&c->wire.in);
     cs_err err;

@@ -3,14 +3,30 @@
 #include "gate/gate_priv.h"
 
 bool stream_allowed(const gate_site *site, const conn *c) {
+    if (c->wire.tls == NULL) return site->conf->plain;
     const cs_cert *leaf = tls_conn_peer(c->wire.tls)->leaf;
     return site->conf->protocol == CONF_TCP && policy_allows(&site->routes[0], c->kind, c->who, leaf);
 }
 
 void stream_failed(conn *c, const cs_err *err) {
     metrics_count(c->w->slab, METRIC_UPSTREAM_FAILURES, (unsigned)err->reason);
+    gate_failed(c->w->g, err);
     say_closed(c, err);
-    conn_finish(c);
+    if (c->wire.tls == NULL) net_reset(c->wire.fd); /* its client must not take what came for all there is */
+    if (c->wire.tls == NULL)
+        conn_close(c);
+    else
+        conn_finish(c);
+}
+
+/* The upstream ended without saying so: by an alert, by broken records, by silence. */
+static bool cut(exchange *x) {
+    cs_err err;
+    const wire *w = &x->up->wire;
+    if (x->up_id != 0 || !w->broken || w->why == CS_R_NONE) return false;
+    (void)cs_fail(&err, CS_FAILED, w->why, "%s: %s", x->up->server->text, w->said != NULL ? w->said : "");
+    stream_failed(x->c, &err);
+    return true;
 }
 
 void stream_start(conn *c) {
@@ -129,11 +145,13 @@ static bool pass_ends(exchange *x) {
         client_cut(x);
         return true;
     }
+    if (x->stream && from_upstream && cut(x)) return true;
     if (from_client && u->connected && !x->told_up) {
         x->told_up = moved = true;
         up_shut(x);
     }
-    if (from_upstream && !x->told_client) {
+    bool takes = x->id != 0 || x->c->wire.tls != NULL || wire_pending(&x->c->wire) == 0;
+    if (from_upstream && !x->told_client && takes) {
         x->told_client = moved = true;
         client_shut(x);
     }

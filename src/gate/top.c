@@ -41,7 +41,7 @@ void top_look(worker *w) {
     (void)pthread_mutex_lock(&g->lock);
     w->top.count = 0;
     for (const conn *c = w->conns; c != NULL && w->top.count < TOP_CONNS; c = c->next)
-        if (c->wire.tls != NULL) picture_of(c, &w->top.conns[w->top.count++]);
+        if (c->wire.tls != NULL || c->site != NULL) picture_of(c, &w->top.conns[w->top.count++]);
     memcpy(w->top.slow, w->slow, sizeof w->top.slow);
     w->top.at = cs_mono(worker_clock(w));
     (void)pthread_mutex_unlock(&g->lock);

@@ -166,7 +166,8 @@ static bool connect_on(upconn *u, unsigned events) {
     if (s == CS_OK) {
         u->reached = true;
         if (u->wire.tls != NULL && (events & LOOP_READ) != 0) wire_fill(&u->wire);
-        s = shake(u, &err);
+        s = u->asks ? preface_ask(u, &err) : CS_OK;
+        if (s == CS_OK) s = shake(u, &err);
     }
     if (s == CS_AGAIN) {
         if (u->reached) loop_watch_set(u->watch, LOOP_READ | (wire_pending(&u->wire) > 0 ? LOOP_WRITE : 0));
@@ -257,6 +258,7 @@ static cs_status make(worker *w, gate_group *g, gate_server *server, upconn **re
     cs_status s = g->tls ? tls_conn_dial(g->dialer, server->name, &tls, err) : CS_OK;
     wire_init(&u->wire, fd, tls);
     u->wire.shaking = tls != NULL;
+    u->asks = u->wire.clear = g->starttls != CONF_STARTTLS_NONE;
     if (s == CS_OK && g->http2) s = up_h2_new(u, err);
     if (s == CS_OK) s = loop_watch_new(w->loop, fd, on_event, u, &u->watch, err);
     if (s != CS_OK) {

@@ -1,4 +1,5 @@
 /* The octets of one socket, in the clear or through TLS: a client's or an upstream's. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "gate/gate_priv.h"
@@ -50,6 +51,8 @@ void wire_init(wire *w, int fd, tls_conn *take_tls) {
 void wire_free(wire *w) {
     tls_conn_free(w->tls);
     w->tls = NULL;
+    free(w->said);
+    w->said = NULL;
     flow_free(&w->in);
     flow_free(&w->out);
 }
@@ -125,6 +128,8 @@ static bool open_some(wire *w, cs_view data) {
     w->eof = true;
     w->clean_eof = s == CS_OK;
     if (s == CS_OK) return true;
+    w->why = err.reason;
+    w->said = strdup(err.detail);
     flow_eat(&w->out, flow_size(&w->out));
     wire_flush(w);
     w->broken = true;

@@ -135,6 +135,8 @@ void worker_watch_over(worker *w) {
 
 static void *run(void *data) {
     worker *w = data;
+    if (w->g->only >= 0 && w->index == 0)
+        conn_accept(&w->listeners[0], w->g->only, &(net_addr){.at = {.ss_family = AF_UNIX}});
     loop_run(w->loop);
     return NULL;
 }
@@ -150,8 +152,8 @@ cs_status worker_start(worker *w, cs_err *err) {
     on_ring(w);
     for (unsigned i = 0; i < w->g->listener_count; i++) {
         listener *l = &w->listeners[i];
-        if (l->fd < 0) continue;
         l->w = w;
+        if (l->fd < 0) continue;
         TRY(loop_watch_new(w->loop, l->fd, on_listener, l, &l->watch, err));
         loop_watch_set(l->watch, LOOP_READ);
     }

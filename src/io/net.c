@@ -12,18 +12,27 @@
 
 #include "io/net.h"
 
-static cs_status resolve(const char *host, const char *port, bool passive, const char *text, net_addr *ret,
-                         cs_err *err) {
+static cs_status resolve_all(const char *host, const char *port, bool passive, const char *text, net_addr ret[],
+                             unsigned most, unsigned *ret_count, cs_err *err) {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
     struct addrinfo *found = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
     if (rc != 0 || found == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: %s", text, gai_strerror(rc));
-    memcpy(&ret->at, found->ai_addr, found->ai_addrlen);
-    ret->len = found->ai_addrlen;
+    *ret_count = 0;
+    for (const struct addrinfo *a = found; a != NULL && *ret_count < most; a = a->ai_next) {
+        memcpy(&ret[*ret_count].at, a->ai_addr, a->ai_addrlen);
+        ret[(*ret_count)++].len = a->ai_addrlen;
+    }
     freeaddrinfo(found);
     return CS_OK;
+}
+
+static cs_status resolve(const char *host, const char *port, bool passive, const char *text, net_addr *ret,
+                         cs_err *err) {
+    unsigned count = 0;
+    return resolve_all(host, port, passive, text, ret, 1, &count, err);
 }
 
 /* host:port, [v6]:port; port 0: `fallback`, NULL when one must be said. */
@@ -73,12 +82,13 @@ static cs_status unix_addr(const char *path, net_addr *ret, cs_err *err) {
     return CS_OK;
 }
 
-cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err) {
+cs_status net_upstream_all(const char *url, net_addr ret[], unsigned most, unsigned *ret_count, cs_err *err) {
     static const struct {
         const char *scheme, *port;
     } known[] = {{"http://", "80"}, {"h2c://", "80"}, {"https://", "443"},
                  {"h2://", "443"},  {"tcp://", NULL}, {"tls://", NULL}};
     char host[256], port[6];
+    *ret_count = 1;
     if (strncmp(url, "unix:", 5) == 0) return unix_addr(url + 5, ret, err);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         size_t skip = strlen(known[i].scheme);
@@ -88,10 +98,15 @@ cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err) {
         if (at[n] == '/' && at[n + 1] != '\0')
             return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: an upstream has no path", url);
         TRY(split(at, n, known[i].port, host, port, err));
-        return resolve(host, port, false, url, ret, err);
+        return resolve_all(host, port, false, url, ret, most, ret_count, err);
     }
     return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID,
                    "%s: neither http://HOST:PORT (https, h2c, h2) nor tcp://HOST:PORT (tls) nor unix:/path", url);
+}
+
+cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err) {
+    unsigned count = 0;
+    return net_upstream_all(url, ret, 1, &count, err);
 }
 
 const char *net_addr_text(const net_addr *a, bool port, char out[NET_TEXT_MAX]) {
@@ -233,6 +248,11 @@ bool net_local(int fd, net_addr *ret) {
 
 void net_shutdown_write(int fd) {
     (void)shutdown(fd, SHUT_WR);
+}
+
+void net_reset(int fd) {
+    static const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 void net_close(int fd) {

@@ -20,6 +20,9 @@ enum { NET_TEXT_MAX = 128, NET_BACKLOG = 4096 };
 CS_MUST_USE cs_status net_addr_parse(const char *text, net_addr *ret, cs_err *err);
 /* "http://HOST:PORT" (80 when no port is said), "tcp://HOST:PORT" or "unix:/path". */
 CS_MUST_USE cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err);
+/* All addresses of its host, up to `most`, in the resolver's order. */
+CS_MUST_USE cs_status net_upstream_all(const char *url, net_addr ret[], unsigned most, unsigned *ret_count,
+                                       cs_err *err);
 /* "127.0.0.1:41234", "[::1]:41234", "unix"; without the port when `port` is false (then no brackets either). */
 const char *net_addr_text(const net_addr *a, bool port, char out[NET_TEXT_MAX]);
 
@@ -38,6 +41,7 @@ CS_MUST_USE cs_status net_connected(int fd, cs_err *err);
 CS_MUST_USE cs_status net_recv(int fd, void *p, size_t n, size_t *ret_n, cs_err *err);
 CS_MUST_USE cs_status net_send(int fd, const void *p, size_t n, size_t *ret_n, cs_err *err);
 void net_shutdown_write(int fd);
+void net_reset(int fd);                /* closing it will tell the peer that something was cut off (TCP) */
 bool net_local(int fd, net_addr *ret); /* our side's address */
 void net_close(int fd);
 

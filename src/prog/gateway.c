@@ -8,6 +8,7 @@
 
 #include "base/secret.h"
 #include "gate/gate.h"
+#include "io/inout.h"
 #include "io/sandbox.h"
 #include "report/log.h"
 
@@ -57,8 +58,9 @@ static cs_status enter_sandbox(const conf *c, cs_err *err) {
     sandbox_path *paths = NULL;
     char path[CONF_PATH_MAX];
     cs_status s = CS_OK;
+    size_t state = c->tunnel ? 0 : 3; /* of each kind; a tunnel has no state folder */
     conf_each_file(c, add_folder, &f);
-    for (size_t i = 0; s == CS_OK && i < 3; i++) {
+    for (size_t i = 0; s == CS_OK && i < state; i++) {
         s = conf_path(c, below[i], path, err);
         if (s == CS_OK) add_folder(&f, path);
     }
@@ -66,7 +68,7 @@ static cs_status enter_sandbox(const conf *c, cs_err *err) {
     char own[3][CONF_PATH_MAX];
     if (s == CS_OK && (paths == NULL || f.failed)) s = CS_NOMEM_ERR(err);
     for (size_t i = 0; s == CS_OK && i < f.n; i++) paths[i] = (sandbox_path){f.at[i], SANDBOX_READ};
-    for (size_t i = 0; s == CS_OK && i < 3; i++) {
+    for (size_t i = 0; s == CS_OK && i < state; i++) {
         s = conf_path(c, below[3 + i], own[i], err);
         paths[f.n + i] = (sandbox_path){own[i], SANDBOX_READ};
     }
@@ -102,6 +104,18 @@ static cs_status read_options(int argc, char **argv, conf_overrides *said, start
     return CS_OK;
 }
 
+/* A tunnel for one connection: whoever started it speaks by standard input and output. */
+static bool is_inout(const conf_overrides *said) {
+    return said->tunnel.listen != NULL && strcmp(said->tunnel.listen, "-") == 0;
+}
+
+static cs_status use_inout(gate *g, inout **ret, cs_err *err) {
+    int fd = -1;
+    TRY(inout_new(ret, &fd, err));
+    gate_only(g, fd);
+    return CS_OK;
+}
+
 int main(int argc, char **argv) {
     static conf_overrides said;
     cs_err err;
@@ -118,9 +132,15 @@ int main(int argc, char **argv) {
     if (gate_new(&said, cs_clock_system(), cs_rng_system(), &g, &err) != CS_OK) return fail(&err);
     log_format format = LOG_AS_TEXT;
     (void)log_format_parse(gate_conf(g)->log_format, &format);
-    log_setup("gateway", format, LOG_INFO, cs_clock_system(), 2);
+    if (is_inout(&said)) format = LOG_AS_TEXT;
+    log_setup(said.tunnel.listen != NULL ? "tunnel" : "gateway", format, is_inout(&said) ? LOG_ERROR : LOG_INFO,
+              cs_clock_system(), 2);
+    CS_AUTO(inout) io = NULL;
+    if (is_inout(&said) && use_inout(g, &io, &err) != CS_OK) return fail(&err);
     if (enter_sandbox(gate_conf(g), &err) != CS_OK) return fail(&err);
+    if (io != NULL && inout_start(io, &err) != CS_OK) return fail(&err);
     if (how.alone) how.notify = dup(STDERR_FILENO);
-    if (gate_run(g, how.notify, &err) != CS_OK) return fail(&err);
-    return 0;
+    cs_status s = gate_run(g, how.notify, &err);
+    gate_free(CS_TAKE(g)); /* its end of standard input and output, too */
+    return s == CS_OK ? 0 : fail(&err);
 }

@@ -92,8 +92,8 @@ void tls_conn_idle(tls_conn *c) {
 }
 
 cs_status tls_alert_received(int code, cs_err *err) {
-    return cs_fail(err, CS_REFUSED, CS_R_TLS_ALERT_RECEIVED, "the peer sent the alert \"%s\" (%d)",
-                   SSL_alert_desc_string_long(code), code);
+    const char *words = code == SSL_AD_CERTIFICATE_REQUIRED ? "certificate required" : SSL_alert_desc_string_long(code);
+    return cs_fail(err, CS_REFUSED, CS_R_TLS_ALERT_RECEIVED, "the peer sent the alert \"%s\" (%d)", words, code);
 }
 
 /* libssl's words, as one of our reasons. */

@@ -11,6 +11,8 @@ struct tls_dialer {
     atomic_uint refs;
     SSL_CTX *ctx;
     cs_anchors *anchors;
+    cs_crls *crls;
+    cs_pins *pins;
     const cs_clock *clock;
 };
 
@@ -42,7 +44,9 @@ static cs_status judge_server(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
                           .names = &name,
                           .name_count = 1,
                           .max_depth = -1,
-                          .revocation = CS_REVOCATION_GIVEN};
+                          .revocation = CS_REVOCATION_GIVEN,
+                          .crls = c->dialer->crls,
+                          .pins = c->dialer->pins};
     TRY(gather(store, &c->peer.leaf, &extra, err));
     TRY(cs_verify(c->dialer->anchors, c->peer.leaf, &extra, &want, &v, err));
     return v.accepted ? CS_OK : cs_fail(err, CS_REFUSED, v.reason, "%s", v.detail);
@@ -67,6 +71,8 @@ cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *er
     atomic_init(&d->refs, 1);
     d->clock = plan->clock;
     d->anchors = cs_anchors_ref(plan->anchors);
+    if (plan->crls != NULL) d->crls = cs_crls_ref(plan->crls);
+    if (plan->pins != NULL) d->pins = cs_pins_ref(plan->pins);
     TRY(tls_ctx_base(NULL, TLS_client_method(), false, &d->ctx, err));
     SSL_CTX_set_verify(d->ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(d->ctx, on_server_certificate, NULL);
@@ -91,6 +97,8 @@ void tls_dialer_free(tls_dialer *d) {
     if (d == NULL || atomic_fetch_sub(&d->refs, 1) != 1) return;
     SSL_CTX_free(d->ctx);
     cs_anchors_free(d->anchors);
+    cs_crls_free(d->crls);
+    cs_pins_free(d->pins);
     free(d);
 }
 

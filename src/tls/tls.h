@@ -82,8 +82,10 @@ const char *tls_site_name(const tls_site *s);
 
 /* ---- asking: what is needed to be a client ---- */
 typedef struct tls_dialer tls_dialer;
-typedef struct tls_dial_plan { /* all borrowed for the call, but for the anchors, which get a reference */
+typedef struct tls_dial_plan { /* all borrowed for the call, but for the counted ones, which get a reference */
     cs_anchors *anchors;
+    cs_crls *crls;            /* of servers; NULL: none */
+    cs_pins *pins;            /* NULL: none */
     cs_view certificate, key; /* PEM; n == 0: none */
     const char *certificate_what, *key_what;
     const char *alpn; /* names with commas between; NULL: none */

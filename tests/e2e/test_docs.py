@@ -7,7 +7,18 @@ import subprocess
 import pytest
 from conftest import BUILD, ROOT, die_with_parent, run, wait_for
 
-PAGES = ["docs/quickstart.md", "docs/guide/auditor.md", "docs/guide/operator.md", "docs/guide/iot.md", "docs/guide/it-admin.md", "docs/guide/hierarchy.md", "docs/guide/store.md", "docs/guide/scep.md", "docs/guide/acme.md"]
+PAGES = [
+    "docs/quickstart.md",
+    "docs/guide/auditor.md",
+    "docs/guide/operator.md",
+    "docs/guide/iot.md",
+    "docs/guide/it-admin.md",
+    "docs/guide/hierarchy.md",
+    "docs/guide/store.md",
+    "docs/guide/scep.md",
+    "docs/guide/acme.md",
+    "docs/guide/tunnel.md",
+]
 BLOCK = re.compile(r"<!-- run(?P<how>[^>]*)-->\s*```sh\n(?P<text>.*?)```", re.S)
 
 
