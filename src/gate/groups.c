@@ -8,6 +8,10 @@
 
 enum { ADDRESSES_MAX = 4 };
 
+static bool starts(const char *text, const char *with) {
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
 /* What is asked of its servers' certificates beside the anchors. */
 static cs_status load_checks(const policy *p, const conf_upstream *u, cs_crls **crls, cs_pins **pins, cs_err *err) {
     if (u->crl != NULL) TRY(policy_crls(u->crl, crls, NULL, err));
@@ -15,6 +19,13 @@ static cs_status load_checks(const policy *p, const conf_upstream *u, cs_crls **
     for (unsigned i = 0; i < u->pins.n; i++)
         TRY(cs_pins_add(*pins, u->pins.at[i], p->conf->file != NULL ? p->conf->file : "--pin", err));
     return CS_OK;
+}
+
+static const char *alpn_of(const gate_group *g) {
+    const char *url = g->servers[0].text;
+    if (g->http2) return "h2";
+    if (url != NULL && starts(url, "https:")) return "http/1.1";
+    return g->conf != NULL ? g->conf->alpn : NULL;
 }
 
 static cs_status load_dialer(policy *p, gate_group *g, cs_err *err) {
@@ -26,11 +37,7 @@ static cs_status load_dialer(policy *p, gate_group *g, cs_err *err) {
     CS_AUTO(cs_anchors) anchors = NULL;
     CS_AUTO(cs_crls) crls = NULL;
     CS_AUTO(cs_pins) pins = NULL;
-    tls_dial_plan plan = {.clock = p->clock,
-                          .alpn = g->http2                                        ? "h2"
-                                  : strncmp(g->servers[0].text, "https:", 6) == 0 ? "http/1.1"
-                                  : u != NULL                                     ? u->alpn
-                                                                                  : NULL};
+    tls_dial_plan plan = {.clock = p->clock, .alpn = alpn_of(g)};
     TRY(files_read(ca, CS_PEM_FILE_MAX, &text, err));
     TRY(cs_certs_read(cs_buf_view(&text), ca, &certs, err));
     TRY(cs_anchors_new(&certs, &anchors, err));
@@ -58,10 +65,6 @@ static void host_of(const char *url, char out[256]) {
     if (n > 255) n = 255;
     memcpy(out, at, n);
     out[n] = '\0';
-}
-
-static bool starts(const char *text, const char *with) {
-    return strncmp(text, with, strlen(with)) == 0;
 }
 
 /* Its addresses: of a stream's server all that its name has, since one may not be reached from here. */
