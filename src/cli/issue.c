@@ -11,7 +11,7 @@ typedef struct issue_said {
     conf_overrides conf;
     cli_texts dns, ip, email;
     const char *csr, *key_type, *lifetime, *profile, *issuer, *out, *p12, *password_file, *from, *archive;
-    bool modern, force, json, keep_going, each_p12;
+    bool modern, force, json, keep_going, each_p12, proof;
 } issue_said;
 
 static cs_status judge(const issue_said *said, const cli_texts *operands, issue_ask *ask, cs_identity *who,
@@ -42,6 +42,7 @@ static cs_status judge(const issue_said *said, const cli_texts *operands, issue_
     ask->modern = said->modern;
     ask->password_file = said->password_file;
     ask->force = said->force;
+    ask->proof = said->proof;
     return CS_OK;
 }
 
@@ -57,6 +58,7 @@ static void add_json(const issue_ask *ask, const issue_made *made, cs_buf *b) {
     cs_json_str(&j, "certificate_file", made->crt);
     cs_json_str(&j, "key_file", made->key[0] != '\0' ? made->key : NULL);
     cs_json_str(&j, "ca_file", made->ca);
+    if (made->proof[0] != '\0') cs_json_str(&j, "proof_file", made->proof);
     if (ask->p12 != NULL) cs_json_str(&j, "p12_file", ask->p12);
     if (made->password != NULL) cs_json_view(&j, "p12_password", cs_secret_view(made->password));
     if (ask->password_file != NULL) cs_json_str(&j, "p12_password_file", ask->password_file);
@@ -70,6 +72,7 @@ static void add_words(const issue_ask *ask, const issue_made *made, cs_buf *b) {
     (void)cs_buf_addf(b, "  %s  certificate and its issuer\n", made->crt);
     if (made->key[0] != '\0') (void)cs_buf_addf(b, "  %s  private key\n", made->key);
     (void)cs_buf_addf(b, "  %s  the root that the other side trusts\n", made->ca);
+    if (made->proof[0] != '\0') (void)cs_buf_addf(b, "  %s  proof that the audit log holds it\n", made->proof);
     if (ask->p12 == NULL) return;
     (void)cs_buf_addf(b, "  %s  key and certificates for a browser\n", ask->p12);
     if (ask->password_file != NULL) {
@@ -95,7 +98,7 @@ static cs_status run(const issue_said *said, const cli_texts *operands, issue_as
 /* ---- a list of them ---- */
 
 static cs_status judge_list(const issue_said *said, const cli_texts *operands, bulk_ask *ask, cs_err *err) {
-    if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force ||
+    if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force || said->proof ||
         said->key_type != NULL || said->lifetime != NULL || said->profile != NULL || said->issuer != NULL ||
         said->dns.n + said->ip.n + said->email.n > 0)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE,
@@ -170,6 +173,7 @@ int cli_issue(int argc, char **argv) {
         {"password-file", 0, CLI_TEXT, &said.password_file, "FILE",
          "write the PKCS#12 password there, not to the screen"},
         {"force", 0, CLI_FLAG, &said.force, NULL, "replace files that are there"},
+        {"proof", 0, CLI_FLAG, &said.proof, NULL, "also NAME.proof.json, that the audit log holds the issuance"},
         {"from", 0, CLI_TEXT, &said.from, "FILE", "issue to all of a CSV or JSON lines file; - is standard input"},
         {"keep-going", 0, CLI_FLAG, &said.keep_going, NULL, "with --from: leave out bad rows, else none is issued"},
         {"each-p12", 0, CLI_FLAG, &said.each_p12, NULL, "with --from: NAME.p12 and its password, not PEM"},

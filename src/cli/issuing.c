@@ -18,6 +18,7 @@ typedef struct work {
     const issue_ask *ask;
     const conf *conf;
     char crt[FILES_PATH_MAX], key[FILES_PATH_MAX], ca[FILES_PATH_MAX], staged[FILES_PATH_MAX];
+    char proof[FILES_PATH_MAX];
     cs_buf root_pem; /* of ca/root.crt */
     bool ca_there;   /* ca.pem is there already with the right content */
     cs_key *made_key;
@@ -91,11 +92,14 @@ static cs_status check_outputs(work *w, cs_err *err) {
     TRY(files_join(ask->out, name, w->crt, err));
     (void)snprintf(name, sizeof name, "%s.key", stem);
     TRY(files_join(ask->out, name, w->key, err));
+    (void)snprintf(name, sizeof name, "%s.proof.json", stem);
+    TRY(files_join(ask->out, name, w->proof, err));
     TRY(files_join(ask->out, "ca.pem", w->ca, err));
     TRY(files_mkdir(ask->out, err));
     TRY(files_dir_writable(ask->out, err));
     if (!ask->no_pem) TRY(free_or_forced(ask, w->crt, err));
     if (!ask->no_pem && ask->csr == NULL) TRY(free_or_forced(ask, w->key, err));
+    if (ask->proof) TRY(free_or_forced(ask, w->proof, err));
     if (ask->p12 != NULL) {
         TRY(free_or_forced(ask, ask->p12, err));
         TRY(parent_writable(ask->p12, err));
@@ -167,7 +171,7 @@ static cs_status ask_for_it(work *w, issue_call call, void *to, cs_err *err) {
     char *body = NULL, *text = NULL;
     json_error_t why;
     TRY(make_body(w, &body, err));
-    cs_status s = call(to, "/api/v1/certificates", body, &text, err);
+    cs_status s = call(to, w->ask->proof ? "/api/v1/certificates?proof=1" : "/api/v1/certificates", body, &text, err);
     free(body);
     if (s != CS_OK) return s;
     w->answer = json_loads(text, 0, &why);
@@ -219,8 +223,21 @@ static cs_status write_pem(work *w, cs_err *err) {
     return put(w->ask, w->crt, cs_view_str(json_text(w->answer, "chain")), 0644, err);
 }
 
+static cs_status write_proof(work *w, cs_err *err) {
+    const json_t *proof = json_object_get(w->answer, "proof"), *why = json_object_get(w->answer, "proof_problem");
+    if (!json_is_object(proof))
+        return cs_fail(err, CS_FAILED, cs_reason_by_name(json_text(why, "reason")),
+                       "no proof of its issuance: %s (countersign log prove gives it later)", json_text(why, "detail"));
+    char *text = json_dumps(proof, JSON_COMPACT);
+    if (text == NULL) return CS_NOMEM_ERR(err);
+    cs_status s = put(w->ask, w->proof, cs_view_str(text), 0644, err);
+    free(text);
+    return s;
+}
+
 static cs_status write_all(work *w, cs_err *err) {
     TRY(write_pem(w, err));
+    if (w->ask->proof) TRY(write_proof(w, err));
     if (!w->ask->no_ca && !w->ca_there) TRY(put(w->ask, w->ca, cs_buf_view(&w->root_pem), 0644, err));
     return w->ask->p12 != NULL ? write_p12(w, err) : CS_OK;
 }
@@ -231,6 +248,7 @@ static void tell(work *w, issue_made *ret) {
     (void)snprintf(ret->not_after, sizeof ret->not_after, "%s", json_text(w->answer, "not_after"));
     if (!w->ask->no_pem) (void)snprintf(ret->crt, sizeof ret->crt, "%s", w->crt);
     if (!w->ask->no_pem && w->ask->csr == NULL) (void)snprintf(ret->key, sizeof ret->key, "%s", w->key);
+    if (w->ask->proof) (void)snprintf(ret->proof, sizeof ret->proof, "%s", w->proof);
     if (!w->ask->no_ca) (void)snprintf(ret->ca, sizeof ret->ca, "%s", w->ca);
     if (w->ask->password_file == NULL) ret->password = CS_TAKE(w->password);
 }

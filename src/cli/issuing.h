@@ -24,11 +24,12 @@ typedef struct issue_ask {
     bool modern;               /* its form */
     const char *password_file; /* for the password that is made; NULL: it is in issue_made */
     bool force;                /* replace what is there */
+    bool proof;                /* STEM.proof.json too: that the issuance is in the audit log */
 } issue_ask;
 
 typedef struct issue_made {
     char serial[2 * CS_SERIAL_MAX + 1], not_before[CS_TIME_TEXT_MAX], not_after[CS_TIME_TEXT_MAX];
-    char crt[FILES_PATH_MAX], key[FILES_PATH_MAX], ca[FILES_PATH_MAX]; /* "": not written */
+    char crt[FILES_PATH_MAX], key[FILES_PATH_MAX], ca[FILES_PATH_MAX], proof[FILES_PATH_MAX]; /* "": not written */
     cs_secret *password; /* of the PKCS#12 file when no password_file was given */
 } issue_made;
 void issue_made_free(issue_made *m);

@@ -8,7 +8,7 @@
 typedef struct renew_said {
     conf_overrides conf;
     const char *csr, *key_type, *out, *kind;
-    bool force, json;
+    bool force, proof, json;
 } renew_said;
 
 typedef struct renewing {
@@ -17,6 +17,7 @@ typedef struct renewing {
     const char *what;                   /* "name" or "serial" */
     char serial[2 * CS_SERIAL_MAX + 1]; /* when it is one */
     char name[CS_IDENTITY_NAME_MAX + 1];
+    bool proof;
 } renewing;
 
 /* What issue_run would ask a new certificate with: the request alone is of use here. */
@@ -28,7 +29,7 @@ static cs_status renew_over_session(void *to, const char *path, const char *body
     (void)path;
     json_decref(sent);
     if (ours == NULL) return CS_NOMEM_ERR(err);
-    cs_status status = session_call(r->s, "POST", "/api/v1/renewals", ours, true, &answer, err);
+    cs_status status = session_call(r->s, "POST", r->proof ? "/api/v1/renewals?proof=1" : "/api/v1/renewals", ours, true, &answer, err);
     json_decref(ours);
     if (status != CS_OK) return status;
     *ret = json_dumps(answer, JSON_COMPACT);
@@ -62,7 +63,7 @@ static cs_status find(renewing *r, const char *operand, cs_err *err) {
 static cs_status run(const renew_said *said, const char *operand, renewing *r, issue_made *made, cs_err *err) {
     CS_AUTO(conf) c = NULL;
     __attribute__((cleanup(session_auto_))) session *s = NULL;
-    issue_ask ask = {.kind = CS_KIND_DEVICE, .csr = said->csr, .force = said->force};
+    issue_ask ask = {.kind = CS_KIND_DEVICE, .csr = said->csr, .force = said->force, .proof = said->proof};
     cs_process_guard();
     if (said->csr != NULL && said->key_type != NULL)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--key-type is for a new key, and --csr has one");
@@ -70,6 +71,7 @@ static cs_status run(const renew_said *said, const char *operand, renewing *r, i
     TRY(open_session(&said->conf, &c, &s, err));
     r->s = s;
     r->kind = said->kind;
+    r->proof = said->proof;
     TRY(find(r, operand, err));
     ask.name = r->name;
     ask.out = said->out != NULL ? said->out : ".";
@@ -83,6 +85,7 @@ static void add_answer(const renew_said *said, const renewing *r, const issue_ma
         (void)cs_buf_addf(b, "Renewed for %s: serial %s, until %s\n  %s  certificate and its issuer\n", r->name,
                           made->serial, made->not_after, made->crt);
         if (made->key[0] != '\0') (void)cs_buf_addf(b, "  %s  private key\n", made->key);
+        if (made->proof[0] != '\0') (void)cs_buf_addf(b, "  %s  proof that the audit log holds it\n", made->proof);
         return;
     }
     cs_json j = cs_json_to(b);
@@ -94,6 +97,7 @@ static void add_answer(const renew_said *said, const renewing *r, const issue_ma
     cs_json_str(&j, "not_after", made->not_after);
     cs_json_str(&j, "certificate_file", made->crt);
     cs_json_str(&j, "key_file", made->key[0] != '\0' ? made->key : NULL);
+    if (made->proof[0] != '\0') cs_json_str(&j, "proof_file", made->proof);
     cs_json_object_end(&j);
     (void)cs_buf_add_byte(b, '\n');
 }
@@ -106,6 +110,7 @@ int cli_renew(int argc, char **argv) {
         {"kind", 0, CLI_TEXT, &said.kind, "KIND", "device, user or server, where the name is that of several"},
         {"out", 'o', CLI_TEXT, &said.out, "DIR", "where the files go (default: here)"},
         {"force", 0, CLI_FLAG, &said.force, NULL, "replace files that are there"},
+        {"proof", 0, CLI_FLAG, &said.proof, NULL, "also NAME.proof.json, that the audit log holds the issuance"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
         CLI_OPT_END,

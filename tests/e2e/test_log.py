@@ -130,3 +130,24 @@ def test_the_chain_of_an_older_store_becomes_the_beginning_of_the_log(system):
     assert text.count('"name":"old-') == 5 and chain.hex() in text
     assert logcheck.proof(json.loads(s.run("log", "prove", f"{3:032x}", check=0).stdout))["name"] == "old-3"
     s.run("log", "verify", check=0)
+
+
+def test_an_answer_carries_its_proof_where_it_is_asked_for(s, work):
+    out = s.issue("device", "carried-1", "--proof")
+    file = out.dir / "carried-1.proof.json"
+    check = lambda f, crt, code=0: countersign("log", "check", f, "--trust", out.ca, "--certificate", crt, check=code,
+                                               env={"COUNTERSIGN_STATE": str(work / "nowhere")})
+    assert "proven: record" in check(file, out.crt).stdout and logcheck.proof(json.loads(file.read_text()))["name"] == "carried-1"
+    other = s.issue("device", "carried-2")
+    assert "log-proof-invalid" in check(file, other.crt, 1).stderr
+    s.run("renew", "carried-1", "--proof", "--out", work, check=0)
+    assert "proven: record" in check(work / "carried-1.proof.json", work / "carried-1.crt").stdout
+    assert s.run("issue", "--from", file, "--proof").returncode != 0
+
+    ann = person(s, work, "pat@corp.example", "issuer")
+    asks = [{"kind": "device", "name": f"carried-by-api-{i}", "csr": csr()} for i in range(3)]
+    one = ann("POST", "certificates?proof=1", json=asks[0]).json()
+    assert logcheck.proof(one["proof"])["serial"] == one["serial"]
+    both = ann("POST", "certificates/batch?proof=1", json={"requests": [*asks[1:], {"kind": "x"}]}).json()["results"]
+    assert [logcheck.proof(r["proof"])["serial"] for r in both[:2]] == [r["serial"] for r in both[:2]] and "proof" not in both[2]
+    assert "proof" not in ann("POST", "certificates", json={**asks[0], "name": "carried-by-api-9"}).json()

@@ -84,6 +84,7 @@ void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, 
     cs_json_time(j, "not_after", leaf->not_after);
     cs_json_str(j, "issuer", cs_name_text(leaf->issuer, name));
     cs_json_hex(j, "sha256", cs_view_of(leaf->sha256, sizeof leaf->sha256));
+    rest_put_proof(c, j, leaf->serial);
     cs_json_object_end(j);
 }
 

@@ -133,15 +133,11 @@ static void put_path(cs_json *j, const merkle_proof *p) {
     cs_json_array_end(j);
 }
 
-cs_status rest_log_prove(rest_call *c, cs_err *err) {
-    uint8_t bytes[CS_SERIAL_MAX];
-    char serial[STORE_SERIAL_TEXT];
-    size_t n = 0;
+static cs_status add_proof(rest_call *c, cs_view serial, cs_buf *out, cs_err *err) {
+    char hex[STORE_SERIAL_TEXT];
     CS_SCOPED(log_proof) p = {.sequence = 0};
-    if (!cs_hex_decode(cs_view_str(c->rest), bytes, sizeof bytes, &n) || n == 0)
-        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s is no serial number", c->rest);
-    TRY(log_prove(c->a, cs_hex(cs_view_of(bytes, n), serial), &p, err));
-    cs_json j = cs_json_to(&c->out);
+    TRY(log_prove(c->a, cs_hex(serial, hex), &p, err));
+    cs_json j = cs_json_to(out);
     cs_json_object(&j, NULL);
     cs_json_str(&j, "format", "countersign-log-proof-1");
     cs_json_int(&j, "sequence", (int64_t)p.sequence);
@@ -151,6 +147,31 @@ cs_status rest_log_prove(rest_call *c, cs_err *err) {
     TRY(put_key(c, &j, err));
     cs_json_object_end(&j);
     return CS_OK;
+}
+
+cs_status rest_log_prove(rest_call *c, cs_err *err) {
+    uint8_t bytes[CS_SERIAL_MAX];
+    size_t n = 0;
+    if (!cs_hex_decode(cs_view_str(c->rest), bytes, sizeof bytes, &n) || n == 0)
+        return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s is no serial number", c->rest);
+    return add_proof(c, cs_view_of(bytes, n), &c->out, err);
+}
+
+/* The certificate is out by then: what fails is said in the proof's place. */
+void rest_put_proof(rest_call *c, cs_json *j, cs_view serial) {
+    CS_SCOPED(cs_buf) proof = cs_buf_of((size_t)256 * 1024);
+    const char *wanted = rest_query(c, "proof");
+    cs_err err;
+    if (wanted == NULL || strcmp(wanted, "1") != 0) return;
+    cs_status s = add_proof(c, serial, &proof, &err);
+    if (s == CS_OK) s = cs_buf_ok(&proof, "the proof", &err);
+    if (s == CS_OK) {
+        cs_json_raw(j, "proof", cs_buf_view(&proof));
+        return;
+    }
+    cs_json_object(j, "proof_problem");
+    rest_put_problem(j, &err);
+    cs_json_object_end(j);
 }
 
 typedef struct between {

@@ -15,9 +15,11 @@ typedef struct about {
     "kind!:kind name!:string csr!:string dns:strings ip:strings email:strings lifetime_seconds:integer "               \
     "profile:string issuer:string idempotency_key:string"
 
+#define PROOF "proof:string" /* 1: the answer holds the proof that the issuance is in the audit log */
+
 static const about table[] = {
-    {"POST", "/api/v1/certificates", "Issue a certificate for a PKCS#10 request", NULL, CERT_FIELDS},
-    {"POST", "/api/v1/certificates/batch", "Issue up to 64, each for itself", NULL, "requests!:objects"},
+    {"POST", "/api/v1/certificates", "Issue a certificate for a PKCS#10 request", PROOF, CERT_FIELDS},
+    {"POST", "/api/v1/certificates/batch", "Issue up to 64, each for itself", PROOF, "requests!:objects"},
     {"GET", "/api/v1/certificates", "What was issued, newest first",
      "kind:kind status:string name:string issuer:string profile:string tag:string after:string limit:integer "
      "expires_within:string exact:string",
@@ -55,10 +57,10 @@ static const about table[] = {
     {"GET", "/api/v1/tokens", "Tokens, without their secrets", "name:string after:string limit:integer", NULL},
     {"POST", "/api/v1/tokens/revoke", "End a token", NULL, "id!:string"},
     {"GET", "/api/v1/requests", "Requests for enrollment", "state:string after:string limit:integer", NULL},
-    {"POST", "/api/v1/requests/approve", "Approve a request that waits", NULL, "id!:string note:string"},
+    {"POST", "/api/v1/requests/approve", "Approve a request that waits", PROOF, "id!:string note:string"},
     {"POST", "/api/v1/requests/deny", "Deny a request that waits", NULL, "id!:string note:string"},
     {"GET", "/api/v1/requests/", "One request", NULL, NULL},
-    {"POST", "/api/v1/renewals", "Renew or rekey a certificate", NULL,
+    {"POST", "/api/v1/renewals", "Renew or rekey a certificate", PROOF,
      "csr!:string serial:string name:string kind:kind"},
     {"GET", "/api/v1/tags", "Tags, and how many identities have each", NULL, NULL},
     {"POST", "/api/v1/tags", "Add tags to an identity, and take some away", NULL,

@@ -108,6 +108,9 @@ void rest_retry_after(rest_call *c, cs_time wait);
 CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
 /* What an issued certificate looks like in JSON. */
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
+/* With ?proof=1, the proof that the issuance is in the log, as log/proof/SERIAL gives it: a member of the object that is
+ * open. log.c */
+void rest_put_proof(rest_call *c, cs_json *j, cs_view serial);
 /* Words with blanks between, as a list. */
 void rest_put_words(cs_json *j, const char *key, cs_view text);
 /* A query parameter or NULL. */
