@@ -86,6 +86,7 @@ cs_status authority_open(const authority_setup *setup, authority **ret, cs_err *
     CS_AUTO(authority) a = calloc(1, sizeof *a);
     if (a == NULL) return CS_NOMEM_ERR(err);
     a->conf = setup->conf;
+    a->known_keys = setup->known_keys;
     a->clock = setup->clock;
     a->rng = setup->rng;
     a->started = cs_mono(setup->clock);

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "conf/conf.h"
 #include "io/cas.h"
+#include "keys/known.h"
 #include "store/store.h"
 #include "x509/csr.h"
 
@@ -30,9 +31,14 @@ typedef struct authority_cas {
 /* state-missing when there is none. */
 CS_MUST_USE cs_status authority_cas_find(const conf *c, authority_cas *ret, cs_err *err);
 
+/* Lists of keys that are not certified (conf.weak_keys), read before the process loses sight of them; *ret NULL: none.
+ */
+CS_MUST_USE cs_status authority_known_keys(const conf *c, cs_known_keys **ret, cs_err *err);
+
 typedef struct authority_setup {
     const conf *conf; /* borrowed until authority_free */
     const authority_cas *cas;
+    const cs_known_keys *known_keys; /* borrowed likewise; NULL: none */
     const char *signer_path;
     const cs_clock *clock;
     const cs_rng *rng;
@@ -65,8 +71,9 @@ typedef struct issue_ask {
     const char *parent; /* serial of the certificate that it renews; NULL: none */
     const authority_who *asked_by;
 } issue_ask;
-/* *ret_leaf: a reference of the caller's. csr-*, name-*, key-*, profile-violated, idempotency-conflict,
- * signer-unreachable, clock-suspect, store-failed, disk-full; token-invalid, revoked (the parent), lineage-forked. */
+/* *ret_leaf: a reference of the caller's. csr-*, name-*, key-* (key-weak-known), profile-violated,
+ * idempotency-conflict, signer-unreachable, clock-suspect, store-failed, disk-full; token-invalid, revoked (the
+ * parent), lineage-forked. */
 CS_MUST_USE cs_status authority_issue(authority *a, const issue_ask *ask, cs_cert **ret_leaf, cs_err *err);
 
 enum { ISSUE_MANY_MAX = 64 };

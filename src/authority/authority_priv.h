@@ -109,6 +109,7 @@ typedef struct job {
 
 struct authority {
     const conf *conf;
+    const cs_known_keys *known_keys;
     const cs_clock *clock;
     const cs_rng *rng;
     cs_time started; /* monotonic */

@@ -72,6 +72,7 @@ static cs_status understand(authority *a, const issue_ask *ask, wanted *w, cs_er
     TRY(cs_csr_read(ask->csr, "csr", &w->csr, err));
     TRY(cs_csr_refuse_ca(w->csr, err));
     TRY(refuse_ca_keys(a, w->csr->spki, err));
+    TRY(cs_known_keys_check(a->known_keys, w->csr->spki, w->csr->spki_sha256, err));
     w->by = ask->issuer.n > 0 ? authority_ca_named(a, ask->issuer) : authority_ca_current(a);
     if (w->by == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no CA %.*s issues here",

@@ -228,6 +228,8 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
     for (unsigned i = 0; i < f->two_person_count; i++)
         c->two_person |= strcmp(f->two_person[i], "cas") == 0 ? CONF_TWO_CAS : CONF_TWO_ADMINS;
+    TRY(conf_texts_fill(c, f->weak_keys, f->weak_keys_count, &c->weak_keys, err));
+    for (unsigned i = 0; i < c->weak_keys.n; i++) c->weak_keys.at[i] = conf_file_path(c, folder, c->weak_keys.at[i]);
     c->log_format = first(f->log.format, NULL, "json");
     c->access_log = f->log.access != NULL ? *f->log.access : true;
     TRY(conf_notices_fill(c, f, folder, err));

@@ -201,6 +201,7 @@ typedef struct conf {
     } limits;
     cs_time revocation_grace; /* how long the gateway admits with a feed that has gone silent */
     unsigned two_person;      /* what needs a second administrator: CONF_TWO_... */
+    conf_texts weak_keys;     /* lists of keys that are not certified: files, or folders of them */
     const char *log_format;   /* "json" or "text" */
     bool access_log;
     conf_notices notices;
@@ -240,6 +241,8 @@ CS_MUST_USE cs_status conf_profile_find(const conf *c, const char *name, cs_kind
 /* How the lists of the CA of that name are published. */
 const conf_crl *conf_crl_of(const conf *c, const char *ca);
 
+/* Where distributions put such lists; read when it is there and no other is said. */
+#define CONF_WEAK_KEYS "/usr/share/openssl-blacklist"
 #define CONF_SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt" /* whom TLS to an upstream trusts when no ca is said */
 /* What is said of that protocol's path with that label (""); NULL: nothing. */
 const conf_door *conf_door_find(const conf *c, conf_protocol_door protocol, cs_view label);

@@ -236,6 +236,7 @@ static const cyaml_schema_field_t conf_fields[] = {
     LIST(file_conf, sites, site_entry, SITES_MAX),
     LIST(file_conf, upstreams, upstream_entry, SITES_MAX),
     LIST(file_conf, two_person, text_entry, 8),
+    LIST(file_conf, weak_keys, text_entry, 16),
     TEXT(file_conf, follow),
     TEXT(file_conf, ticket_keys),
     TEXT(file_conf, tls_records),

@@ -128,8 +128,8 @@ typedef struct file_conf {
         unsigned *connections, *connections_per_address, *handshakes, *handshakes_per_address, *body_rate;
         uint64_t *body;
     } limits;
-    char **two_person;
-    unsigned two_person_count;
+    char **two_person, **weak_keys;
+    unsigned two_person_count, weak_keys_count;
     struct {
         char *format;
         bool *access;

@@ -98,6 +98,7 @@ static const struct {
     {"limits.upstream", CONF_DURATION},
     {"limits.drain", CONF_DURATION},
     {"two_person[]", CONF_TWO_PERSON},
+    {"weak_keys[]", CONF_FILE},
     {"log.format", CONF_LOG_FORMAT},
     {"notices.before[]", CONF_DURATION},
     {"notices.mail_to[]", CONF_MAIL},

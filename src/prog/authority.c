@@ -118,14 +118,17 @@ static void load_weak(const conf *c) {
 }
 
 static cs_status serve(const options *o, const conf *c, const sigset_t *ending, cs_err *err) {
+    CS_AUTO(cs_known_keys) known = NULL; /* outlives the authority, which borrows it */
     CS_AUTO(authority) a = NULL;
     rest *r = NULL;
     char signer[CONF_PATH_MAX];
     TRY(conf_path(c, "run/signer.sock", signer, err));
     authority_cas cas;
     TRY(authority_cas_find(c, &cas, err));
+    TRY(authority_known_keys(c, &known, err));
     const authority_setup setup = {.conf = c,
                                    .cas = &cas,
+                                   .known_keys = known,
                                    .signer_path = o->signer != NULL ? o->signer : signer,
                                    .clock = cs_clock_system(),
                                    .rng = cs_rng_system()};

@@ -1,8 +1,11 @@
 """Keys that are not certified: weak ones of every kind that openssl can be told to use, and one that another identity
 has; each refusal is in the audit log."""
+import hashlib
+
 import pytest
 from authority import request
-from conftest import run
+from conftest import System, countersign, run
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 # The product of two primes that the generator of CVE-2017-15361 could have made: k * M + (65537^a mod M).
@@ -85,3 +88,47 @@ def test_a_profile_may_allow_it(system, work):
     assert s.run("issue", "device", "right", "--csr", work / "right.csr", "--out", work).returncode != 0
     r = s.run("issue", "device", "right", "--csr", work / "right.csr", "--out", work, "--profile", "twin")
     assert r.returncode == 0, r.stderr
+
+
+@pytest.fixture(scope="module")
+def listing():
+    """An authority that has two lists: one as in openssl-blacklist, made by openssl and sha1sum, and one of SPKIs."""
+    made = System()
+    made.state.mkdir(mode=0o700)
+    lists = made.state / "lists"
+    lists.mkdir()
+    known, other = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    curve = ec.generate_private_key(ec.SECP256R1())
+    spki = curve.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (lists / "k.pem").write_bytes(known.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                      serialization.NoEncryption()))
+    line = run("sh", "-c", f"openssl rsa -noout -modulus -in {lists}/k.pem | sha1sum | cut -c21-40", check=0).stdout
+    (lists / "k.pem").unlink()
+    (lists / "blacklist.RSA-2048").write_text("# a list\n\n0123456789abcdef0123\n" + line)
+    (made.state / "spkis.txt").write_text(hashlib.sha256(spki).hexdigest() + "\n")
+    (made.state / "countersign.yaml").write_text("weak_keys: [lists, spkis.txt]\n")
+    made.start()
+    yield made, known, other, curve
+    made.stop()
+    made.close()
+
+
+def test_a_key_that_others_know_is_refused(listing, work):
+    s, known, other, curve = listing
+    for name, key in (("debian-1", known), ("spki-1", curve)):
+        r = ask(s, work, name, key)
+        assert r.returncode != 0 and "key-weak-known" in r.stderr and "to mend it" in r.stderr, r.stderr
+        assert "key-weak-known" in records(s, "issue-refused")
+    assert ask(s, work, "good-1", other).returncode == 0
+    assert [e["count"] for e in s.events("weak-keys-known")] == [3]
+
+
+def test_a_list_that_is_none_keeps_the_authority_from_starting(system, work):
+    (work / "list").write_text("0123456789abcdef0123\nnonsense\n")
+    (work / "c.yaml").write_text("weak_keys: [list]\n")
+    s = system(config=work / "c.yaml")
+    s.start(wait=False)
+    assert s.proc.wait(30) != 0
+    assert "file-malformed" in s.log() and f"{work / 'list'}:2" in s.log(), s.log()[-1500:]
+    (work / "c.yaml").write_text("weak_keys: [nowhere]\n")
+    assert "c.yaml:1:13: weak_keys[0]" in countersign("up", "--check", "--state", work / "s", "-c", work / "c.yaml", check=2).stderr
