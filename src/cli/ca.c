@@ -4,28 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/ca_root.h"
+#include "cli/ca_work.h"
 #include "cli/print.h"
 #include "x509/csr.h"
 #include "x509/pem.h"
 #include "x509/profile.h"
-
-typedef struct ca_said {
-    conf_overrides conf;
-    const char *out, *root, *parent, *root_key, *passphrase_file, *key_type, *key_uri;
-    cli_texts permit, exclude, allow;
-    unsigned path_length, days;
-    bool force, json;
-} ca_said;
-
-/* One verb at work. */
-typedef struct ca_work {
-    const ca_said *said;
-    const conf *conf;
-    const cli_texts *words; /* of the command line, the verb first */
-    char dir[FILES_PATH_MAX];
-    cs_buf *out; /* what is said in the end */
-} ca_work;
 
 static cs_status read_constraints(const cli_texts *said, cs_constraint list[], size_t *ret_n, cs_err *err) {
     if (said->n > CS_CONSTRAINTS_MAX)
@@ -376,6 +359,7 @@ static const struct {
     {"use", use, 2, "use NAME"},
     {"retire", retire, 2, "retire NAME"},
     {"cross-sign", cross_sign, 2, "cross-sign CERTIFICATE.crt"},
+    {"revoke", ca_revoke, 2, "revoke NAME|CERTIFICATE.crt"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -439,6 +423,9 @@ int cli_ca(int argc, char **argv) {
         {"passphrase-file", 0, CLI_TEXT, &said.passphrase_file, "FILE",
          "private file with the root key's passphrase; - is standard input"},
         {"out", 'o', CLI_TEXT, &said.out, "FILE", "request, sign, cross-sign: write there; - is standard output"},
+        {"reason", 0, CLI_TEXT, &said.reason, "WORD",
+         "revoke: ca-compromise, superseded, cessation-of-operation ... (default unspecified)"},
+        {"crl", 0, CLI_TEXT, &said.crl, "FILE", "revoke: the root's CRL, as the root's machine made it"},
         {"force", 0, CLI_FLAG, &said.force, NULL,
          "retire: issue no more, though certificates hang on it; replace --out's file"},
         CLI_OPT_STATE(said.conf),
@@ -449,7 +436,7 @@ int cli_ca(int argc, char **argv) {
         .name = "ca",
         .synopsis =
             "list | show NAME | create NAME | request NAME | sign CSR | install NAME CRT | use NAME | retire NAME |\n"
-            "       cross-sign CRT  [OPTION]...",
+            "       cross-sign CRT | revoke NAME|CRT  [OPTION]...",
         .says =
             "The CAs of this authority. create makes one under the root that is here; where the root is on another\n"
             "machine, request makes a key and a request, sign (there) a certificate of it, install takes it over.\n"
@@ -472,7 +459,8 @@ int cli_ca(int argc, char **argv) {
     while (verb < VERBS && strcmp(verbs[verb].name, words.at[0]) != 0) verb++;
     if (verb == VERBS)
         return cli_usage("ca",
-                         "\"%s\": list, show, create, request, sign, install, use, retire or cross-sign is expected",
+                         "\"%s\": list, show, create, request, sign, install, use, retire, cross-sign or revoke is "
+                         "expected",
                          words.at[0]);
     if (words.n != verbs[verb].words) return cli_usage("ca", "countersign ca %s is expected", verbs[verb].wants);
     CS_SCOPED(cs_buf) out = cs_buf_of(4 * 1024 * 1024);

@@ -165,7 +165,7 @@ static uint64_t number_of(const cs_crl *c) {
     return n;
 }
 
-cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
+static cs_status publish_crl(const ca_root *r, const cs_view *more, int reason, cs_err *err) {
     CS_SCOPED(cs_buf)
     tbs = cs_buf_of(CS_PEM_FILE_MAX), der = cs_buf_of(CS_PEM_FILE_MAX), pem = cs_buf_of(2 * CS_PEM_FILE_MAX);
     CS_AUTO(cs_crl) was = NULL;
@@ -175,16 +175,54 @@ cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
     cs_view serial;
     size_t pos = 0;
     cs_time now = cs_now(cs_clock_system()) / CS_SEC * CS_SEC;
-    if (!cas_is_root(r->name)) return CS_OK;
     TRY(cas_path(r->dir, r->name, "crl", path, err));
     TRY(read_crl(path, &was, err));
     TRY(cs_crl_begin(&b, r->cert, number_of(was) + 1, now - CS_CRL_BACKDATE, r->cert->not_after, &tbs, err));
     while (was != NULL && cs_crl_next(was, &pos, &serial, &e)) TRY(cs_crl_add(&b, serial, e.at, e.reason, err));
+    if (more != NULL) TRY(cs_crl_add(&b, *more, now, reason, err));
     TRY(cs_crl_end(&b, err));
     (void)snprintf(what, sizeof what, "its CRL number %llu", (unsigned long long)number_of(was) + 1);
     TRY(note_use(r, what, err));
     TRY(cs_signed_make(r->key, cs_buf_view(&tbs), &der, err));
     (void)cs_pem_add(&pem, CS_PEM_CRL, cs_buf_view(&der));
+    TRY(cs_buf_ok(&pem, path, err));
+    return files_write(path, cs_buf_view(&pem), 0644, FILES_REPLACE, err);
+}
+
+cs_status ca_root_publish_crl(const ca_root *r, cs_err *err) {
+    return cas_is_root(r->name) ? publish_crl(r, NULL, 0, err) : CS_OK;
+}
+
+cs_status ca_root_revoke(const ca_root *r, cs_view serial, int reason, cs_err *err) {
+    return publish_crl(r, &serial, reason, err);
+}
+
+cs_status ca_root_crl_has(const char *dir, const char *root, cs_view serial, bool *ret, cs_err *err) {
+    CS_AUTO(cs_crl) crl = NULL;
+    char path[FILES_PATH_MAX];
+    cs_crl_entry e;
+    TRY(cas_path(dir, root, "crl", path, err));
+    TRY(read_crl(path, &crl, err));
+    *ret = crl != NULL && cs_crl_find(crl, crl->issuer, serial, &e);
+    return CS_OK;
+}
+
+cs_status ca_root_take_crl(const char *dir, const char *root, const cs_cert *by, const char *file, cs_err *err) {
+    CS_SCOPED(cs_buf) pem = cs_buf_of(2 * CS_PEM_FILE_MAX);
+    CS_AUTO(cs_crl) was = NULL;
+    CS_AUTO(cs_crl) now = NULL;
+    char path[FILES_PATH_MAX];
+    TRY(cas_path(dir, root, "crl", path, err));
+    TRY(read_crl(path, &was, err));
+    TRY(read_crl(file, &now, err));
+    if (now == NULL) return cs_fail(err, CS_REFUSED, CS_R_FILE_NOT_FOUND, "%s", file);
+    if (!cs_view_eq(now->issuer, by->subject))
+        return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "%s is not of %s", file, root);
+    if (cs_signed_check(now->der, now->tbs, by, err) != CS_OK) return cs_fail_in(err, "%s", file);
+    if (number_of(now) < number_of(was))
+        return cs_fail(err, CS_REFUSED, CS_R_CRL_STALE, "%s has number %llu, %s has %llu", file,
+                       (unsigned long long)number_of(now), path, (unsigned long long)number_of(was));
+    (void)cs_pem_add(&pem, CS_PEM_CRL, now->der);
     TRY(cs_buf_ok(&pem, path, err));
     return files_write(path, cs_buf_view(&pem), 0644, FILES_REPLACE, err);
 }

@@ -40,6 +40,15 @@ CS_MUST_USE cs_status ca_root_sign(const ca_root *r, cs_view spki, cs_view subje
  * publishes its CRL. */
 CS_MUST_USE cs_status ca_root_publish_crl(const ca_root *r, cs_err *err);
 
+/* The same, with one more entry. */
+CS_MUST_USE cs_status ca_root_revoke(const ca_root *r, cs_view serial, int reason, cs_err *err);
+/* Is it on that root's CRL? */
+CS_MUST_USE cs_status ca_root_crl_has(const char *dir, const char *root, cs_view serial, bool *ret, cs_err *err);
+/* A CRL that the root's own machine made takes the place of the one here: it must be of that root, and no older.
+ * unknown-issuer, signature-invalid, crl-stale. */
+CS_MUST_USE cs_status ca_root_take_crl(const char *dir, const char *root, const cs_cert *by, const char *file,
+                                       cs_err *err);
+
 /* With two_person: cas, what changes the CAs is done only once a second administrator has approved just that:
  * proposal-waiting (ca.c). */
 CS_MUST_USE cs_status ca_ask_permit(const conf *c, const conf_overrides *said, const char *what, cs_err *err);

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "proto/rest/rest_priv.h"
+#include "x509/build.h"
+#include "x509/pem.h"
 
 enum { HOLDERS_MAX = 1000 };
 
@@ -77,4 +79,27 @@ cs_status rest_ca_show(rest_call *c, cs_err *err) {
     showing s = {c, authority_ca_named(c->a, cs_view_str(c->rest)), &j};
     if (s.ca == NULL) return cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no CA %.64s issues here", c->rest);
     return authority_read(c->a, put_one, &s, err);
+}
+
+cs_status rest_ca_revoke(rest_call *c, cs_err *err) {
+    SCOPED_JSON body = NULL;
+    CS_SCOPED(cs_certs) certs = {NULL, 0};
+    const char *pem = NULL, *name = NULL, *word = NULL;
+    int reason = CS_CRL_UNSPECIFIED;
+    uint64_t sequence = 0;
+    TRY(rest_body(c, &body, err));
+    TRY(rest_text(body, "certificate", true, &pem, err));
+    TRY(rest_text(body, "name", true, &name, err));
+    TRY(rest_text(body, "reason", false, &word, err));
+    TRY(cs_certs_read(cs_view_str(pem), "certificate", &certs, err));
+    if (word != NULL) TRY(cs_crl_reason_parse(cs_view_str(word), &reason, err));
+    if (reason == CS_CRL_REMOVE || reason == CS_CRL_HOLD)
+        return cs_fail(err, CS_REFUSED, CS_R_REASON_INVALID, "%s: a CA's certificate is ended for good", word);
+    TRY(authority_ca_revoke(c->a, certs.at[0], cs_view_str(name), reason, &c->who, &sequence, err));
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    cs_json_hex(&j, "serial", certs.at[0]->serial);
+    cs_json_int(&j, "sequence", (int64_t)sequence);
+    cs_json_object_end(&j);
+    return CS_OK;
 }

@@ -32,6 +32,8 @@ static const about table[] = {
     {"GET", "/api/v1/crls", "The newest CRLs: names, addresses, numbers, times", NULL, NULL},
     {"GET", "/api/v1/crls/", "A CRL, DER: its name and .crl", NULL, NULL},
     {"GET", "/api/v1/ocsp/", "The OCSP answer about a serial number, to be stapled", NULL, NULL},
+    {"POST", "/api/v1/cas/revocations", "Revoke a CA's certificate (countersign ca revoke)", NULL,
+     "certificate!:string name!:string reason:string"},
     {"GET", "/api/v1/rollover", "The newest roll-over of a CA, and who still hangs on the old one",
      "after:string limit:integer", NULL},
     {"POST", "/api/v1/rollover/presented", "Which of these serial numbers are of the CA that is replaced", NULL,

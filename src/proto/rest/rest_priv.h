@@ -90,7 +90,7 @@ rest_handler cmp_door;
 rest_handler acme_door;
 rest_handler rest_admin_list, rest_admin_add, rest_admin_remove;
 rest_handler rest_ocsp_post, rest_ocsp_get;
-rest_handler rest_ca_list, rest_ca_show, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
+rest_handler rest_ca_list, rest_ca_show, rest_ca_revoke, rest_ca_crt, rest_ca_pem, rest_ca_crl, rest_health;
 
 /* The body as a JSON object; *ret is the caller's (json_decref). message-malformed, http-body-too-large. */
 CS_MUST_USE cs_status rest_body(rest_call *c, json_t **ret, cs_err *err);

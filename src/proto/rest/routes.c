@@ -17,6 +17,7 @@ const rest_route rest_api_routes[] = {
     {"GET", "/api/v1/ocsp/", rest_ocsp_of, READS, 0},
     {"GET", "/api/v1/cas", rest_ca_list, READS, 0},
     {"GET", "/api/v1/cas/", rest_ca_show, READS, 0},
+    {"POST", "/api/v1/cas/revocations", rest_ca_revoke, 0, 0},
     {"GET", "/api/v1/rollover", rest_rollover_show, READS, 0},
     {"POST", "/api/v1/rollover/presented", rest_rollover_presented, READS, 0},
     {"GET", "/api/v1/rollovers", rest_rollover_list, READS, 0},
