@@ -110,8 +110,9 @@ CS_MUST_USE cs_status authority_revoke(authority *a, revoke_by by, cs_view who, 
 CS_MUST_USE cs_status authority_release(authority *a, revoke_by by, cs_view who, const authority_who *asked_by,
                                         revoke_answer *ret, cs_err *err);
 
-/* The certificate of a CA, signed by one of those here; name: by which people know it. Gateways are told as of any other;
- * the list is that CA's own, unless it is a root, whose CRL a command signs. not-a-ca, unknown-issuer, already-revoked. */
+/* The certificate of a CA, signed by one of those here; name: by which people know it. Gateways are told as of any
+ * other; the list is that CA's own, unless it is a root, whose CRL a command signs. not-a-ca, unknown-issuer,
+ * already-revoked. */
 CS_MUST_USE cs_status authority_ca_revoke(authority *a, const cs_cert *cert, cs_view name, int reason,
                                           const authority_who *by, uint64_t *ret_sequence, cs_err *err);
 

@@ -31,6 +31,7 @@ int cli_revoke(int argc, char **argv);
 int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_renew(int argc, char **argv);
+int cli_reissue(int argc, char **argv);
 int cli_enroll(int argc, char **argv);
 int cli_token(int argc, char **argv);
 int cli_request(int argc, char **argv);

@@ -98,9 +98,9 @@ static cs_status run(const issue_said *said, const cli_texts *operands, issue_as
 /* ---- a list of them ---- */
 
 static cs_status judge_list(const issue_said *said, const cli_texts *operands, bulk_ask *ask, cs_err *err) {
-    if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force || said->proof ||
-        said->key_type != NULL || said->lifetime != NULL || said->profile != NULL || said->issuer != NULL ||
-        said->dns.n + said->ip.n + said->email.n > 0)
+    if (operands->n > 1 || said->csr != NULL || said->p12 != NULL || said->password_file != NULL || said->force ||
+        said->proof || said->key_type != NULL || said->lifetime != NULL || said->profile != NULL ||
+        said->issuer != NULL || said->dns.n + said->ip.n + said->email.n > 0)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE,
                        "--from takes names, requests, key types and lifetimes and profiles from the file's columns");
     if (operands->n == 1 && !cs_kind_parse(cs_view_str(operands->at[0]), &ask->kind))

@@ -40,6 +40,7 @@ static void list_json(const conf *c, cs_json *j) {
         cs_json_int(j, "longest_seconds", p->lifetime_limit / CS_SEC);
         cs_json_bool(j, "approval", p->approval);
         cs_json_bool(j, "shared_key", p->shared_key);
+        if (p->supersede_said) cs_json_bool(j, "supersede", p->supersede);
         cs_json_hex(j, "digest", cs_view_of(p->digest, sizeof p->digest));
         cs_json_object_end(j);
     }

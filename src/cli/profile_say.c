@@ -143,6 +143,7 @@ void say_profile(const saying *s, const cs_profile *p) {
     say_field(s, "ask", cs_buf_cstr(&b), NULL, false);
     if (p->approval) say_field(s, "approval", "true", NULL, false);
     if (p->shared_key) say_field(s, "shared_key", "true", NULL, false);
+    if (p->supersede_said) say_field(s, "supersede", p->supersede ? "true" : "false", NULL, false);
     say_field(s, "digest", cs_hex(cs_view_of(p->digest, sizeof p->digest), hex), "what authority and signer compare",
               false);
 }

@@ -256,6 +256,8 @@ static cs_status fill_one(const reading *r) {
     if (f->must_staple != NULL) p->must_staple = *f->must_staple;
     if (f->approval != NULL) p->approval = *f->approval;
     if (f->shared_key != NULL) p->shared_key = *f->shared_key;
+    p->supersede_said = f->supersede != NULL;
+    p->supersede = f->supersede != NULL && *f->supersede;
     if (cs_profile_seal(p, r->err) == CS_OK) return CS_OK;
     r->err->reason = CS_R_CONFIG_INVALID;
     return cs_fail_in(r->err, "%s", r->c->file);

@@ -129,6 +129,7 @@ static const cyaml_schema_field_t profile_fields[] = {
     LIST(file_profile, ask, text_entry, 32),
     TRUTH(file_profile, approval),
     TRUTH(file_profile, shared_key),
+    TRUTH(file_profile, supersede),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t profile_entry = {

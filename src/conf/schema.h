@@ -65,7 +65,7 @@ typedef struct file_profile {
     file_extension *extensions;
     unsigned extensions_count;
     unsigned *most_names;
-    bool *names_from_request, *must_staple, *approval, *shared_key;
+    bool *names_from_request, *must_staple, *approval, *shared_key, *supersede;
 } file_profile;
 
 typedef struct file_enroll {

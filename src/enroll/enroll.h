@@ -140,6 +140,13 @@ CS_MUST_USE cs_status enroll_deny(enroll *e, const char *request, const char *no
 CS_MUST_USE cs_status enroll_renew(enroll *e, const char *serial, cs_view csr, const authority_who *by,
                                    enroll_answer *ret, cs_err *err);
 
+/* A key was lost, or fell into other hands: the identity of the certificate with that serial, whatever became of it,
+ * gets a new one for the request's key, with its names and profile, and its other certificates end for that reason:
+ * before the new one is issued when the key is in other hands (CS_CRL_KEY_COMPROMISE), else after. ended: which.
+ * certificate-unknown, key-not-new, authority_issue's. */
+CS_MUST_USE cs_status enroll_reissue(enroll *e, const char *serial, cs_view csr, int reason, const authority_who *by,
+                                     enroll_answer *ret, revoke_answer *ended, cs_err *err);
+
 /* ---- revoking by the holder ---- */
 typedef struct enroll_revocation {
     const char *door, *source;

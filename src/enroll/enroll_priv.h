@@ -69,6 +69,8 @@ void request_mark_issued(enroll *e, const char *id, const char *serial);
 conf_approval submit_approval(const enroll *e, const enroll_ask *ask, cs_kind kind);
 CS_MUST_USE cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const authority_who *by,
                                    enroll_answer *ret, cs_err *err);
+/* Names beside the identity's own, as a certificate or a request has them; their texts go into b. */
+CS_MUST_USE cs_status submit_names(const cs_san *sans, size_t n, issue_ask *ask, cs_buf *b, cs_err *err);
 CS_MUST_USE cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err);
 /* The profile of that name (NULL or "": the kind's own) and kind; its name goes to ret. profile-unknown. */
 CS_MUST_USE cs_status submit_profile(const enroll *e, cs_kind kind, const char *profile, char ret[STORE_WORD_MAX + 1],

@@ -116,9 +116,8 @@ cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err) {
 
 /* ---- issuing ---- */
 
-/* Names beside the identity's own, as the certificate that is renewed has them, or a request whose names were proven.
- * Texts go into b. */
-static cs_status take_names(const cs_san *sans, size_t n, issue_ask *ask, cs_buf *b, cs_err *err) {
+/* Of the certificate that is renewed, or a request whose names were proven. */
+cs_status submit_names(const cs_san *sans, size_t n, issue_ask *ask, cs_buf *b, cs_err *err) {
     size_t at[ISSUE_NAMES_MAX] = {0};
     for (size_t i = 0; i < n; i++) {
         const cs_san *san = &sans[i];
@@ -185,6 +184,15 @@ static void supersede(enroll *e, const entitled *who, const authority_who *by) {
     if (status != CS_OK && err.reason != CS_R_ALREADY_REVOKED) log_failure(LOG_ERROR, "supersede-failed", &err);
 }
 
+/* The profile's word before the kind's. */
+static bool supersedes(const enroll *e, const entitled *who) {
+    const cs_profile *p = NULL;
+    cs_err ignored;
+    if (conf_profile_find(e->conf, who->profile, who->who.kind, &p, &ignored) == CS_OK && p->supersede_said)
+        return p->supersede;
+    return e->conf->enroll[who->who.kind].supersede;
+}
+
 cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const authority_who *by, enroll_answer *ret,
                        cs_err *err) {
     char key[STORE_KEY_MAX + 1], serial[STORE_SERIAL_TEXT];
@@ -197,8 +205,8 @@ cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const 
         .door = by->via[0] != '\0' && strcmp(by->via, "control") != 0 && strcmp(by->via, "api") != 0 ? by->via : NULL,
         .approved = who->request[0] != '\0' || who->parent != NULL,
         .asked_by = by};
-    if (who->parent != NULL) TRY(take_names(who->parent->sans, who->parent->san_count, &ask, &names, err));
-    if (who->order[0] != '\0') TRY(take_names(csr->sans, csr->san_count, &ask, &names, err));
+    if (who->parent != NULL) TRY(submit_names(who->parent->sans, who->parent->san_count, &ask, &names, err));
+    if (who->order[0] != '\0') TRY(submit_names(csr->sans, csr->san_count, &ask, &names, err));
     TRY(name_question(e, who, csr, key, err));
     ask.idempotency_key = cs_view_str(key);
     if (who->token[0] != '\0') ask.token = who->token;
@@ -209,7 +217,7 @@ cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const 
         (void)snprintf(ret->request, sizeof ret->request, "%s", who->request);
         request_mark_issued(e, who->request, cs_hex(ret->leaf->serial, serial));
     }
-    if (who->parent != NULL && e->conf->enroll[who->who.kind].supersede) supersede(e, who, by);
+    if (who->parent != NULL && supersedes(e, who)) supersede(e, who, by);
     return CS_OK;
 }
 

@@ -68,9 +68,10 @@ typedef struct cs_profile {
     size_t extra_count;
     const char *const *ask; /* by which doors it may be asked for: "rest", "est", ...; none: by all */
     size_t ask_count;
-    bool approval;      /* a request waits for somebody's yes */
-    bool shared_key;    /* the key may be in a certificate of another identity too */
-    uint8_t digest[32]; /* of all the above (cs_profile_seal): authority and signer must have the same */
+    bool approval;                  /* a request waits for somebody's yes */
+    bool supersede_said, supersede; /* a renewal revokes what it renews; not said: as for its kind */
+    bool shared_key;                /* the key may be in a certificate of another identity too */
+    uint8_t digest[32];             /* of all the above (cs_profile_seal): authority and signer must have the same */
 } cs_profile;
 
 /* The built-in profile of server, user or device; NULL for any other kind. Sealed. */

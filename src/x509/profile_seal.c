@@ -150,7 +150,9 @@ static void put_all(const cs_profile *p, cs_buf *b) {
                                 p->names_from_request,
                                 p->must_staple,
                                 p->approval,
-                                p->shared_key};
+                                p->shared_key,
+                                p->supersede_said,
+                                p->supersede};
     put_text(b, p->name);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) cs_buf_add_u64(b, numbers[i]);
     put_field(b, &p->subject.country);

@@ -64,12 +64,11 @@ static cs_status take_ask(const rest_call *c, const json_t *body, issue_ask *ask
     return take_names(body, "email", CS_SAN_EMAIL, ask, err);
 }
 
-void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, const cs_cert *leaf) {
+static void put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, const cs_cert *leaf) {
     const cs_cert *chain[AUTHORITY_CHAIN_MAX], *root = authority_root(c->a);
     size_t n = authority_chain(c->a, leaf, chain);
     char profile[CS_PROFILE_NAME_MAX + 1];
     char name[CS_NAME_TEXT_MAX + 1];
-    cs_json_object(j, NULL);
     cs_json_hex(j, "serial", leaf->serial);
     cs_json_str(j, "kind", cs_kind_name(kind));
     cs_json_view(j, "name", name_text);
@@ -85,7 +84,33 @@ void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name_text, 
     cs_json_str(j, "issuer", cs_name_text(leaf->issuer, name));
     cs_json_hex(j, "sha256", cs_view_of(leaf->sha256, sizeof leaf->sha256));
     rest_put_proof(c, j, leaf->serial);
+}
+
+void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf) {
+    cs_json_object(j, NULL);
+    put_issued(c, j, kind, name, leaf);
     cs_json_object_end(j);
+}
+
+static void put_rows(cs_json *j, const char *what, const revoke_answer *answer) {
+    cs_json_array(j, what);
+    for (size_t i = 0; i < answer->n; i++) {
+        cs_json_object(j, NULL);
+        cs_json_str(j, "serial", answer->at[i].serial);
+        cs_json_str(j, "name", answer->at[i].name);
+        cs_json_str(j, "kind", cs_kind_name(answer->at[i].kind));
+        cs_json_object_end(j);
+    }
+    cs_json_array_end(j);
+}
+
+void rest_put_reissued(rest_call *c, const enroll_answer *a, const revoke_answer *ended) {
+    cs_json j = cs_json_to(&c->out);
+    cs_json_object(&j, NULL);
+    put_issued(c, &j, a->who.kind, cs_view_str(a->who.name), a->leaf);
+    put_rows(&j, "ended", ended);
+    cs_json_object_end(&j);
+    c->status = MHD_HTTP_CREATED;
 }
 
 /* What was refused is recorded too, except what could not be understood. */
@@ -336,15 +361,7 @@ cs_status rest_show(rest_call *c, cs_err *err) {
 static void put_revoked(rest_call *c, const char *what, const revoke_answer *answer) {
     cs_json j = cs_json_to(&c->out);
     cs_json_object(&j, NULL);
-    cs_json_array(&j, what);
-    for (size_t i = 0; i < answer->n; i++) {
-        cs_json_object(&j, NULL);
-        cs_json_str(&j, "serial", answer->at[i].serial);
-        cs_json_str(&j, "name", answer->at[i].name);
-        cs_json_str(&j, "kind", cs_kind_name(answer->at[i].kind));
-        cs_json_object_end(&j);
-    }
-    cs_json_array_end(&j);
+    put_rows(&j, what, answer);
     cs_json_int(&j, "sequence", (int64_t)answer->sequence);
     cs_json_object_end(&j);
 }

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "proto/rest/rest_priv.h"
+#include "x509/build.h"
 #include "x509/pem.h"
 
 enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
@@ -275,6 +276,7 @@ cs_status rest_request_deny(rest_call *c, cs_err *err) {
 typedef struct newest {
     const char *name;
     cs_kind kind; /* CS_KIND_OTHER: not said */
+    bool gone;    /* one that is revoked will do */
     cs_time now;
     char serial[STORE_SERIAL_TEXT];
 } newest;
@@ -288,10 +290,10 @@ static cs_status newest_seen(void *cls, const store_cert *row, cs_err *err) {
 
 /* One name may be that of a device and of a server: then it says nothing. */
 static cs_status run_newest(void *cls, store *st, cs_err *err) {
-    static const store_state states[] = {STORE_VALID, STORE_EXPIRED};
+    static const store_state states[] = {STORE_VALID, STORE_EXPIRED, STORE_GONE};
     newest *n = cls;
     cs_kind found = CS_KIND_OTHER;
-    for (size_t i = 0; i < 2 && n->serial[0] == '\0'; i++)
+    for (size_t i = 0; i < (n->gone ? 3 : 2) && n->serial[0] == '\0'; i++)
         for (int kind = CS_KIND_SERVER; kind < CS_KIND_COUNT; kind++) {
             newest one = {.name = n->name, .serial = ""};
             const store_filter f = {.name = n->name, .kind = (cs_kind)kind, .state = states[i], .limit = 1};
@@ -308,23 +310,51 @@ static cs_status run_newest(void *cls, store *st, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "nothing of %s can be renewed", n->name);
 }
 
+/* What is to be renewed or reissued, and the request for it. */
+static cs_status take_newest(rest_call *c, const json_t *body, newest *n, const char **ret_serial, const char **ret_csr,
+                             cs_err *err) {
+    const char *kind = NULL;
+    TRY(rest_text(body, "serial", false, ret_serial, err));
+    TRY(rest_text(body, "name", false, &n->name, err));
+    TRY(rest_text(body, "kind", false, &kind, err));
+    TRY(rest_text(body, "csr", true, ret_csr, err));
+    if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &n->kind))
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%s", kind);
+    if ((*ret_serial == NULL) == (n->name == NULL))
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "either name or serial is expected");
+    if (*ret_serial != NULL) return CS_OK;
+    TRY(authority_read(c->a, run_newest, n, err));
+    *ret_serial = n->serial;
+    return CS_OK;
+}
+
 cs_status rest_renew(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
-    const char *serial = NULL, *csr = NULL, *kind = NULL;
+    const char *serial = NULL, *csr = NULL;
     newest n = {.now = authority_now(c->a)};
     TRY(rest_body(c, &body, err));
-    TRY(rest_text(body, "serial", false, &serial, err));
-    TRY(rest_text(body, "name", false, &n.name, err));
-    TRY(rest_text(body, "kind", false, &kind, err));
-    TRY(rest_text(body, "csr", true, &csr, err));
-    if (kind != NULL && !cs_kind_parse(cs_view_str(kind), &n.kind))
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%s", kind);
-    if ((serial == NULL) == (n.name == NULL))
-        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "either name or serial is expected");
-    if (serial == NULL) TRY(authority_read(c->a, run_newest, &n, err));
-    TRY(enroll_renew(c->e, serial != NULL ? serial : n.serial, cs_view_str(csr), &c->who, &answer, err));
+    TRY(take_newest(c, body, &n, &serial, &csr, err));
+    TRY(enroll_renew(c->e, serial, cs_view_str(csr), &c->who, &answer, err));
     put_answer(c, &answer);
+    return CS_OK;
+}
+
+cs_status rest_reissue(rest_call *c, cs_err *err) {
+    SCOPED_JSON body = NULL;
+    CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
+    __attribute__((cleanup(revoke_answer_free))) revoke_answer ended = {0};
+    const char *serial = NULL, *csr = NULL, *word = NULL;
+    int reason = CS_CRL_SUPERSEDED;
+    newest n = {.now = authority_now(c->a), .gone = true};
+    TRY(rest_body(c, &body, err));
+    TRY(rest_text(body, "reason", false, &word, err));
+    if (word != NULL) TRY(cs_crl_reason_parse(cs_view_str(word), &reason, err));
+    if (reason == CS_CRL_REMOVE || reason == CS_CRL_HOLD)
+        return cs_fail(err, CS_REFUSED, CS_R_REASON_INVALID, "%s: what was lost ends for good", word);
+    TRY(take_newest(c, body, &n, &serial, &csr, err));
+    TRY(enroll_reissue(c->e, serial, cs_view_str(csr), reason, &c->who, &answer, &ended, err));
+    rest_put_reissued(c, &answer, &ended);
     return CS_OK;
 }
 

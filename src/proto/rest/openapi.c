@@ -64,6 +64,8 @@ static const about table[] = {
     {"GET", "/api/v1/requests/", "One request", NULL, NULL},
     {"POST", "/api/v1/renewals", "Renew or rekey a certificate", PROOF,
      "csr!:string serial:string name:string kind:kind"},
+    {"POST", "/api/v1/reissues", "A new certificate in the place of those whose key was lost, which end", PROOF,
+     "csr!:string serial:string name:string kind:kind reason:string"},
     {"GET", "/api/v1/tags", "Tags, and how many identities have each", NULL, NULL},
     {"POST", "/api/v1/tags", "Add tags to an identity, and take some away", NULL,
      "kind!:kind name!:string add:strings remove:strings"},

@@ -70,7 +70,7 @@ rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, res
     rest_crl_file, rest_ocsp_of, rest_status;
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
-    rest_request_approve, rest_request_deny, rest_renew, rest_enroll;
+    rest_request_approve, rest_request_deny, rest_renew, rest_reissue, rest_enroll;
 /* proposals.c */
 bool rest_guarded(const rest_call *c, const rest_route *r);
 CS_MUST_USE cs_status rest_propose(rest_call *c, cs_err *err);
@@ -108,8 +108,10 @@ void rest_retry_after(rest_call *c, cs_time wait);
 CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
 /* What an issued certificate looks like in JSON. */
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
-/* With ?proof=1, the proof that the issuance is in the log, as log/proof/SERIAL gives it: a member of the object that is
- * open. log.c */
+/* The answer of a reissue: that, and what has ended for it. */
+void rest_put_reissued(rest_call *c, const enroll_answer *a, const revoke_answer *ended);
+/* With ?proof=1, the proof that the issuance is in the log, as log/proof/SERIAL gives it: a member of the object that
+ * is open. log.c */
 void rest_put_proof(rest_call *c, cs_json *j, cs_view serial);
 /* Words with blanks between, as a list. */
 void rest_put_words(cs_json *j, const char *key, cs_view text);

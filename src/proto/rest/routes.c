@@ -39,6 +39,7 @@ const rest_route rest_api_routes[] = {
     {"POST", "/api/v1/requests/deny", rest_request_deny, APPROVES, 0},
     {"GET", "/api/v1/requests/", rest_request_show, READS, 0},
     {"POST", "/api/v1/renewals", rest_renew, ISSUES, 0},
+    {"POST", "/api/v1/reissues", rest_reissue, ISSUES, 0},
     {"GET", "/api/v1/tags", rest_tag_list, READS, 0},
     {"POST", "/api/v1/tags", rest_tag_change, ISSUES, 0},
     {"POST", "/api/v1/permits", rest_permit, OPERATES, 0},
