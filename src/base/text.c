@@ -217,3 +217,23 @@ size_t cs_text_distance(cs_view a, cs_view b) {
     }
     return row[b.n];
 }
+
+bool cs_text_fits(const char *pattern, cs_view text, bool any_case) {
+    const char *star = NULL;
+    size_t mark = 0, i = 0;
+    while (i < text.n) {
+        uint8_t a = (uint8_t)*pattern, b = text.p[i];
+        if (any_case && a >= 'A' && a <= 'Z') a |= 0x20;
+        if (any_case && b >= 'A' && b <= 'Z') b |= 0x20;
+        if (a == '*')
+            star = pattern++, mark = i;
+        else if (a == b && a != '\0')
+            pattern++, i++;
+        else if (star != NULL)
+            pattern = star + 1, i = ++mark;
+        else
+            return false;
+    }
+    while (*pattern == '*') pattern++;
+    return *pattern == '\0';
+}

@@ -28,6 +28,9 @@ bool cs_text_escape(cs_buf *b, cs_view text, size_t max);
 /* Is it UTF-8 (no surrogates, no overlong forms) all through? */
 bool cs_utf8_valid(cs_view text);
 
+/* Does the whole text fit a pattern in which '*' stands for any run of octets, also none? any_case: of ASCII. */
+bool cs_text_fits(const char *pattern, cs_view text, bool any_case);
+
 /* How many letters must be changed, added or left out to make b of a (Levenshtein), for "did you mean"; words longer
  * than 64 bytes are as far as their longer length. */
 size_t cs_text_distance(cs_view a, cs_view b);

@@ -32,6 +32,7 @@ int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_renew(int argc, char **argv);
 int cli_reissue(int argc, char **argv);
+int cli_renew_window(int argc, char **argv);
 int cli_enroll(int argc, char **argv);
 int cli_token(int argc, char **argv);
 int cli_request(int argc, char **argv);

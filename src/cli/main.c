@@ -28,6 +28,7 @@ static const cli_command commands[] = {
     {"release", cli_release, "take a hold back"},
     {"renew", cli_renew, "issue an identity's next certificate"},
     {"reissue", cli_reissue, "replace the certificates of an identity whose key was lost"},
+    {"renew-window", cli_renew_window, "have a cohort renewed before its time"},
     {"enroll", cli_enroll, "ask an authority elsewhere for a certificate"},
     {"token", cli_token, "let a server, user or device ask for its certificate itself"},
     {"request", cli_request, "requests that wait: look, approve, deny"},

@@ -76,6 +76,13 @@ static void add_words(const json_t *c, cs_buf *b) {
     add_line(b, "issuer", json_text(c, "issuer"));
     add_line(b, "from", json_text(c, "not_before"));
     add_line(b, "until", json_text(c, "not_after"));
+    const json_t *renewal = json_object_get(c, "renewal");
+    if (renewal != NULL && json_number(renewal, "renewal_window") > 0)
+        (void)snprintf(when, sizeof when, "%s (renewal window %lld)", json_text(renewal, "start"),
+                       (long long)json_number(renewal, "renewal_window"));
+    else
+        (void)snprintf(when, sizeof when, "%s", json_text(renewal, "start"));
+    add_line(b, "renew from", when);
     add_line(b, "sha256", json_text(c, "sha256"));
 }
 

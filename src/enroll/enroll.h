@@ -86,14 +86,28 @@ void enroll_refused(enroll *e, const enroll_ask *ask, const char *about, const c
 /* too-many-guesses: before a door does what costs much for who has only shown nonsense. */
 CS_MUST_USE cs_status enroll_may_try(enroll *e, const char *source, cs_err *err);
 
-/* When should that certificate be renewed? (RFC 9773; it is good to know for every protocol.) The last third of its
- * life, or as an operator says, or now when it was revoked. certificate-unknown: none of ours has that serial and
- * issuer (the key id that the certificate names, in hex). */
+/* When should that certificate be renewed? (RFC 9773; it is good to know for every protocol.) After two thirds of its
+ * life, or sooner as an operator says, or now when it was revoked. certificate-unknown: none of ours has that serial
+ * and issuer (the key id that the certificate names, in hex; NULL: not asked). */
 typedef struct enroll_window {
     cs_time start, end;
+    uint64_t id; /* of the operator's window; 0: its age decides */
 } enroll_window;
 CS_MUST_USE cs_status enroll_window_of(enroll *e, const char *serial, const char *issuer_skid, enroll_window *ret,
                                        cs_err *err);
+
+/* An operator wants all that fit *w (its conditions; begins, 0: now; spread; why) renewed then, which fills the rest.
+ * message-malformed (no condition), tag-invalid, profile-unknown, limit-reached. */
+CS_MUST_USE cs_status enroll_window_add(enroll *e, store_window *w, const authority_who *by, cs_err *err);
+/* renewal-window-unknown. */
+CS_MUST_USE cs_status enroll_window_remove(enroll *e, uint64_t id, const authority_who *by, cs_err *err);
+CS_MUST_USE cs_status enroll_window_get(enroll *e, uint64_t id, store_window *ret, cs_err *err);
+enum { ENROLL_WINDOW_LOOKED_MAX = 200000 };
+typedef struct enroll_window_state {
+    uint64_t certificates, renewed; /* valid ones that fit; how many of them have been renewed */
+    bool more;                      /* ENROLL_WINDOW_LOOKED_MAX were looked at, and there are more */
+} enroll_window_state;
+CS_MUST_USE cs_status enroll_window_count(enroll *e, const store_window *w, enroll_window_state *ret, cs_err *err);
 
 /* ---- tokens ---- */
 enum { ENROLL_TOKEN_TEXT = 49, ENROLL_TOKEN_USES_MAX = 1000000 }; /* characters of a token */

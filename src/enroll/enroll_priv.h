@@ -59,6 +59,15 @@ CS_MUST_USE cs_status renew_entitle(enroll *e, const cs_cert *cert, const cs_csr
 /* Everything of the lineage goes on hold: somebody has a copy of its key. */
 void renew_forked(enroll *e, const cs_cert *parent, const authority_who *by);
 
+/* hint.c: what a window's conditions are about; of a row whose der and tags are still there. */
+typedef struct hint_about {
+    const store_cert *row;
+    const char *key_type; /* static; "": none of ours */
+    char tags[(STORE_TAG_MAX + 1) * STORE_TAGS_MAX + 1];
+} hint_about;
+void hint_look(const store_cert *row, hint_about *ret);
+bool hint_fits(const store_window *w, const hint_about *about);
+
 /* request.c: looks the request up or adds it. *ret_go: it was approved, to be issued now. */
 CS_MUST_USE cs_status request_wait(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *who,
                                    enroll_answer *ret, bool *ret_go, cs_err *err);

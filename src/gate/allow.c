@@ -30,27 +30,6 @@ static bool leads(cs_view route, cs_view path) {
     return all || path.n == 0 || last == '/' || path.p[0] == '/';
 }
 
-/* '*' stands for any run of octets, also none. */
-static bool fits(const char *pattern, cs_view text, bool any_case) {
-    const char *star = NULL;
-    size_t mark = 0, i = 0;
-    while (i < text.n) {
-        uint8_t a = (uint8_t)*pattern, b = text.p[i];
-        if (any_case && a >= 'A' && a <= 'Z') a |= 0x20;
-        if (any_case && b >= 'A' && b <= 'Z') b |= 0x20;
-        if (a == '*')
-            star = pattern++, mark = i;
-        else if (a == b && a != '\0')
-            pattern++, i++;
-        else if (star != NULL)
-            pattern = star + 1, i = ++mark;
-        else
-            return false;
-    }
-    while (*pattern == '*') pattern++;
-    return *pattern == '\0';
-}
-
 /* "*.example" stands for one label more. */
 static bool serves(const char *host, cs_view asked) {
     if (host == NULL) return true;
@@ -147,7 +126,7 @@ static bool any_san(const cs_cert *leaf, cs_san_type type, const char *pattern, 
     for (size_t i = 0; i < leaf->san_count; i++) {
         cs_view v = leaf->sans[i].value;
         if (leaf->sans[i].type != type || v.n < skip || (skip > 0 && memcmp(v.p, prefix, skip) != 0)) continue;
-        if (fits(pattern, v, type == CS_SAN_DNS || type == CS_SAN_EMAIL)) return true;
+        if (cs_text_fits(pattern, v, type == CS_SAN_DNS || type == CS_SAN_EMAIL)) return true;
     }
     return false;
 }
@@ -158,7 +137,7 @@ static bool any_ip(const cs_cert *leaf, const char *pattern) {
         cs_view v = leaf->sans[i].value;
         if (leaf->sans[i].type != CS_SAN_IP || (v.n != 4 && v.n != 16)) continue;
         if (inet_ntop(v.n == 4 ? AF_INET : AF_INET6, v.p, text, sizeof text) != NULL &&
-            fits(pattern, cs_view_str(text), true))
+            cs_text_fits(pattern, cs_view_str(text), true))
             return true;
     }
     return false;
@@ -167,7 +146,7 @@ static bool any_ip(const cs_cert *leaf, const char *pattern) {
 static bool any_part(const cs_cert *leaf, cs_name_part part, const char *pattern) {
     cs_view v;
     for (size_t pos = 0; cs_name_next(leaf->subject, part, &pos, &v);)
-        if (fits(pattern, v, false)) return true;
+        if (cs_text_fits(pattern, v, false)) return true;
     return false;
 }
 
@@ -179,13 +158,13 @@ static bool listed(const gate_allow *a, const cs_cert *leaf) {
 static bool of_profile(const char *pattern, cs_kind kind, const cs_cert *leaf) {
     char name[CS_PROFILE_NAME_MAX + 1];
     if (!cs_profile_of_cert(leaf, name)) (void)snprintf(name, sizeof name, "%s", cs_kind_name(kind));
-    return fits(pattern, cs_view_str(name), false);
+    return cs_text_fits(pattern, cs_view_str(name), false);
 }
 
 static bool named(const gate_allow *a, cs_kind kind, const char *who) {
     const conf_allow *c = a->conf;
     if (c->kind != NULL && strcmp(c->kind, cs_kind_name(kind)) != 0) return false;
-    return c->name == NULL || fits(c->name, cs_view_str(who), false);
+    return c->name == NULL || cs_text_fits(c->name, cs_view_str(who), false);
 }
 
 /* All that the entry says must hold. */
@@ -200,7 +179,8 @@ static bool holds(const gate_allow *a, cs_kind kind, const char *who, const cs_c
     if (c->ip != NULL && !any_ip(leaf, c->ip)) return false;
     if (c->o != NULL && !any_part(leaf, CS_NAME_O, c->o)) return false;
     if (c->ou != NULL && !any_part(leaf, CS_NAME_OU, c->ou)) return false;
-    if (c->issuer != NULL && !fits(c->issuer, cs_view_str(cs_name_text(leaf->issuer, issuer)), false)) return false;
+    if (c->issuer != NULL && !cs_text_fits(c->issuer, cs_view_str(cs_name_text(leaf->issuer, issuer)), false))
+        return false;
     if (c->profile != NULL && !of_profile(c->profile, kind, leaf)) return false;
     if (c->fingerprint != NULL && memcmp(a->print, leaf->sha256, 32) != 0) return false;
     return c->fingerprints == NULL || listed(a, leaf);

@@ -17,6 +17,7 @@ static const door doors[] = {
     {"/crl", true, false, PUBLIC, NO_PROTOCOL},
     {"/ca", true, false, PUBLIC, NO_PROTOCOL},
     {"/healthz", false, true, PUBLIC, NO_PROTOCOL},
+    {"/renewal-info", true, true, PUBLIC | KNOCK, NO_PROTOCOL},
     {"/ocsp", true, true, PUBLIC | PLAIN | KNOCK, NO_PROTOCOL}, /* POST too */
     {"/scep", true, true, PLAIN | KNOCK, CONF_DOOR_SCEP},
     {"/cgi-bin/pkiclient.exe", false, true, PLAIN, CONF_DOOR_SCEP},   /* where Cisco's devices ask */

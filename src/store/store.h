@@ -303,6 +303,29 @@ typedef cs_status store_serial_seen(void *cls, const char *serial, cs_err *err);
 CS_MUST_USE cs_status store_lineage_children(store *st, const char *serial, store_serial_seen *seen, void *cls,
                                              cs_err *err);
 
+/* ---- windows in which certificates are to be renewed, before their time ---- */
+enum { STORE_WINDOWS_MAX = 64 }; /* that hold at one time; each is looked at when somebody asks */
+typedef struct store_window {
+    uint64_t id;
+    cs_time created, begins, spread;
+    char made_by[CS_IDENTITY_NAME_MAX + 16], why[STORE_KEY_MAX + 1];
+    cs_kind kind;                           /* CS_KIND_OTHER: any, as "" below and !has_issuer */
+    char pattern[CS_IDENTITY_NAME_MAX + 1]; /* of names, in which * stands for any text */
+    char tag[STORE_WORD_MAX + 1], profile[STORE_WORD_MAX + 1], key_type[STORE_WORD_MAX + 1];
+    bool has_issuer;
+    uint8_t issuer[32];
+    cs_time removed; /* 0: it holds */
+    char removed_by[CS_IDENTITY_NAME_MAX + 16];
+} store_window;
+/* Sets the id. limit-reached: STORE_WINDOWS_MAX hold. */
+CS_MUST_USE cs_status store_window_add(store *st, store_window *w, cs_err *err);
+/* renewal-window-unknown, also when it was removed before. */
+CS_MUST_USE cs_status store_window_remove(store *st, uint64_t id, const char *by, cs_time at, cs_err *err);
+CS_MUST_USE cs_status store_window_get(store *st, uint64_t id, store_window *ret, cs_err *err);
+typedef cs_status store_window_seen(void *cls, const store_window *w, cs_err *err);
+/* Newest first: those that hold, or (all) the newest 200. */
+CS_MUST_USE cs_status store_window_list(store *st, bool all, store_window_seen *seen, void *cls, cs_err *err);
+
 /* ---- proposals: what a second administrator decides on ---- */
 typedef enum store_proposal_state {
     PROPOSAL_WAITING = 0,

@@ -34,7 +34,7 @@ def a(url):
     made.close()
 
 
-@pytest.mark.parametrize("way,suite", [("tcp", "store"), ("socket", "verbs"), ("socket", "acme")])
+@pytest.mark.parametrize("way,suite", [("tcp", "store"), ("socket", "verbs"), ("socket", "acme"), ("tcp", "windows")])
 def test_the_store_does_on_postgresql_what_it_does_on_sqlite(server, url, way, suite):
     where = url if way == "tcp" else server.socket_url(url.split("?")[0].split("/")[-1])
     done = run(BUILD / f"tests/unit/store/unit-store-{suite}", env={"COUNTERSIGN_TEST_STORE": where})

@@ -317,6 +317,8 @@ cs_status rest_list(rest_call *c, cs_err *err) {
 typedef struct showing {
     rest_call *c;
     const char *serial;
+    bool renewable;
+    enroll_window window;
 } showing;
 
 static cs_status run_show(void *cls, store *st, cs_err *err) {
@@ -344,6 +346,13 @@ static cs_status run_show(void *cls, store *st, cs_err *err) {
         const cs_cert *chain[AUTHORITY_CHAIN_MAX];
         json_pem(&j, "chain", chain, authority_chain(s->c->a, leaf, chain));
     }
+    if (s->renewable && row.status == STORE_ISSUED) {
+        cs_json_object(&j, "renewal");
+        cs_json_time(&j, "start", s->window.start);
+        cs_json_time(&j, "end", s->window.end);
+        if (s->window.id != 0) cs_json_int(&j, "renewal_window", (int64_t)s->window.id);
+        cs_json_object_end(&j);
+    }
     cs_json_object_end(&j);
     return CS_OK;
 }
@@ -354,7 +363,8 @@ cs_status rest_show(rest_call *c, cs_err *err) {
     size_t n = 0;
     if (!cs_hex_decode(cs_view_str(c->rest), bytes, sizeof bytes, &n))
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "%s is no serial number", c->rest);
-    showing s = {c, cs_hex(cs_view_of(bytes, n), serial)};
+    showing s = {.c = c, .serial = cs_hex(cs_view_of(bytes, n), serial)};
+    s.renewable = enroll_window_of(c->e, serial, NULL, &s.window, err) == CS_OK;
     return authority_read(c->a, run_show, &s, err);
 }
 

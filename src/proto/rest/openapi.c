@@ -66,6 +66,12 @@ static const about table[] = {
      "csr!:string serial:string name:string kind:kind"},
     {"POST", "/api/v1/reissues", "A new certificate in the place of those whose key was lost, which end", PROOF,
      "csr!:string serial:string name:string kind:kind reason:string"},
+    {"POST", "/api/v1/renewal-windows", "Have certificates renewed before their time, spread over a while", NULL,
+     "kind:kind name:string tag:string profile:string issuer:string key_type:string begins:string "
+     "spread_seconds:integer why:string"},
+    {"GET", "/api/v1/renewal-windows", "Renewal windows that hold, or all", "status:string", NULL},
+    {"GET", "/api/v1/renewal-windows/", "One, and how many have renewed", NULL, NULL},
+    {"POST", "/api/v1/renewal-windows/remove", "Take one back", NULL, "id!:integer"},
     {"GET", "/api/v1/tags", "Tags, and how many identities have each", NULL, NULL},
     {"POST", "/api/v1/tags", "Add tags to an identity, and take some away", NULL,
      "kind!:kind name!:string add:strings remove:strings"},

@@ -77,6 +77,10 @@ CS_MUST_USE cs_status rest_propose(rest_call *c, cs_err *err);
 rest_handler rest_permit, rest_proposal_list, rest_proposal_approve, rest_proposal_deny;
 /* rollover.c */
 rest_handler rest_rollover_show, rest_rollover_presented, rest_rollover_list, rest_rollover_begin, rest_rollover_step;
+/* windows.c */
+rest_handler rest_window_add, rest_window_list, rest_window_show, rest_window_remove;
+#define RENEWAL_INFO_PATH "/renewal-info"
+rest_handler renewal_info;
 rest_handler rest_openapi;
 rest_handler rest_tag_list, rest_tag_change;
 /* Doors of other protocols. */
