@@ -68,6 +68,9 @@ CS_API const cs_reason_info *cs_reason_of(cs_reason reason);
 /* The reason of that kebab-case name, or CS_R_NONE. */
 CS_API cs_reason cs_reason_by_name(const char *name);
 
+/* Is that its reason? The way to ask that outlives a release, since names are never changed. */
+CS_API bool cs_err_is(const cs_err *err, const char *name);
+
 /* Fill *err and return `status`. Sets all three fields; control characters in the text that the format makes
  * become \xNN, so that outside names may be passed as they are. */
 CS_API cs_status cs_fail(cs_err *err, cs_status status, cs_reason reason, const char *fmt, ...) CS_PRINTF(4, 5);

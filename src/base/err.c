@@ -41,6 +41,10 @@ cs_status(cs_fail)(cs_err *err, cs_status status, cs_reason reason, const char *
     return fill(err, status, reason, text);
 }
 
+bool cs_err_is(const cs_err *err, const char *name) {
+    return strcmp(cs_reason_of(err->reason)->name, name) == 0;
+}
+
 cs_status cs_fail_in(cs_err *err, const char *fmt, ...) {
     char context[CS_DETAIL_MAX];
     char text[2 * CS_DETAIL_MAX];

@@ -13,25 +13,9 @@ struct tls_dialer {
     cs_anchors *anchors;
     cs_crls *crls;
     cs_pins *pins;
+    bool require_revocation;
     const cs_clock *clock;
 };
-
-static cs_status gather(X509_STORE_CTX *store, cs_cert **leaf, cs_certs *extra, cs_err *err) {
-    X509 *first = X509_STORE_CTX_get0_cert(store);
-    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
-    int count = sent != NULL ? sk_X509_num(sent) : 0;
-    if (first == NULL) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "%s", "the server sent none");
-    if (count > CS_PEER_CHAIN_COUNT)
-        return cs_fail(err, CS_LIMIT, CS_R_CHAIN_TOO_BIG, "%d certificates, at most %d", count,
-                       (int)CS_PEER_CHAIN_COUNT);
-    TRY(tls_decode(first, leaf, err));
-    for (int i = 0; i < count; i++) {
-        cs_cert *one = NULL;
-        TRY(tls_decode(sk_X509_value(sent, i), &one, err));
-        TRY(cs_certs_add(extra, one, err));
-    }
-    return CS_OK;
-}
 
 static cs_status judge_server(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
@@ -44,10 +28,10 @@ static cs_status judge_server(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
                           .names = &name,
                           .name_count = 1,
                           .max_depth = -1,
-                          .revocation = CS_REVOCATION_GIVEN,
+                          .revocation = c->dialer->require_revocation ? CS_REVOCATION_REQUIRE : CS_REVOCATION_GIVEN,
                           .crls = c->dialer->crls,
                           .pins = c->dialer->pins};
-    TRY(gather(store, &c->peer.leaf, &extra, err));
+    TRY(tls_gather(store, &c->peer.leaf, &extra, err));
     TRY(cs_verify(c->dialer->anchors, c->peer.leaf, &extra, &want, &v, err));
     return v.accepted ? CS_OK : cs_fail(err, CS_REFUSED, v.reason, "%s", v.detail);
 }
@@ -70,6 +54,7 @@ cs_status tls_dialer_new(const tls_dial_plan *plan, tls_dialer **ret, cs_err *er
     if (d == NULL) return CS_NOMEM_ERR(err);
     atomic_init(&d->refs, 1);
     d->clock = plan->clock;
+    d->require_revocation = plan->require_revocation;
     d->anchors = cs_anchors_ref(plan->anchors);
     if (plan->crls != NULL) d->crls = cs_crls_ref(plan->crls);
     if (plan->pins != NULL) d->pins = cs_pins_ref(plan->pins);

@@ -10,7 +10,7 @@
 #include "tls/tls_priv.h"
 
 /* libssl chooses the alert by the error; these give back the alerts of reasons.def. */
-static int error_of_alert(int alert) {
+int tls_error_of_alert(int alert) {
     switch (alert) {
     case 42: return X509_V_ERR_CERT_REJECTED;
     case 43: return X509_V_ERR_INVALID_PURPOSE;
@@ -26,7 +26,7 @@ static int error_of_alert(int alert) {
 int tls_refuse_peer(tls_conn *c, X509_STORE_CTX *store, const cs_err *err) {
     c->peer.reason = err->reason != CS_R_NONE ? err->reason : CS_R_INTERNAL_ERROR;
     c->peer.detail = strdup(err->detail);
-    X509_STORE_CTX_set_error(store, error_of_alert(cs_reason_of(c->peer.reason)->alert));
+    X509_STORE_CTX_set_error(store, tls_error_of_alert(cs_reason_of(c->peer.reason)->alert));
     return 0;
 }
 

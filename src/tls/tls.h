@@ -86,6 +86,7 @@ typedef struct tls_dial_plan { /* all borrowed for the call, but for the counted
     cs_anchors *anchors;
     cs_crls *crls;            /* of servers; NULL: none */
     cs_pins *pins;            /* NULL: none */
+    bool require_revocation;  /* each certificate but the anchor needs a current, usable CRL */
     cs_view certificate, key; /* PEM; n == 0: none */
     const char *certificate_what, *key_what;
     const char *alpn; /* names with commas between; NULL: none */

@@ -154,6 +154,10 @@ void tls_on_message(int sent, int version, int type, const void *p, size_t n, SS
 cs_status tls_conn_make(SSL_CTX *ctx, tls_conn **ret, cs_err *err);
 /* judge.c */
 cs_status tls_decode(X509 *x, cs_cert **ret, cs_err *err);
+/* libssl chooses the alert by the error; this gives the error of an alert. */
+int tls_error_of_alert(int alert);
+/* hook.c: what the peer has sent, decoded; *leaf is the caller's also on failure. */
+cs_status tls_gather(X509_STORE_CTX *store, cs_cert **leaf, cs_certs *extra, cs_err *err);
 int tls_refuse_peer(tls_conn *c, X509_STORE_CTX *store, const cs_err *err); /* what a verify callback returns */
 /* ctx.c */
 cs_status tls_ctx_base(OSSL_LIB_CTX *lib, const SSL_METHOD *method, bool only_13, SSL_CTX **ret, cs_err *err);
