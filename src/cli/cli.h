@@ -50,6 +50,7 @@ int cli_top(int argc, char **argv);
 int cli_tunnel(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
+int cli_bundle(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_lint(int argc, char **argv);
 int cli_explain(int argc, char **argv);

@@ -218,6 +218,7 @@ static int list_recipes(bool json) {
         config_said none = {.out = NULL};
         if (set_all(&g, &none, "localhost", &err) != CS_OK || recipe_head(r, &g, &made, &err) != CS_OK)
             return cli_fail("config", &err, json);
+        if (made.person) continue;
         if (json) {
             cs_json_object(&j, NULL);
             cs_json_str(&j, "recipe", r->name);
@@ -259,6 +260,10 @@ static cs_status run(const config_said *said, const cli_texts *operands, recipe_
     const recipe *refresh = NULL;
     TRY(recipe_find(operands->at[0], ret, err));
     TRY(set_all(g, said, name, err));
+    TRY(recipe_head(*ret, g, made, err));
+    if (made->person)
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "%s is made by: countersign bundle NAME", (*ret)->name);
+    recipe_made_free(made);
     TRY(recipe_fill(*ret, g, made, err));
     TRY(check_set(g, *ret, said, err));
     if (said->issue && said->out == NULL)

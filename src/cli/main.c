@@ -47,6 +47,7 @@ static const cli_command commands[] = {
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},
     {"explain", cli_explain, "what an error text or a finding means, and what mends it"},
     {"profile", cli_profile, "what certificates say, and what a request would get"},
+    {"bundle", cli_bundle, "what a person needs to use a certificate on his machines"},
     {"config", cli_config, "configuration for servers and clients that are not ours"},
     {"lint", cli_lint, "which rules a certificate, CRL or request breaks"},
     {"version", show_version, "the version"},

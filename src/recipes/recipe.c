@@ -37,12 +37,31 @@ static recipe_gap *gap_of(const recipe_gaps *g, const char *name, size_t n) {
 
 const char *recipe_value(const recipe_gaps *g, const char *name) {
     const recipe_gap *one = gap_of(g, name, strlen(name));
-    return one != NULL ? one->value : NULL;
+    if (one == NULL) return NULL;
+    return one->lent != NULL ? one->lent : one->value;
+}
+
+static cs_status gap_for(recipe_gaps *g, const char *name, recipe_gap **ret, cs_err *err) {
+    *ret = gap_of(g, name, strlen(name));
+    if (*ret != NULL) return CS_OK;
+    if (g->n == RECIPE_GAPS_MAX || strlen(name) >= sizeof g->at[0].name)
+        return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "too many values, or too long a name: %.64s", name);
+    *ret = &g->at[g->n++];
+    **ret = (recipe_gap){.own = false};
+    (void)snprintf((*ret)->name, sizeof g->at[0].name, "%s", name);
+    return CS_OK;
+}
+
+cs_status recipe_lend(recipe_gaps *g, const char *name, const char *value, cs_err *err) {
+    recipe_gap *one = NULL;
+    TRY(gap_for(g, name, &one, err));
+    one->lent = value;
+    return CS_OK;
 }
 
 cs_status recipe_set(recipe_gaps *g, const char *name, const char *value, cs_err *err) {
     static const char never[] = "\"'`;#{}$\\<>";
-    recipe_gap *one = gap_of(g, name, strlen(name));
+    recipe_gap *one = NULL;
     if (strlen(value) > RECIPE_VALUE_MAX)
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "%s: longer than %d octets", name, RECIPE_VALUE_MAX);
     for (const char *c = value; *c != '\0'; c++)
@@ -51,13 +70,8 @@ cs_status recipe_set(recipe_gaps *g, const char *name, const char *value, cs_err
                            "%s: octet 0x%02x would be read as something else in a configuration; expected none of %s "
                            "and no control character",
                            name, (unsigned char)*c, never);
-    if (one == NULL) {
-        if (g->n == RECIPE_GAPS_MAX || strlen(name) >= sizeof one->name)
-            return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "too many values, or too long a name: %.64s", name);
-        one = &g->at[g->n++];
-        *one = (recipe_gap){.own = false};
-        (void)snprintf(one->name, sizeof one->name, "%s", name);
-    }
+    TRY(gap_for(g, name, &one, err));
+    one->lent = NULL;
     (void)snprintf(one->value, sizeof one->value, "%s", value);
     return CS_OK;
 }
@@ -70,13 +84,19 @@ typedef struct filling {
     recipe_made *made;
     cs_buf *to; /* NULL: before the first file */
     unsigned line;
-    bool head_only;
+    bool head_only, xml;
     unsigned depth, off; /* of "if"; the depth at which lines began to be left out, 0: none */
 } filling;
 
 static cs_status wrong(const filling *f, const char *what, cs_view v, cs_err *err) {
     return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "recipe %s, line %u: %s %.*s", f->r->name, f->line, what,
                    (int)v.n, (const char *)v.p);
+}
+
+/* What else XML reads as something else may not stand in a value. */
+static void put_value(const filling *f, const char *value, cs_buf *to) {
+    for (; *value != '\0'; value++)
+        (void)(f->xml && *value == '&' ? cs_buf_add_str(to, "&amp;") : cs_buf_add_byte(to, (uint8_t)*value));
 }
 
 static cs_status fill_line(const filling *f, cs_view text, cs_buf *to, cs_err *err) {
@@ -90,7 +110,10 @@ static cs_status fill_line(const filling *f, cs_view text, cs_buf *to, cs_err *e
         cs_view name = {from, (size_t)(to_brace - from)};
         const recipe_gap *one = gap_of(f->g, (const char *)from, name.n);
         if (one == NULL) return wrong(f, "nobody knows", name, err);
-        (void)cs_buf_add_str(to, one->value);
+        if (one->lent != NULL)
+            (void)cs_buf_add_str(to, one->lent);
+        else
+            put_value(f, one->value, to);
         i += name.n + 3;
     }
     return cs_buf_ok(to, "a recipe's text", err);
@@ -135,10 +158,11 @@ static cs_status on_set(const filling *f, cs_view v, cs_err *err) {
 
 static cs_status on_if(filling *f, cs_view name, bool wanted, cs_err *err) {
     const recipe_gap *one = gap_of(f->g, (const char *)name.p, name.n);
-    if (one == NULL) return wrong(f, "nobody knows", name, err);
+    if (one == NULL && !f->head_only) return wrong(f, "nobody knows", name, err);
     f->depth++;
+    if (one == NULL) return CS_OK; /* of whoever fills it */
     if (strcmp(one->name, "crl") == 0) f->made->looks_up = true;
-    if (f->off == 0 && (one->value[0] != '\0') != wanted) f->off = f->depth;
+    if (f->off == 0 && (recipe_value(f->g, one->name)[0] != '\0') != wanted) f->off = f->depth;
     return CS_OK;
 }
 
@@ -169,7 +193,13 @@ static cs_status directive(filling *f, cs_view v, cs_err *err) {
     }
     if (word(&v, "for")) {
         f->made->server = word(&v, "server");
-        return f->made->server || word(&v, "client") ? CS_OK : wrong(f, "expected server or client:", v, err);
+        f->made->person = word(&v, "person");
+        bool known = f->made->server || f->made->person || word(&v, "client");
+        return known ? CS_OK : wrong(f, "expected server, client or person:", v, err);
+    }
+    if (word(&v, "xml")) {
+        f->xml = true;
+        return CS_OK;
     }
     if (word(&v, "set")) return on_set(f, v, err);
     if (f->head_only) return CS_OK;

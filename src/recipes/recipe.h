@@ -4,7 +4,8 @@
  *
  * A recipe is lines. "#:" begins a directive, all else is text; @{NAME} is a gap.
  *   #: title TEXT                   one line
- *   #: for server|client            whose certificate it needs: a server's, or an identity's
+ *   #: for server|client|person     whose certificate it needs: a server's, or an identity's; person: `bundle` fills it
+ *   #: xml                          values are escaped as XML and HTML have it, but for those that were lent
  *   #: set NAME DEFAULT | WHAT      a gap of its own; the default may have gaps
  *   #: if NAME, #: unless NAME, #: end    lines that stand only when the gap's value is not empty (is empty)
  *   #: file PATH                    a file begins; the path may have gaps
@@ -33,7 +34,8 @@ CS_MUST_USE cs_status recipe_find(const char *name, const recipe **ret, cs_err *
 
 typedef struct recipe_gap {
     char name[32], value[RECIPE_VALUE_MAX + 1], says[160];
-    bool own; /* of the recipe, by "set" */
+    const char *lent; /* instead of value; NULL: none */
+    bool own;         /* of the recipe, by "set" */
 } recipe_gap;
 typedef struct recipe_gaps {
     recipe_gap at[RECIPE_GAPS_MAX];
@@ -43,6 +45,8 @@ typedef struct recipe_gaps {
 /* Gives a gap its value; what is there is replaced. Values stand in other programs' configuration: control characters,
  * quotes, ';', '#', '{', '}', '$', '`', '\\', '<' and '>' are refused (usage), naming the gap. */
 CS_MUST_USE cs_status recipe_set(recipe_gaps *g, const char *name, const char *value, cs_err *err);
+/* A value of our own making, which may be long: it stands as it is, and is borrowed until the gaps are done with. */
+CS_MUST_USE cs_status recipe_lend(recipe_gaps *g, const char *name, const char *value, cs_err *err);
 const char *recipe_value(const recipe_gaps *g, const char *name); /* NULL: there is no such gap */
 
 typedef struct recipe_file {
@@ -52,6 +56,7 @@ typedef struct recipe_file {
 typedef struct recipe_made {
     char title[160];
     bool server;   /* the certificate that it needs is a server's */
+    bool person;   /* it is for a person's own machine, and bundle fills it */
     bool looks_up; /* it reads CRLs */
     recipe_file files[RECIPE_FILES_MAX];
     size_t n;

@@ -3,9 +3,12 @@
 #include "recipes/recipe.h"
 
 static void give(recipe_gaps *g) {
-    static const char *const names[] = {"name",  "stem",   "stem_word",   "domain",      "domain_re",
-                                        "local", "server", "server_host", "server_port", "dir",
-                                        "cert",  "key",    "ca",          "crl",         "ca_and_crl"};
+    static const char *const names[] = {
+        "name",        "stem",         "stem_word", "domain",        "domain_re", "local",        "server",
+        "server_host", "server_port",  "dir",       "cert",          "key",       "ca",           "crl",
+        "ca_and_crl",  "uuid_profile", "uuid_root", "uuid_identity", "uuid_wifi", "organization", "and_wifi",
+        "ca_base64",   "p12_base64",   "scep",      "challenge",     "ssid",      "radius_name",  "qr",
+        "not_after",   "where",        "get_apple"};
     cs_err err;
     *g = (recipe_gaps){.n = 0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -95,7 +98,7 @@ static void a_recipe_that_is_wrong_says_its_line(void **state) {
                 {"#: file x\n@{y\n", "line 2: a gap without its end"},
                 {"#: foo\n", "line 1: what is foo"},
                 {"#: set x\n", "line 1: expected NAME DEFAULT"},
-                {"#: for people\n", "line 1: expected server or client"},
+                {"#: for people\n", "line 1: expected server, client or person"},
                 {"#: unless z\n", "nobody knows z"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const recipe r = {"mine", rows[i].text};
