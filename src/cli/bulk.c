@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/issuing.h"
+#include "cli/labels.h"
 #include "cli/progress.h"
 #include "cli/tarball.h"
 #include "x509/csr.h"
@@ -407,6 +408,40 @@ static cs_status pack(const bulk *b, cs_err *err) {
     return tarball_close(a, err);
 }
 
+/* ---- labels ---- */
+
+static cs_status add_label(const bulk *b, const conf *c, size_t i, cs_buf *sheet, cs_err *err) {
+    CS_SCOPED(fleet_row) row = {.line = 0};
+    CS_SCOPED(cs_buf) pem = cs_buf_of(CS_PEM_FILE_MAX), svg = cs_buf_of(256 * 1024);
+    CS_SCOPED(cs_certs) chain = {NULL, 0};
+    char stem[ISSUE_STEM_MAX], name[ISSUE_STEM_MAX + 8], path[FILES_PATH_MAX];
+    TRY(fleet_row_read(b->fleet, i, &row, err));
+    issue_stem(row.who.name, stem);
+    TRY(join(b->ask->out, stem, ".crt", path, err));
+    if (!files_exists(path)) return CS_OK; /* it was refused, and told */
+    TRY(files_read(path, CS_PEM_FILE_MAX, &pem, err));
+    TRY(cs_certs_read(cs_buf_view(&pem), path, &chain, err));
+    const label l = {.kind = row.who.kind, .name = row.who.name, .cert = chain.at[0], .url = c->public_url};
+    TRY(label_svg(&l, &svg, err));
+    (void)snprintf(name, sizeof name, "%s.svg", stem);
+    TRY(files_join(b->ask->labels, name, path, err));
+    TRY(files_write_unsynced(path, cs_buf_view(&svg), 0644, FILES_REPLACE, err));
+    label_sheet_add(sheet, name);
+    return cs_buf_ok(sheet, "the sheet of labels", err);
+}
+
+static cs_status write_labels(const bulk *b, const conf *c, cs_err *err) {
+    CS_SCOPED(cs_buf) sheet = cs_buf_of((size_t)64 * 1024 * 1024);
+    char path[FILES_PATH_MAX];
+    TRY(files_mkdir(b->ask->labels, err));
+    label_sheet_begin(&sheet);
+    for (size_t i = 0; i < fleet_count(b->fleet); i++)
+        if (!b->skip[i]) TRY(add_label(b, c, i, &sheet, err));
+    TRY(files_join(b->ask->labels, "labels.html", path, err));
+    TRY(files_write_unsynced(path, cs_buf_view(&sheet), 0644, FILES_REPLACE, err));
+    return files_sync_all(b->ask->labels, err);
+}
+
 cs_status bulk_run(const bulk_ask *ask, const conf *c, session *s, bulk_made *ret, cs_err *err) {
     CS_SCOPED(bulk) b = {.ask = ask, .session = s, .made = ret};
     *ret = (bulk_made){.bad_json = cs_buf_of((size_t)64 * 1024 * 1024)};
@@ -421,6 +456,7 @@ cs_status bulk_run(const bulk_ask *ask, const conf *c, session *s, bulk_made *re
     TRY(open_run(&b, err));
     TRY(write_ca(&b, c, err));
     TRY(issue_all(&b, err));
+    if (ask->labels != NULL) TRY(write_labels(&b, c, err));
     TRY(close_run(&b, err));
     return ask->archive != NULL ? pack(&b, err) : CS_OK;
 }

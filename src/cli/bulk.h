@@ -14,6 +14,7 @@ typedef struct bulk_ask {
     cs_kind kind;        /* of rows that do not say; CS_KIND_OTHER: they must */
     bool keep_going;     /* bad rows are told and left out; else none is issued when one is bad */
     bool p12, modern;    /* NAME.p12 and NAME.p12.password instead of NAME.crt and NAME.key */
+    const char *labels;  /* a folder for NAME.svg and labels.html; NULL: none */
     const char *archive; /* at the end all goes into this tar; NULL: none */
 } bulk_ask;
 

@@ -10,7 +10,7 @@
 typedef struct issue_said {
     conf_overrides conf;
     cli_texts dns, ip, email;
-    const char *csr, *key_type, *lifetime, *profile, *issuer, *out, *p12, *password_file, *from, *archive;
+    const char *csr, *key_type, *lifetime, *profile, *issuer, *out, *p12, *password_file, *from, *archive, *labels;
     bool modern, force, json, keep_going, each_p12, proof;
 } issue_said;
 
@@ -106,12 +106,15 @@ static cs_status judge_list(const issue_said *said, const cli_texts *operands, b
     if (operands->n == 1 && !cs_kind_parse(cs_view_str(operands->at[0]), &ask->kind))
         return cs_fail(err, CS_REFUSED, CS_R_USAGE, "\"%s\", expected server, user or device", operands->at[0]);
     if (said->modern && !said->each_p12) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--modern goes with --each-p12");
+    if (said->labels != NULL && said->each_p12)
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--labels reads NAME.crt, which --each-p12 leaves out");
     ask->from = said->from;
     ask->out = said->out != NULL ? said->out : ".";
     ask->keep_going = said->keep_going;
     ask->p12 = said->each_p12;
     ask->modern = said->modern;
     ask->archive = said->archive;
+    ask->labels = said->labels;
     return CS_OK;
 }
 
@@ -178,6 +181,8 @@ int cli_issue(int argc, char **argv) {
         {"keep-going", 0, CLI_FLAG, &said.keep_going, NULL, "with --from: leave out bad rows, else none is issued"},
         {"each-p12", 0, CLI_FLAG, &said.each_p12, NULL, "with --from: NAME.p12 and its password, not PEM"},
         {"archive", 0, CLI_TEXT, &said.archive, "FILE", "with --from: all files also as .tar, .tar.gz or .tar.zst"},
+        {"labels", 0, CLI_TEXT, &said.labels, "DIR",
+         "with --from: a label with a QR code each, NAME.svg, and labels.html"},
         CLI_OPT_STATE(said.conf),
         CLI_OPT_JSON(said.json),
         CLI_OPT_END,
@@ -204,8 +209,8 @@ int cli_issue(int argc, char **argv) {
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
     if (said.from != NULL) return issue_list(&said, &operands);
     if (operands.n < 2) return cli_usage("issue", "something is missing; it is: countersign issue %s", use.synopsis);
-    if (said.keep_going || said.each_p12 || said.archive != NULL)
-        return cli_usage("issue", "--keep-going, --each-p12 and --archive go with --from");
+    if (said.keep_going || said.each_p12 || said.archive != NULL || said.labels != NULL)
+        return cli_usage("issue", "--keep-going, --each-p12, --archive and --labels go with --from");
     if (run(&said, &operands, &ask, &who, &made, &err) != CS_OK) return cli_fail("issue", &err, said.json);
     CS_SCOPED(cs_buf) b = cs_buf_secret(16 * 1024);
     if (said.json)
