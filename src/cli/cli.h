@@ -53,6 +53,7 @@ int cli_verify(int argc, char **argv);
 int cli_bundle(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_lint(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 

@@ -45,6 +45,7 @@ static const cli_command commands[] = {
     {"top", cli_top, "what the gateway does now, and who is connected"},
     {"reload", cli_reload, "the gateway reads its configuration again"},
     {"verify", cli_verify, "the verdict on a certificate, with its reason"},
+    {"doctor", cli_doctor, "why mutual TLS with a server fails, and what mends it"},
     {"explain", cli_explain, "what an error text or a finding means, and what mends it"},
     {"profile", cli_profile, "what certificates say, and what a request would get"},
     {"bundle", cli_bundle, "what a person needs to use a certificate on his machines"},

@@ -61,6 +61,19 @@ void findings_note(findings *f, unsigned number, const char *evidence, ...) {
     if (one.info != NULL) put(f, &one);
 }
 
+void findings_lower(findings *f, unsigned number, unsigned confidence, const char *why) {
+    for (size_t i = 0; i < f->n; i++) {
+        finding *one = &f->at[i];
+        size_t n = strlen(one->evidence);
+        if (one->info->number != number || one->note) continue;
+        if (one->confidence > confidence) one->confidence = confidence;
+        if (confidence > 0) return;
+        one->note = true;
+        (void)snprintf(one->evidence + n, sizeof one->evidence - n, "; %s", why);
+        return;
+    }
+}
+
 bool findings_has(const findings *f, unsigned number) {
     for (size_t i = 0; i < f->n; i++)
         if (f->at[i].info->number == number && !f->at[i].note) return true;

@@ -35,6 +35,8 @@ typedef struct findings {
 void findings_add(findings *f, unsigned number, unsigned confidence, const char *evidence, ...) CS_PRINTF(4, 5);
 /* What is no failure by itself. */
 void findings_note(findings *f, unsigned number, const char *evidence, ...) CS_PRINTF(3, 4);
+/* At most that confident; 0: a note from now on, with `why` behind its evidence. */
+void findings_lower(findings *f, unsigned number, unsigned confidence, const char *why);
 bool findings_has(const findings *f, unsigned number);
 void findings_sort(findings *f);          /* most likely first, notes last */
 bool findings_problem(const findings *f); /* is there one that is no note? */

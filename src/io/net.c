@@ -70,6 +70,24 @@ cs_status net_addr_parse(const char *text, net_addr *ret, cs_err *err) {
     return resolve(any ? NULL : host, port, true, text, ret, err);
 }
 
+cs_status net_addrs_parse(const char *text, char host[256], net_addr at[], size_t most, size_t *ret_n, cs_err *err) {
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    char port[6];
+    *ret_n = 0;
+    TRY(split(text, strlen(text), NULL, host, port, err));
+    if (host[0] == '\0') return cs_fail(err, CS_REFUSED, CS_R_ADDRESS_INVALID, "%s: the host is missing", text);
+    int rc = getaddrinfo(host, port, &hints, &found);
+    if (rc != 0 || found == NULL)
+        return cs_fail(err, CS_FAILED, CS_R_ADDRESS_INVALID, "%s: %s", host, gai_strerror(rc));
+    for (const struct addrinfo *a = found; a != NULL && *ret_n < most; a = a->ai_next) {
+        memcpy(&at[*ret_n].at, a->ai_addr, a->ai_addrlen);
+        at[(*ret_n)++].len = a->ai_addrlen;
+    }
+    freeaddrinfo(found);
+    return CS_OK;
+}
+
 static cs_status unix_addr(const char *path, net_addr *ret, cs_err *err) {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     size_t n = strlen(path);

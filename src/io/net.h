@@ -18,6 +18,10 @@ enum { NET_TEXT_MAX = 128, NET_BACKLOG = 4096 };
 /* "127.0.0.1:8443", "[::1]:8443", ":8443" and "*:8443" (all addresses), "host:8443" (asks the resolver, may wait).
  * address-invalid. */
 CS_MUST_USE cs_status net_addr_parse(const char *text, net_addr *ret, cs_err *err);
+/* Every address of "HOST:PORT", each once, in the system's order; host: the name, without brackets. CS_REFUSED: not
+ * HOST:PORT. CS_FAILED: no such name. Both address-invalid. */
+CS_MUST_USE cs_status net_addrs_parse(const char *text, char host[256], net_addr at[], size_t most, size_t *ret_n,
+                                      cs_err *err);
 /* "http://HOST:PORT" (80 when no port is said), "tcp://HOST:PORT" or "unix:/path". */
 CS_MUST_USE cs_status net_upstream_parse(const char *url, net_addr *ret, cs_err *err);
 /* All addresses of its host, up to `most`, in the resolver's order. */

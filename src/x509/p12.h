@@ -29,6 +29,9 @@ bool cs_looks_p12(cs_view der);
  * spent. */
 CS_MUST_USE cs_status cs_p12_certs_read(cs_view der, const cs_secret *password, const char *what, cs_certs *bag,
                                         cs_err *err);
+/* The first private key of it. As cs_p12_certs_read; file-wrong-type: holds none. */
+CS_MUST_USE cs_status cs_p12_key_read(cs_view der, const cs_secret *password, const char *what, cs_key **ret,
+                                      cs_err *err);
 
 /* "k7qm-...": 24 characters of 119 bits in six groups of four, without those that are mistaken for each other. */
 CS_MUST_USE cs_status cs_password_draw(const cs_rng *rng, cs_secret **ret, cs_err *err);

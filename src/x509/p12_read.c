@@ -1,8 +1,10 @@
-/* Certificates out of PKCS#12. libcrypto does DER and mathematics; what a file may cost is settled before. @rfc 7292 */
+/* Certificates and keys out of PKCS#12. libcrypto does DER and mathematics; what a file may cost is settled before.
+ * @rfc 7292 */
 #include "x509/p12.h"
 
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
@@ -13,8 +15,9 @@ enum { BAGS_MAX = 64, NESTING_MAX = 4 };
 typedef struct reading {
     const char *what, *password;
     int password_n;
-    cs_certs *bag;
-    size_t from; /* where ours begin in the bag */
+    cs_certs *bag; /* NULL: certificates are not wanted */
+    EVP_PKEY *key; /* of the first key bag, when certificates are not wanted */
+    size_t from;   /* where ours begin in the bag */
     unsigned seen;
     cs_err *err;
 } reading;
@@ -76,13 +79,31 @@ static cs_status add_cert(reading *r, const PKCS12_SAFEBAG *bag) {
     return CS_OK;
 }
 
-/* Keys stay shut: only certificates are taken. */
+static cs_status take_key(reading *r, const PKCS12_SAFEBAG *bag) {
+    PKCS8_PRIV_KEY_INFO *opened = NULL;
+    const PKCS8_PRIV_KEY_INFO *plain = NULL;
+    if (PKCS12_SAFEBAG_get_nid(bag) == NID_keyBag) {
+        plain = PKCS12_SAFEBAG_get0_p8inf(bag);
+    } else {
+        const X509_ALGOR *alg = NULL;
+        X509_SIG_get0(PKCS12_SAFEBAG_get0_pkcs8(bag), &alg, NULL);
+        TRY(cost_ok(r, alg));
+        plain = opened = PKCS12_decrypt_skey(bag, r->password, r->password_n);
+    }
+    r->key = plain ? EVP_PKCS82PKEY(plain) : NULL;
+    PKCS8_PRIV_KEY_INFO_free(opened);
+    return r->key ? CS_OK : malformed(r, "its key cannot be opened");
+}
+
+/* Either certificates are taken and keys stay shut, or the other way. */
 static cs_status take_bags(reading *r, const STACK_OF(PKCS12_SAFEBAG) * bags, int depth) {
     for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); i++) {
         const PKCS12_SAFEBAG *bag = sk_PKCS12_SAFEBAG_value(bags, i);
         if (++r->seen > BAGS_MAX || depth > NESTING_MAX) return malformed(r, "too many bags, or too deep");
         int nid = PKCS12_SAFEBAG_get_nid(bag);
-        if (nid == NID_certBag) TRY(add_cert(r, bag));
+        if (nid == NID_certBag && r->bag) TRY(add_cert(r, bag));
+        bool key = nid == NID_keyBag || nid == NID_pkcs8ShroudedKeyBag;
+        if (key && !r->bag && !r->key) TRY(take_key(r, bag));
         if (nid == NID_safeContentsBag) TRY(take_bags(r, PKCS12_SAFEBAG_get0_safes(bag), depth + 1));
     }
     return CS_OK;
@@ -133,28 +154,48 @@ static cs_status take_all(reading *r, PKCS12 *p12) {
     return s;
 }
 
-cs_status cs_p12_certs_read(cs_view der, const cs_secret *password, const char *what, cs_certs *bag, cs_err *err) {
-    if (der.n > CS_P12_MAX) return cs_fail(err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: PKCS#12 of %zu bytes", what, der.n);
+/* Opens it and takes what r wants. */
+static cs_status read_all(reading *r, cs_view der, const cs_secret *password) {
+    if (der.n > CS_P12_MAX)
+        return cs_fail(r->err, CS_LIMIT, CS_R_FILE_TOO_LARGE, "%s: PKCS#12 of %zu bytes", r->what, der.n);
     if (password->n > CS_PASSPHRASE_MAX || (password->n && memchr(password->p, 0, password->n)))
-        return cs_fail(err, CS_REFUSED, CS_R_PASSPHRASE_WRONG, "%s: it is too long or holds a NUL", what);
+        return cs_fail(r->err, CS_REFUSED, CS_R_PASSPHRASE_WRONG, "%s: it is too long or holds a NUL", r->what);
     CS_SCOPED(cs_buf) text = cs_buf_secret(CS_PASSPHRASE_MAX + 1);
     (void)cs_buf_add_view(&text, cs_secret_view(password));
-    reading r = {.what = what,
-                 .password = cs_buf_cstr(&text),
-                 .password_n = (int)password->n,
-                 .bag = bag,
-                 .from = bag->n,
-                 .err = err};
-    if (!r.password) return CS_NOMEM_ERR(err);
+    r->password = cs_buf_cstr(&text);
+    r->password_n = (int)password->n;
+    if (!r->password) return CS_NOMEM_ERR(r->err);
     ERR_clear_error();
     const unsigned char *p = der.p;
     PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)der.n);
-    cs_status s = p12 && p == der.p + der.n ? take_all(&r, p12) : malformed(&r, "not of its form");
+    cs_status s = p12 && p == der.p + der.n ? take_all(r, p12) : malformed(r, "not of its form");
     PKCS12_free(p12);
     ERR_clear_error();
-    if (s == CS_OK && bag->n == r.from)
-        return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: PKCS#12 without a certificate", what);
     return s;
+}
+
+cs_status cs_p12_certs_read(cs_view der, const cs_secret *password, const char *what, cs_certs *bag, cs_err *err) {
+    reading r = {.what = what, .bag = bag, .from = bag->n, .err = err};
+    TRY(read_all(&r, der, password));
+    if (bag->n > r.from) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: PKCS#12 without a certificate", what);
+}
+
+cs_status cs_p12_key_read(cs_view der, const cs_secret *password, const char *what, cs_key **ret, cs_err *err) {
+    reading r = {.what = what, .err = err};
+    cs_status s = read_all(&r, der, password);
+    CS_SCOPED(cs_buf) pem = cs_buf_secret(CS_KEY_FILE_MAX);
+    BIO *out = s == CS_OK && r.key ? BIO_new(BIO_s_secmem()) : NULL;
+    if (out && PEM_write_bio_PKCS8PrivateKey(out, r.key, NULL, NULL, 0, NULL, NULL) == 1) {
+        char *text = NULL;
+        long n = BIO_get_mem_data(out, &text);
+        (void)cs_buf_add(&pem, text, n > 0 ? (size_t)n : 0);
+    }
+    BIO_free(out);
+    EVP_PKEY_free(r.key);
+    if (s != CS_OK) return s;
+    if (pem.n == 0) return cs_fail(err, CS_REFUSED, CS_R_FILE_WRONG_TYPE, "%s: PKCS#12 without a key", what);
+    return cs_key_read_pem(cs_buf_view(&pem), NULL, what, ret, err);
 }
 
 bool cs_looks_p12(cs_view der) {
