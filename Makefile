@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SECONDS_A_TARGET ?= 60
 
-.PHONY: all run test unit e2e bench lint fuzz format install clean deps help
+.PHONY: all run test unit e2e bench interop lint fuzz format install clean deps help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -16,6 +16,7 @@ help:
 	@echo 'make e2e      the end-to-end tests only (K=word picks some)'
 	@echo 'make lint     form, floors, banned calls, static analysis, man pages'
 	@echo 'make bench    the figures of bench/'
+	@echo 'make interop  what zlint, keytool and NSS say of what we issue (needs Go, its module proxy, Java)'
 	@echo 'make fuzz     every fuzz target for SECONDS_A_TARGET=$(SECONDS_A_TARGET) seconds'
 	@echo 'make format   put the C files into form'
 	@echo 'make install  into PREFIX=$(PREFIX), below DESTDIR'
@@ -43,6 +44,9 @@ e2e: all
 
 bench: deps all
 	@if [ -x bench/run ]; then bench/run; else echo 'there is no bench/run yet' >&2; exit 1; fi
+
+interop: all
+	@tools/interop $(BUILD)
 
 lint: $(BUILD)/build.ninja
 	@tools/lint $(BUILD)
