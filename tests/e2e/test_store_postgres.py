@@ -1,4 +1,5 @@
 """The authority on PostgreSQL: the same verbs, and what happens when the database goes away."""
+import os
 import signal
 import threading
 import time
@@ -97,3 +98,34 @@ def test_without_its_database_it_says_so_and_reads_work_again_after(server, a):
     server.start()
     status, _, body = a.call("GET", f"/api/v1/certificates/{serial}")
     assert (status, body["name"]) == (200, "pump")
+
+
+def test_a_database_that_hangs_does_not_keep_the_authority_from_ending(server, a):
+    assert a.issue("before")[0] == 201
+    backends = [int(p) for p in run("pgrep", "-P", str(server.process.pid), check=0).stdout.split()]
+    answered = []
+
+    def ask():
+        try:
+            answered.append(a.issue("under-way")[0])
+        except OSError:
+            pass  # cut off
+
+    for p in backends:
+        os.kill(p, signal.SIGSTOP)
+    try:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.2)
+        ending = a.processes.pop("authority")
+        ending.send_signal(signal.SIGTERM)
+        assert ending.wait(15 * PATIENCE) == 0
+    finally:
+        for p in backends:
+            os.kill(p, signal.SIGCONT)
+    asking.join()
+    assert 201 not in answered
+    assert "drain-cut-short" in (a.top / "log").read_text()
+    a.start(("authority",))
+    rows = {r["name"]: r["status"] for r in a.call("GET", "/api/v1/certificates")[2]["certificates"]}
+    assert rows["before"] == "valid" and rows.get("under-way") in (None, "abandoned")
