@@ -13,7 +13,7 @@ enum { PIECE = 64 * 1024 };
 struct inout {
     int fd; /* our end; -1: standard input is the socket itself */
     bool carries;
-    pthread_t in, out;
+    pthread_t out;
 };
 
 static bool same_socket(int fd, const struct stat *as) {
@@ -72,10 +72,11 @@ static void carry(int from, int to) {
     free(piece);
 }
 
+/* It may wait for a terminal when all else has ended: it looks at nothing that is freed. */
 static void *carry_in(void *data) {
-    const inout *io = data;
-    carry(STDIN_FILENO, io->fd);
-    (void)shutdown(io->fd, SHUT_WR);
+    int fd = (int)(intptr_t)data;
+    carry(STDIN_FILENO, fd);
+    (void)shutdown(fd, SHUT_WR);
     return NULL;
 }
 
@@ -87,22 +88,22 @@ static void *carry_out(void *data) {
 }
 
 cs_status inout_start(inout *io, cs_err *err) {
+    pthread_t in;
     if (io->fd < 0) return CS_OK;
     if (pthread_create(&io->out, NULL, carry_out, io) != 0)
         return cs_fail(err, CS_FAILED, CS_R_PROCESS_FAILED, "%s", "a thread could not be made");
     io->carries = true;
-    if (pthread_create(&io->in, NULL, carry_in, io) != 0)
+    if (pthread_create(&in, NULL, carry_in, (void *)(intptr_t)io->fd) != 0)
         return cs_fail(err, CS_FAILED, CS_R_PROCESS_FAILED, "%s", "a thread could not be made");
-    (void)pthread_detach(io->in); /* it may wait for a terminal */
+    (void)pthread_detach(in);
     return CS_OK;
 }
 
 void inout_free(inout *io) {
     if (io == NULL) return;
-    if (io->carries) {
-        (void)pthread_join(io->out, NULL);
-        return; /* the other thread may still wait for input: what it looks at ends with the process */
-    }
-    if (io->fd >= 0) (void)close(io->fd);
+    if (io->carries)
+        (void)pthread_join(io->out, NULL); /* the descriptor stays the other thread's */
+    else if (io->fd >= 0)
+        (void)close(io->fd);
     free(io);
 }
