@@ -259,7 +259,11 @@ static void fail_all(job *jobs[], size_t n, const cs_err *why) {
 static cs_status check_entitled(authority *a, const store_cert *row, cs_err *err) {
     cs_err ignored;
     cs_status status = CS_OK;
-    if (row->token[0] != '\0') status = store_token_claim(a->store, row->token, cs_now(a->clock), err);
+    bool once = strncmp(row->token, STORE_ONCE, sizeof STORE_ONCE - 1) == 0;
+    if (once)
+        status = store_once_claim(a->store, row, err);
+    else if (row->token[0] != '\0')
+        status = store_token_claim(a->store, row->token, cs_now(a->clock), err);
     if (status == CS_OK && row->parent[0] != '\0') status = store_lineage_check(a->store, row, err);
     if (status == CS_REFUSED && store_intent_drop(a->store, row->serial, &ignored) != CS_OK) {
         *err = ignored;

@@ -10,17 +10,11 @@
 
 enum { COLUMNS_MAX = 16 };
 
-typedef enum column { COLUMN_TEXT, COLUMN_LIST } column;
-
-static const struct {
-    const char *name;
-    column type;
-} known[] = {
-    {"kind", COLUMN_TEXT},     {"name", COLUMN_TEXT},     {"dns", COLUMN_LIST},
-    {"ip", COLUMN_LIST},       {"email", COLUMN_LIST},    {"csr", COLUMN_TEXT},
-    {"key_type", COLUMN_TEXT}, {"lifetime", COLUMN_TEXT}, {"profile", COLUMN_TEXT},
+static const fleet_column identities[] = {
+    {"kind", false, false},     {"name", false, true},      {"dns", true, false},
+    {"ip", true, false},        {"email", true, false},     {"csr", false, false},
+    {"key_type", false, false}, {"lifetime", false, false}, {"profile", false, false},
 };
-enum { KNOWN = sizeof known / sizeof known[0] };
 
 typedef struct place {
     size_t at, n; /* in the text, without the line's end */
@@ -35,6 +29,8 @@ struct fleet {
     char separator;
     size_t columns;
     size_t column[COLUMNS_MAX]; /* into known */
+    const fleet_column *known;
+    size_t known_n;
     place *rows;
     size_t n, room;
 };
@@ -55,19 +51,30 @@ unsigned fleet_line(const fleet *f, size_t i) {
     return f->rows[i].line;
 }
 
-static size_t known_by(cs_view name) {
+static size_t known_by(const fleet *f, cs_view name) {
     size_t i = 0;
-    while (i < KNOWN && !cs_view_eq_nocase(cs_view_str(known[i].name), name)) i++;
+    while (i < f->known_n && !cs_view_eq_nocase(cs_view_str(f->known[i].name), name)) i++;
     return i;
 }
 
-static cs_status unknown_column(const char *name, cs_err *err) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (cs_text_distance(cs_view_str(known[i].name), cs_view_str(name)) <= 2)
+static cs_status unknown_column(const fleet *f, const char *name, cs_err *err) {
+    CS_SCOPED(cs_buf) all = cs_buf_of(512);
+    for (size_t i = 0; i < f->known_n; i++) {
+        (void)cs_buf_addf(&all, "%s%s", i > 0 ? ", " : "", f->known[i].name);
+        if (cs_text_distance(cs_view_str(f->known[i].name), cs_view_str(name)) <= 2)
             return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "there is no \"%s\", did you mean \"%s\"?", name,
-                           known[i].name);
-    return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED,
-                   "there is no \"%s\"; there are kind, name, dns, ip, email, csr, key_type, lifetime, profile", name);
+                           f->known[i].name);
+    }
+    const char *text = cs_buf_cstr(&all);
+    return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "there is no \"%s\"; there are %s", name,
+                   text != NULL ? text : "others");
+}
+
+/* The first column that must be there and is not; NULL: none. */
+static const char *lacking(const fleet *f, const bool has[COLUMNS_MAX]) {
+    for (size_t i = 0; i < f->known_n; i++)
+        if (f->known[i].needed && !has[i]) return f->known[i].name;
+    return NULL;
 }
 
 /* ---- records ---- */
@@ -149,27 +156,28 @@ static char separator_of(cs_view heading) {
 static cs_status read_heading(fleet *f, cs_err *err) {
     if (f->n == 0) return cs_fail(err, CS_REFUSED, CS_R_FILE_EMPTY, "it holds no rows");
     cs_view row = cs_view_of(f->text.p + f->rows[0].at, f->rows[0].n);
-    bool more = true, named = false;
+    bool more = true, has[COLUMNS_MAX] = {false};
     CS_SCOPED(cs_buf) field = cs_buf_of(FLEET_ROW_MAX);
     f->separator = separator_of(row);
     while (next_field(&row, f->separator, &field, &more, err)) {
         if (err->status != CS_OK) return cs_fail_in(err, "line %u", f->rows[0].line);
         cs_view name = cs_view_trim(cs_buf_view(&field));
-        size_t which = known_by(name);
+        size_t which = known_by(f, name);
         char text[64];
         (void)snprintf(text, sizeof text, "%.*s", (int)(name.n < 60 ? name.n : 60),
                        name.n > 0 ? (const char *)name.p : "");
-        if (which == KNOWN) {
-            (void)unknown_column(text, err);
+        if (which == f->known_n) {
+            (void)unknown_column(f, text, err);
             return cs_fail_in(err, "line %u (the heading), column %zu", f->rows[0].line, f->columns + 1);
         }
         if (f->columns == COLUMNS_MAX) return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "%d columns", COLUMNS_MAX);
-        named = named || which == known_by(CS_VIEW_LIT("name"));
+        has[which] = true;
         f->column[f->columns++] = which;
     }
-    if (!named)
-        return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "line %u (the heading): there is no column \"name\"",
-                       f->rows[0].line);
+    const char *lacks = lacking(f, has);
+    if (lacks != NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "line %u (the heading): there is no column \"%s\"",
+                       f->rows[0].line, lacks);
     memmove(f->rows, f->rows + 1, (f->n - 1) * sizeof *f->rows);
     f->n--;
     return CS_OK;
@@ -199,9 +207,8 @@ static cs_status csv_row(const fleet *f, cs_view row, json_t *to, cs_err *err) {
         if (!cs_utf8_valid(v)) return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "field %zu is not UTF-8", i + 1);
         if (v.n == 0) continue;
         size_t which = f->column[i];
-        json_t *value =
-            known[which].type == COLUMN_LIST ? list_of(v, f->separator) : json_stringn((const char *)v.p, v.n);
-        if (json_object_set_new(to, known[which].name, value) != 0) return CS_NOMEM_ERR(err);
+        json_t *value = f->known[which].list ? list_of(v, f->separator) : json_stringn((const char *)v.p, v.n);
+        if (json_object_set_new(to, f->known[which].name, value) != 0) return CS_NOMEM_ERR(err);
     }
     if (i < f->columns)
         return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%zu fields, the heading has %zu", i, f->columns);
@@ -210,7 +217,7 @@ static cs_status csv_row(const fleet *f, cs_view row, json_t *to, cs_err *err) {
 
 /* ---- JSON ---- */
 
-static cs_status json_row(cs_view row, json_t **ret, cs_err *err) {
+static cs_status json_row(const fleet *f, cs_view row, json_t **ret, cs_err *err) {
     json_error_t why;
     const char *key = NULL;
     const json_t *value = NULL;
@@ -218,12 +225,12 @@ static cs_status json_row(cs_view row, json_t **ret, cs_err *err) {
     if (*ret == NULL) return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "column %d: %s", why.column, why.text);
     if (!json_is_object(*ret)) return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "a JSON object is expected");
     json_object_foreach(*ret, key, value) {
-        size_t which = known_by(cs_view_str(key));
-        if (which == KNOWN) return unknown_column(key, err);
-        bool fits = known[which].type == COLUMN_LIST ? json_is_array(value) : json_is_string(value);
+        size_t which = known_by(f, cs_view_str(key));
+        if (which == f->known_n) return unknown_column(f, key, err);
+        bool fits = f->known[which].list ? json_is_array(value) : json_is_string(value);
         if (!fits)
             return cs_fail(err, CS_REFUSED, CS_R_FILE_MALFORMED, "%s: a %s is expected", key,
-                           known[which].type == COLUMN_LIST ? "list" : "string");
+                           f->known[which].list ? "list" : "string");
     }
     return CS_OK;
 }
@@ -281,27 +288,43 @@ void fleet_row_free(fleet_row *r) {
     r->ask = r->said = NULL;
 }
 
-cs_status fleet_row_read(const fleet *f, size_t i, fleet_row *ret, cs_err *err) {
+static cs_status row_said(const fleet *f, size_t i, json_t **ret, cs_err *err) {
     const place *p = &f->rows[i];
     cs_view row = cs_view_of(f->text.p + p->at, p->n);
-    *ret = (fleet_row){.line = p->line, .spec = CS_KEYSPEC_ECDSA_P256};
-    cs_status s = CS_OK;
-    if (f->json) {
-        s = json_row(row, &ret->said, err);
-    } else {
-        ret->said = json_object();
-        s = ret->said != NULL ? csv_row(f, row, ret->said, err) : CS_NOMEM_ERR(err);
+    if (f->json) return json_row(f, row, ret, err);
+    *ret = json_object();
+    return *ret != NULL ? csv_row(f, row, *ret, err) : CS_NOMEM_ERR(err);
+}
+
+cs_status fleet_said(const fleet *f, size_t i, json_t **ret, cs_err *err) {
+    json_t *said = NULL;
+    if (row_said(f, i, &said, err) == CS_OK) {
+        *ret = said;
+        return CS_OK;
     }
-    if (s == CS_OK) s = judge(f, ret, err);
-    if (s == CS_OK) return CS_OK;
+    json_decref(said);
+    return cs_fail_in(err, "line %u", f->rows[i].line);
+}
+
+cs_status fleet_row_read(const fleet *f, size_t i, fleet_row *ret, cs_err *err) {
+    *ret = (fleet_row){.line = f->rows[i].line, .spec = CS_KEYSPEC_ECDSA_P256};
+    TRY(fleet_said(f, i, &ret->said, err));
+    if (judge(f, ret, err) == CS_OK) return CS_OK;
     fleet_row_free(ret);
-    return cs_fail_in(err, "line %u", p->line);
+    return cs_fail_in(err, "line %u", f->rows[i].line);
 }
 
 cs_status fleet_open(const char *path, cs_kind kind, fleet **ret, cs_err *err) {
+    TRY(fleet_open_columns(path, identities, sizeof identities / sizeof identities[0], ret, err));
+    (*ret)->kind = kind;
+    return CS_OK;
+}
+
+cs_status fleet_open_columns(const char *path, const fleet_column *columns, size_t n, fleet **ret, cs_err *err) {
     CS_AUTO(fleet) f = calloc(1, sizeof *f);
     if (f == NULL) return CS_NOMEM_ERR(err);
-    f->kind = kind;
+    f->known = columns;
+    f->known_n = n;
     f->text = cs_buf_of(FLEET_FILE_MAX);
     f->path = strdup(path);
     if (f->path == NULL) return CS_NOMEM_ERR(err);

@@ -20,6 +20,17 @@ void fleet_free(fleet *f);
 CS_AUTO_DEFINE(fleet)
 size_t fleet_count(const fleet *f);
 
+/* Any list of that form. columns: static; needed: a heading, or object, must have it. */
+typedef struct fleet_column {
+    const char *name;
+    bool list; /* words with blanks between; in JSON a list */
+    bool needed;
+} fleet_column;
+CS_MUST_USE cs_status fleet_open_columns(const char *path, const fleet_column *columns, size_t n, fleet **ret,
+                                         cs_err *err);
+/* Row i as an object of those columns that it fills, the caller's; errors begin with "line N". */
+CS_MUST_USE cs_status fleet_said(const fleet *f, size_t i, json_t **ret, cs_err *err);
+
 typedef struct fleet_row {
     unsigned line; /* of the file, from 1 */
     cs_identity who;

@@ -31,6 +31,7 @@ static const cli_command commands[] = {
     {"renew-window", cli_renew_window, "have a cohort renewed before its time"},
     {"enroll", cli_enroll, "ask an authority elsewhere for a certificate"},
     {"token", cli_token, "let a server, user or device ask for its certificate itself"},
+    {"device", cli_device, "devices that enroll by their maker's certificate, or by a key"},
     {"request", cli_request, "requests that wait: look, approve, deny"},
     {"tag", cli_tag, "words by which identities are found"},
     {"admin", cli_admin, "who may use the API, and for what"},

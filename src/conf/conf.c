@@ -236,7 +236,7 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     TRY(conf_profiles_fill(c, f, err));
     if (c->tunnel) return conf_tunnel_fill(c, &said->tunnel, err);
     TRY(conf_sites_fill(c, f, folder, said->upstream, err));
-    return conf_enroll_fill(c, f, err);
+    return conf_enroll_fill(c, f, folder, err);
 }
 
 /* The caller's strings may go before the conf does. */

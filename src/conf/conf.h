@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "io/addr_class.h"
+#include "x509/maker.h"
 #include "x509/profile.h"
 
 typedef enum conf_client { CONF_CLIENT_REQUIRE, CONF_CLIENT_OPTIONAL, CONF_CLIENT_OFF } conf_client;
@@ -139,6 +140,22 @@ typedef struct conf_door {
     conf_binding binding; /* EST */
 } conf_door;
 
+/* A maker of devices, whose certificates let them in, once or again. */
+enum { CONF_VENDORS_MAX = 32 };
+typedef struct conf_vendor {
+    const char *name;
+    bool tpm;             /* it certifies attestation keys of TPMs; else initial device identities (IDevID) */
+    const char *anchors;  /* PEM */
+    const char *crl;      /* PEM or DER; NULL: none */
+    cs_serial_at serial;  /* where its certificates say the device's */
+    const char *identity; /* with "{serial}": what the device is called that is not on the list; NULL: it must be */
+    bool listed;          /* it must be on the list (countersign device) all the same */
+    const char *profile;  /* NULL: the kind's own */
+    bool again;           /* a device may have more than one certificate by it */
+    conf_texts sites;     /* that let it in; none: each that enrolls */
+    conf_texts doors;     /* "est", "rest", ...; none: all */
+} conf_vendor;
+
 /* How a CA's lists are published. */
 enum { CONF_SHARDS_MAX = 256 };
 typedef struct conf_crl {
@@ -186,6 +203,9 @@ typedef struct conf {
     conf_door *doors;
     unsigned door_count;
     conf_acme acme;
+    conf_vendor *vendors;
+    unsigned vendor_count;
+    bool listed_keys;  /* a key that is on the list of devices enrolls without a token */
     bool enroll_trace; /* transcripts of enrollments are kept */
     conf_crl crl;      /* of CAs that have no entry in crl_of */
     conf_crl *crl_of;
@@ -248,6 +268,9 @@ const conf_crl *conf_crl_of(const conf *c, const char *ca);
 const conf_door *conf_door_find(const conf *c, conf_protocol_door protocol, cs_view label);
 /* What holds there: of a label of which nothing is said, what is said of the path without one. */
 const conf_door *conf_door_at(const conf *c, conf_protocol_door protocol, cs_view label);
+
+/* Is text among them? No texts: all are. */
+bool conf_texts_have(const conf_texts *t, const char *text);
 
 /* Each file that the configuration names, itself among them; not those of the state folder. */
 typedef void conf_file_cb(void *data, const char *path);

@@ -57,6 +57,6 @@ CS_MUST_USE cs_status conf_sites_fill(conf *c, const file_conf *f, const char *f
                                       cs_err *err);
 
 /* Who may enroll, and what for; after the profiles and the sites. */
-CS_MUST_USE cs_status conf_enroll_fill(conf *c, const file_conf *f, cs_err *err);
+CS_MUST_USE cs_status conf_enroll_fill(conf *c, const file_conf *f, const char *folder, cs_err *err);
 
 #endif

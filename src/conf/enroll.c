@@ -91,12 +91,76 @@ static cs_status fill_acme(conf *c, const file_acme *f, cs_err *err) {
     return CS_OK;
 }
 
-cs_status conf_enroll_fill(conf *c, const file_conf *f, cs_err *err) {
+bool conf_texts_have(const conf_texts *t, const char *text) {
+    for (unsigned i = 0; i < t->n; i++)
+        if (strcmp(t->at[i], text) == 0) return true;
+    return t->n == 0;
+}
+
+/* ---- makers of devices ---- */
+
+static cs_status bad_vendor(const conf *c, const char *name, const char *what, cs_err *err) {
+    return cs_fail(err, CS_REFUSED, CS_R_CONFIG_INVALID, "%s: enroll.vendors: %.64s: %s", c->file, name, what);
+}
+
+static cs_serial_at serial_at_of(const char *text) {
+    static const char *const at[] = {"any", "subject", "common-name", "hardware-module", "permanent-identifier"};
+    unsigned i = 0;
+    while (text != NULL && i < sizeof at / sizeof *at && strcmp(at[i], text) != 0) i++;
+    return (cs_serial_at)i; /* judged already */
+}
+
+static cs_status check_vendor(const conf *c, const conf_vendor *v, cs_err *err) {
+    const cs_profile *profile = NULL;
+    cs_err why;
+    for (unsigned i = 0; i < c->vendor_count; i++)
+        if (strcmp(c->vendors[i].name, v->name) == 0) return bad_vendor(c, v->name, "it is there twice", err);
+    if (strlen(v->name) > 32) return bad_vendor(c, v->name, "a name has at most 32 characters", err);
+    if (v->profile != NULL && conf_profile_find(c, v->profile, CS_KIND_DEVICE, &profile, &why) != CS_OK)
+        return bad_vendor(c, v->name, why.detail, err);
+    for (unsigned i = 0; i < v->sites.n; i++)
+        if (!has_site(c, v->sites.at[i]))
+            return bad_vendor(c, v->name, "sites: one of them is not among the sites", err);
+    if (v->tpm && (v->sites.n > 0 || v->doors.n > 0))
+        return bad_vendor(c, v->name, "sites and doors are for idevid: a TPM attests over ACME", err);
+    return CS_OK;
+}
+
+static cs_status fill_vendor(conf *c, const file_vendor *f, const char *folder, cs_err *err) {
+    conf_vendor v = {.name = f->name,
+                     .tpm = f->as != NULL && strcmp(f->as, "tpm") == 0,
+                     .anchors = conf_file_path(c, folder, f->anchors),
+                     .crl = conf_file_path(c, folder, f->crl),
+                     .serial = serial_at_of(f->serial),
+                     .identity = f->identity,
+                     .listed = f->listed != NULL ? *f->listed : f->identity == NULL,
+                     .profile = f->profile,
+                     .again = f->use != NULL && strcmp(f->use, "again") == 0};
+    if (!v.listed && v.identity == NULL)
+        return bad_vendor(c, f->name, "listed: false needs identity, which says what its devices are called", err);
+    TRY(conf_texts_fill(c, f->sites, f->sites_count, &v.sites, err));
+    TRY(conf_texts_fill(c, f->doors, f->doors_count, &v.doors, err));
+    TRY(check_vendor(c, &v, err));
+    c->vendors[c->vendor_count++] = v;
+    return CS_OK;
+}
+
+static cs_status fill_vendors(conf *c, const file_conf *f, const char *folder, cs_err *err) {
+    c->listed_keys = f->enroll.listed_keys != NULL && *f->enroll.listed_keys;
+    if (f->enroll.vendors_count == 0) return CS_OK;
+    c->vendors = conf_alloc(c, f->enroll.vendors_count * sizeof *c->vendors);
+    if (c->vendors == NULL) return CS_NOMEM_ERR(err);
+    for (unsigned i = 0; i < f->enroll.vendors_count; i++) TRY(fill_vendor(c, &f->enroll.vendors[i], folder, err));
+    return CS_OK;
+}
+
+cs_status conf_enroll_fill(conf *c, const file_conf *f, const char *folder, cs_err *err) {
     fill_policy(&c->enroll[CS_KIND_SERVER], &f->enroll.server);
     fill_policy(&c->enroll[CS_KIND_USER], &f->enroll.user);
     fill_policy(&c->enroll[CS_KIND_DEVICE], &f->enroll.device);
     c->enroll_trace = f->enroll.trace != NULL && *f->enroll.trace;
     TRY(fill_acme(c, &f->acme, err));
+    TRY(fill_vendors(c, f, folder, err));
     if (f->enroll.doors_count == 0) return CS_OK;
     c->doors = conf_alloc(c, f->enroll.doors_count * sizeof *c->doors);
     if (c->doors == NULL) return CS_NOMEM_ERR(err);

@@ -48,6 +48,10 @@ void conf_each_file(const conf *c, conf_file_cb *cb, void *data) {
     say(&w, c->file);
     say(&w, c->ticket_keys);
     for (unsigned i = 0; i < c->site_count; i++) say_site(&w, &c->sites[i]);
+    for (unsigned i = 0; i < c->vendor_count; i++) {
+        say(&w, c->vendors[i].anchors);
+        say(&w, c->vendors[i].crl);
+    }
     for (unsigned i = 0; i < c->upstream_count; i++) {
         const conf_upstream *u = &c->upstreams[i];
         say(&w, u->ca != NULL ? u->ca : wants_system_cas(u->servers.at[0]) ? CONF_SYSTEM_CAS : NULL);

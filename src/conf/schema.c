@@ -148,12 +148,29 @@ static const cyaml_schema_field_t door_fields[] = {
     TEXT(file_door, channel_binding), CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t door_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_door, door_fields)};
+static const cyaml_schema_field_t vendor_fields[] = {
+    NEEDED_TEXT(file_vendor, name),
+    TEXT(file_vendor, as),
+    NEEDED_TEXT(file_vendor, anchors),
+    TEXT(file_vendor, crl),
+    TEXT(file_vendor, serial),
+    TEXT(file_vendor, identity),
+    TRUTH(file_vendor, listed),
+    TEXT(file_vendor, profile),
+    TEXT(file_vendor, use),
+    LIST(file_vendor, sites, text_entry, SITES_MAX),
+    LIST(file_vendor, doors, text_entry, 8),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t vendor_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, file_vendor, vendor_fields)};
 typedef __typeof__(((file_conf *)0)->enroll) file_enrolls;
 static const cyaml_schema_field_t enroll_fields[] = {
     SECTION(file_enrolls, server, enroll_kind_fields),
     SECTION(file_enrolls, user, enroll_kind_fields),
     SECTION(file_enrolls, device, enroll_kind_fields),
     LIST(file_enrolls, doors, door_entry, DOORS_MAX),
+    LIST(file_enrolls, vendors, vendor_entry, CONF_VENDORS_MAX),
+    TRUTH(file_enrolls, listed_keys),
     TRUTH(file_enrolls, trace),
     CYAML_FIELD_END,
 };

@@ -81,6 +81,14 @@ typedef struct file_door {
     bool *serve, *plain, *legacy;
 } file_door;
 
+/* A maker of devices, whose certificates are credentials. */
+typedef struct file_vendor {
+    char *name, *as, *anchors, *crl, *serial, *identity, *profile, *use;
+    char **sites, **doors;
+    unsigned sites_count, doors_count;
+    bool *listed;
+} file_vendor;
+
 typedef struct file_crl_of {
     char *ca, *lifetime, *interval, *delta;
     unsigned *shards;
@@ -110,7 +118,9 @@ typedef struct file_conf {
         file_enroll server, user, device;
         file_door *doors;
         unsigned doors_count;
-        bool *trace;
+        file_vendor *vendors;
+        unsigned vendors_count;
+        bool *trace, *listed_keys;
     } enroll;
     file_acme acme;
     struct {

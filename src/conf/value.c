@@ -80,6 +80,14 @@ static const struct {
     {"enroll.doors[].ca_certificates", CONF_CA_CHAIN},
     {"enroll.doors[].accounts", CONF_ACCOUNTS},
     {"enroll.doors[].channel_binding", CONF_BINDING},
+    {"enroll.vendors[].name", CONF_NAME},
+    {"enroll.vendors[].as", CONF_VENDOR_AS},
+    {"enroll.vendors[].anchors", CONF_FILE},
+    {"enroll.vendors[].crl", CONF_FILE},
+    {"enroll.vendors[].serial", CONF_SERIAL_AT},
+    {"enroll.vendors[].identity", CONF_PATTERN},
+    {"enroll.vendors[].use", CONF_USE},
+    {"enroll.vendors[].doors[]", CONF_ANY_DOOR},
     {"acme.url", CONF_HTTPS_URL},
     {"acme.resolvers[]", CONF_RESOLVER},
     {"acme.fetch_from[]", CONF_NETWORK},
@@ -268,6 +276,14 @@ static bool resolver_ok(const char *text) {
            (strncmp(text, "localhost", 9) != 0 && endpoint_ok(text, false, true));
 }
 
+/* {serial} once, and around it what may stand in a device's name. */
+static bool pattern_ok(const char *text) {
+    const char *at = strstr(text, "{serial}");
+    size_t before = at != NULL ? (size_t)(at - text) : 0;
+    return at != NULL && strlen(text) <= 64 && strspn(text, ALNUM "._-") >= before &&
+           strspn(at + 8, ALNUM "._-") == strlen(at + 8);
+}
+
 bool conf_value_ok(conf_type type, const char *text) {
     static const char *const clients[] = {"require", "optional", "off", NULL};
     static const char *const kinds[] = {"server", "user", "device", NULL};
@@ -280,6 +296,8 @@ bool conf_value_ok(conf_type type, const char *text) {
     static const char *const chains[] = {"ra", "chain", "all", NULL};
     static const char *const records[] = {"own", "libssl", NULL};
     static const char *const bindings[] = {"checked", "required", "ignored", NULL};
+    static const char *const places[] = {"any", "subject", "common-name", "hardware-module", "permanent-identifier",
+                                         NULL};
     cs_time duration;
     addr_range range;
     switch (type) {
@@ -320,6 +338,11 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_DOOR_NAME: return one_of(text, doors);
     case CONF_CA_CHAIN: return one_of(text, chains);
     case CONF_BINDING: return one_of(text, bindings);
+    case CONF_VENDOR_AS: return strcmp(text, "idevid") == 0 || strcmp(text, "tpm") == 0;
+    case CONF_SERIAL_AT: return one_of(text, places);
+    case CONF_PATTERN: return pattern_ok(text);
+    case CONF_USE: return strcmp(text, "once") == 0 || strcmp(text, "again") == 0;
+    case CONF_ANY_DOOR: return one_of(text, doors) || strcmp(text, "rest") == 0;
     case CONF_ACCOUNTS: return strcmp(text, "token") == 0 || strcmp(text, "open") == 0;
     case CONF_HTTPS_URL: return origin_ok(text, "https://", true);
     case CONF_NETWORK: return addr_range_parse(text, &range);
@@ -366,6 +389,11 @@ const char *conf_value_expected(conf_type type) {
     case CONF_APPROVAL: return "never, unknown or always";
     case CONF_DOOR_NAME: return "est, scep, cmp or acme";
     case CONF_CA_CHAIN: return "ra, chain or all";
+    case CONF_VENDOR_AS: return "idevid or tpm";
+    case CONF_SERIAL_AT: return "any, subject, common-name, hardware-module or permanent-identifier";
+    case CONF_PATTERN: return "a device's name with {serial} in it, such as acme-{serial}";
+    case CONF_USE: return "once or again";
+    case CONF_ANY_DOOR: return "est, scep, cmp, acme or rest";
     case CONF_ACCOUNTS: return "token or open";
     case CONF_BINDING: return "checked, required or ignored";
     case CONF_HTTPS_URL: return "https://HOST[:PORT] without a path, such as https://ca.corp.example";

@@ -46,6 +46,11 @@ typedef enum conf_type {
     CONF_NETWORK,      /* 10.0.0.0/8 */
     CONF_RESOLVER,     /* 10.0.0.53, 10.0.0.53:5353, [::1]:53 */
     CONF_CA_CHAIN,     /* ra, chain, all */
+    CONF_VENDOR_AS,    /* idevid, tpm */
+    CONF_SERIAL_AT,    /* any, subject, common-name, hardware-module, permanent-identifier */
+    CONF_PATTERN,      /* a name with {serial} in it */
+    CONF_USE,          /* once, again */
+    CONF_ANY_DOOR,     /* est, scep, cmp, acme, rest */
 } conf_type;
 
 /* The type of the key at `path`, as "limits.idle" or "sites[].routes[].path". */

@@ -41,8 +41,10 @@ typedef struct enroll_ask {
     cs_view csr;         /* PEM or DER */
     /* What the requester shows. A certificate (whose key the door has seen proven) renews itself; a token enrolls. With
      * both, the certificate counts where renewal is asked for, else the token. With neither: the request may wait for a
-     * person, where the policy lets it. */
+     * person, where the policy lets it. A certificate that is none of ours but of a vendor of devices, and a key that
+     * is on the list of devices, enroll once (enroll.vendors, enroll.listed_keys). */
     const cs_cert *certificate; /* NULL: none */
+    const cs_certs *chain;      /* what came with it, in any order, for a device's maker's; NULL: nothing */
     bool renewal;               /* the protocol's own word for it: nothing but a certificate of ours will do */
     cs_view name, secret; /* a token, with the identity's name; name.n == 0: the token's own; secret.n == 0: none */
     bool binds;           /* the protocol binds requests to connections: the request's challenge says to which */
@@ -66,8 +68,9 @@ typedef struct enroll_answer {
 void enroll_answer_free(enroll_answer *answer);
 
 /* CS_OK: issued, or waiting. The same request by the same requester gets the same answer, however often it asks.
- * credential-needed, token-invalid, too-many-guesses, request-denied, renewal-too-late, lineage-forked, revoked,
- * not-yet-valid, unknown-issuer, profile-unknown, name-not-allowed, and authority_issue's. */
+ * device-not-allowed, device-serial-missing, credential-used; credential-needed, token-invalid, too-many-guesses,
+ * request-denied, renewal-too-late, lineage-forked, revoked, not-yet-valid, unknown-issuer, profile-unknown,
+ * name-not-allowed, and authority_issue's. */
 CS_MUST_USE cs_status enroll_submit(enroll *e, const enroll_ask *ask, enroll_answer *ret, cs_err *err);
 /* Was a request with that challengePassword made for this connection, as at->binding wants it? Asked by enroll_submit,
  * unless the door hands on another request than it got. channel-binding-mismatch. */
@@ -132,6 +135,20 @@ CS_MUST_USE cs_status enroll_token_revoke(enroll *e, const char *id, const autho
 typedef bool enroll_token_fits(void *cls, cs_view text);
 CS_MUST_USE cs_status enroll_token_try(enroll *e, cs_view name, const char *source, enroll_token_fits *fits, void *cls,
                                        char ret_id[STORE_ID_MAX + 1], cs_err *err);
+
+/* ---- devices that need no token ---- */
+enum { ENROLL_DEVICES_MAX = 1000 }; /* at once */
+typedef struct enroll_device {
+    store_device row; /* in: all but created and by */
+    cs_err err;       /* out: why this one was refused; status CS_OK: it was not */
+    bool made;        /* out: else it replaced one */
+} enroll_device;
+/* Puts them on the list, each for itself; one audit record. limit-reached over ENROLL_DEVICES_MAX. In err of each:
+ * name-invalid, device-invalid, device-conflict, profile-unknown. */
+CS_MUST_USE cs_status enroll_devices_allow(enroll *e, enroll_device at[], size_t n, const authority_who *by,
+                                           cs_err *err);
+/* Takes one from it; certificates that it has stay. device-unknown. */
+CS_MUST_USE cs_status enroll_device_remove(enroll *e, const char *name, const authority_who *by, cs_err *err);
 
 /* ---- accounts ---- */
 /* An ACME account, bound to the token's identity and profile (a use of it), or, with token NULL, to none. Fills those

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "conf/vendors.h"
 #include "enroll/enroll.h"
 
 enum {
@@ -26,7 +27,8 @@ struct enroll {
     const conf *conf;
     const cs_clock *clock;
     const cs_rng *rng;
-    cs_secret *key; /* of tokens */
+    cs_secret *key;      /* of tokens */
+    cs_vendors *idevids; /* NULL: there are none */
     pthread_mutex_t guard_lock;
     guard_row *guard; /* GUARD_SOURCES, under guard_lock */
 };
@@ -34,13 +36,15 @@ struct enroll {
 /* What a credential entitles to. */
 typedef struct entitled {
     cs_identity who;
-    char profile[STORE_WORD_MAX + 1];    /* by name */
-    char token[STORE_ID_MAX + 1];        /* "": none */
-    char credential[STORE_WORD_MAX + 1]; /* for people: "token ID", "certificate SERIAL", "none" */
-    cs_cert *parent;                     /* renewed; NULL: none */
-    char order[STORE_ID_MAX + 1];        /* of ACME: the names of the request were proven; "": none */
-    bool waits;                          /* a person decides first */
-    char request[STORE_ID_MAX + 1];      /* by which it was approved; "": none */
+    char profile[STORE_WORD_MAX + 1];         /* by name */
+    char token[STORE_ID_MAX + 1];             /* its id, or STORE_ONCE and what tells a device's credential; "": none */
+    bool again;                               /* that one is good for more than one certificate */
+    char serial[STORE_DEVICE_SERIAL_MAX + 1]; /* the maker's, "": none: what the device may call itself */
+    char credential[STORE_WORD_MAX + 1];      /* for people: "token ID", "certificate SERIAL", "none" */
+    cs_cert *parent;                          /* renewed; NULL: none */
+    char order[STORE_ID_MAX + 1];             /* of ACME: the names of the request were proven; "": none */
+    bool waits;                               /* a person decides first */
+    char request[STORE_ID_MAX + 1];           /* by which it was approved; "": none */
 } entitled;
 void entitled_free(entitled *e);
 
@@ -67,6 +71,11 @@ typedef struct hint_about {
 } hint_about;
 void hint_look(const store_cert *row, hint_about *ret);
 bool hint_fits(const store_window *w, const hint_about *about);
+/* vendor.c: the holder of a vendor's certificate. */
+CS_MUST_USE cs_status vendor_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err);
+/* A device whose key is on the list. *ret_there: it is, and err, if any, counts. */
+CS_MUST_USE cs_status vendor_listed_key(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret,
+                                        bool *ret_there, cs_err *err);
 
 /* request.c: looks the request up or adds it. *ret_go: it was approved, to be issued now. */
 CS_MUST_USE cs_status request_wait(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *who,

@@ -103,7 +103,7 @@ cs_status request_wait(enroll *e, const enroll_ask *ask, const cs_csr *csr, enti
     (void)snprintf(r.door, sizeof r.door, "%s", ask->door);
     (void)snprintf(r.source, sizeof r.source, "%s", ask->source);
     (void)snprintf(r.credential, sizeof r.credential, "%s", who->credential);
-    (void)snprintf(r.token, sizeof r.token, "%s", who->token);
+    (void)snprintf(r.token, sizeof r.token, "%s", who->again ? "" : who->token);
     memcpy(r.spki_sha256, csr->spki_sha256, sizeof r.spki_sha256);
     TRY(authority_change(e->a, run_add, &r, err));
     return answer(e, &r, ret, ret_go, err);

@@ -19,6 +19,7 @@ cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err) {
     e->rng = setup->rng;
     e->guard = calloc(GUARD_SOURCES, sizeof *e->guard);
     if (e->guard == NULL) return CS_NOMEM_ERR(err);
+    TRY(conf_vendors_load(e->conf, false, NULL, NULL, &e->idevids, err));
     TRY(token_open(e, err));
     *ret = CS_TAKE(e);
     return CS_OK;
@@ -27,6 +28,7 @@ cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err) {
 void enroll_free(enroll *e) {
     if (e == NULL) return;
     cs_secret_free(e->key);
+    cs_vendors_free(e->idevids);
     free(e->guard);
     (void)pthread_mutex_destroy(&e->guard_lock);
     free(e);
@@ -105,6 +107,7 @@ static cs_status check_profile(const enroll *e, const char *said, entitled *who,
 cs_status submit_fits(const entitled *who, const cs_csr *csr, cs_err *err) {
     cs_view cn;
     if (!cs_name_cn(csr->subject, &cn) || cs_view_eq_nocase(cn, cs_view_str(who->who.name))) return CS_OK;
+    if (who->serial[0] != '\0' && cs_view_eq_nocase(cn, cs_view_str(who->serial))) return CS_OK;
     bool address = memchr(cn.p, '@', cn.n) != NULL;
     if (who->who.kind == CS_KIND_USER && !address) return CS_OK; /* what people are called */
     CS_SCOPED(cs_buf) said = cs_buf_of(1024);
@@ -209,7 +212,7 @@ cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const 
     if (who->order[0] != '\0') TRY(submit_names(csr->sans, csr->san_count, &ask, &names, err));
     TRY(name_question(e, who, csr, key, err));
     ask.idempotency_key = cs_view_str(key);
-    if (who->token[0] != '\0') ask.token = who->token;
+    if (who->token[0] != '\0' && !who->again) ask.token = who->token;
     if (who->parent != NULL) ask.parent = cs_hex(who->parent->serial, serial);
     ret->who = who->who;
     TRY(authority_issue(e->a, &ask, &ret->leaf, err));
@@ -227,6 +230,9 @@ cs_status submit_issue(enroll *e, const entitled *who, const cs_csr *csr, const 
 static cs_status entitle_nobody(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
     cs_kind kind = CS_KIND_DEVICE;
     cs_view cn;
+    bool listed = false;
+    TRY(vendor_listed_key(e, ask, csr, ret, &listed, err));
+    if (listed) return CS_OK;
     for (unsigned i = 0; ask->profile != NULL && i < e->conf->profile_count; i++)
         if (strcmp(e->conf->profiles[i].name, ask->profile) == 0) kind = e->conf->profiles[i].kind;
     if (submit_approval(e, ask, kind) == CONF_APPROVAL_NEVER)
@@ -250,13 +256,19 @@ static cs_status entitle_proven(enroll *e, const enroll_ask *ask, entitled *ret,
     return CS_OK;
 }
 
+static cs_status entitle_holder(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
+    cs_status status = renew_entitle(e, ask->certificate, csr, ret, err);
+    bool foreign = status == CS_REFUSED && err->reason == CS_R_UNKNOWN_ISSUER;
+    return foreign && !ask->renewal && e->idevids != NULL ? vendor_entitle(e, ask, ret, err) : status;
+}
+
 static cs_status entitle(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, cs_err *err) {
     bool token = ask->token != NULL || ask->secret.n > 0;
     if (ask->proven != NULL) return entitle_proven(e, ask, ret, err);
     if (ask->renewal && ask->certificate == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_REQUIRED, "a renewal is asked for with the old certificate");
     if (token && !ask->renewal) return token_entitle(e, ask, ret, err);
-    if (ask->certificate != NULL) return renew_entitle(e, ask->certificate, csr, ret, err);
+    if (ask->certificate != NULL) return entitle_holder(e, ask, csr, ret, err);
     return entitle_nobody(e, ask, csr, ret, err);
 }
 

@@ -90,7 +90,7 @@ static bool handshake(conn *c) {
         refuse_handshake(c, &err);
         return true;
     }
-    if (peer->leaf != NULL) {
+    if (peer->leaf != NULL && !peer->vendor) { /* what a maker writes is nobody's name here */
         cs_identity who;
         cs_identity_of_cert(peer->leaf, &who);
         c->kind = who.kind;

@@ -4,6 +4,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "conf/vendors.h"
 #include "gate/policy.h"
 #include "io/files.h"
 
@@ -73,6 +74,7 @@ typedef struct parts {
     cs_anchors *anchors;
     cs_certs issuers, ca_names;
     cs_crls *crls;
+    cs_vendors *vendors;
     cs_pins *pins;
 } parts;
 
@@ -87,6 +89,7 @@ static void parts_free(parts *p) {
     cs_certs_free(&p->issuers);
     cs_certs_free(&p->ca_names);
     cs_crls_free(p->crls);
+    cs_vendors_free(p->vendors);
     cs_pins_free(p->pins);
 }
 
@@ -158,6 +161,8 @@ static cs_status load_clients(const conf *c, gate_site *site, parts *p, tls_site
     if (s->client == CONF_CLIENT_OFF) return CS_OK;
     TRY(load_anchors(c, s, &p->trust, &p->ca_names, &p->anchors, err));
     TRY(load_issuers(c, s, &p->issuers, err));
+    if (site->enroll) TRY(conf_vendors_load(c, false, s->name, &p->trust, &p->vendors, err));
+    if (p->vendors != NULL) TRY(cs_vendors_anchors(p->vendors, &p->ca_names, err));
     TRY(load_ca_names(s, p, plan, err));
     return load_pins(c, s, p, err);
 }
@@ -183,7 +188,8 @@ static cs_status make_tls(const conf *c, gate_site *site, parts *p, tls_tickets 
     /* the same name at another address is another site: its sessions are worth nothing here */
     if (s->listen != NULL) (void)cs_buf_add_vec16(&p->trust, cs_view_str(s->listen));
     TRY(cs_buf_ok(&p->trust, "a site's trust", err));
-    plan.anchors = p->anchors, plan.crls = p->crls, plan.pins = p->pins, plan.issuers = &p->issuers;
+    plan.anchors = p->anchors, plan.vendors = p->vendors, plan.crls = p->crls, plan.pins = p->pins,
+    plan.issuers = &p->issuers;
     site->crls = p->crls != NULL ? cs_crls_ref(p->crls) : NULL;
     TRY(tls_digest(cs_buf_view(&p->trust), plan.trust, err));
     return tls_site_new(&plan, ret, err);

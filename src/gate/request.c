@@ -115,7 +115,7 @@ static cs_status tell(conn *c, cs_buf **ret, cs_err *err) {
     if (peer == NULL || peer->leaf == NULL) return http_identity_render_none(HTTP_TELL_ALL, *ret, err);
     for (size_t i = 1; i + 1 < peer->chain.n && count < CS_PATH_MAX; i++) chain[count++] = peer->chain.at[i]->der;
     const http_identity id = {.kind = cs_kind_name(c->kind),
-                              .name = c->who,
+                              .name = c->who != NULL ? c->who : "",
                               .subject = cs_name_text(peer->leaf->subject, subject),
                               .serial = peer->leaf->serial,
                               .sha256 = cs_view_of(peer->leaf->sha256, 32),
@@ -124,7 +124,9 @@ static cs_status tell(conn *c, cs_buf **ret, cs_err *err) {
                               .chain_count = count,
                               .sans = peer->leaf->sans,
                               .san_count = peer->leaf->san_count,
-                              .verified = peer->late ? cs_reason_of(CS_R_CERTIFICATE_EXPIRED)->name : "success"};
+                              .verified = peer->vendor ? "vendor"
+                                          : peer->late ? cs_reason_of(CS_R_CERTIFICATE_EXPIRED)->name
+                                                       : "success"};
     return http_identity_render(&id, HTTP_TELL_ALL, *ret, err);
 }
 

@@ -54,9 +54,10 @@ static bool parse_options(int argc, char **argv, options *o) {
 }
 
 /* What is public of ca/, file by file: the keys beside are out of reach. */
+enum { ALLOWED_MAX = 3 * CAS_MAX + 2 * CONF_VENDORS_MAX + 16 };
 typedef struct allowed {
-    sandbox_path at[2 * CAS_MAX + CAS_MAX + 16];
-    char path[2 * CAS_MAX + CAS_MAX + 16][CONF_PATH_MAX];
+    sandbox_path at[ALLOWED_MAX];
+    char path[ALLOWED_MAX][CONF_PATH_MAX];
     size_t n;
     store_reach store;
 } allowed, *allowed_ptr;
@@ -90,6 +91,10 @@ static cs_status confine(const conf *c, const authority_cas *cas, cs_err *err) {
         TRY(allow(l, ca, cas->roots.at[i], "crl", SANDBOX_READ, err));
     }
     for (size_t i = 0; i < cas->certs.n; i++) TRY(allow(l, ca, cas->certs.at[i], "crt", SANDBOX_READ, err));
+    for (unsigned i = 0; i < c->vendor_count; i++) {
+        l->at[l->n++] = (sandbox_path){c->vendors[i].anchors, SANDBOX_READ};
+        if (c->vendors[i].crl != NULL) l->at[l->n++] = (sandbox_path){c->vendors[i].crl, SANDBOX_READ};
+    }
     if (c->store != NULL) TRY(store_reach_of(c->store, &l->store, err));
     for (size_t i = 0; i < l->store.n; i++) l->at[l->n++] = (sandbox_path){l->store.files[i], SANDBOX_READ};
     return sandbox_enter(&(sandbox_plan){.paths = l->at, .inet = l->store.inet}, err);

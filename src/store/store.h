@@ -326,6 +326,40 @@ typedef cs_status store_window_seen(void *cls, const store_window *w, cs_err *er
 /* Newest first: those that hold, or (all) the newest 200. */
 CS_MUST_USE cs_status store_window_list(store *st, bool all, store_window_seen *seen, void *cls, cs_err *err);
 
+/* ---- devices that may enroll by what their makers gave them ---- */
+enum { STORE_DEVICE_SERIAL_MAX = 128 };
+typedef struct store_device {
+    char name[CS_IDENTITY_NAME_MAX + 1];      /* the identity */
+    char vendor[STORE_WORD_MAX + 1];          /* of enroll.vendors; "": any */
+    char serial[STORE_DEVICE_SERIAL_MAX + 1]; /* the maker's; "": none */
+    bool has_key;
+    uint8_t key_sha256[32];           /* of a SubjectPublicKeyInfo */
+    char profile[STORE_WORD_MAX + 1]; /* "": the vendor's, else the kind's own */
+    cs_time not_after;                /* 0: without end */
+    cs_time created;                  /* what was done before does not count as a use */
+    char by[CS_IDENTITY_NAME_MAX + 17];
+} store_device;
+/* One of that name is replaced; when it was made and by whom stays. device-conflict: serial or key is another's; then
+ * nothing was written. */
+CS_MUST_USE cs_status store_device_put(store *st, const store_device *d, bool *ret_new, cs_err *err);
+/* device-unknown, all of them. A serial of that vendor's goes before one of any. */
+CS_MUST_USE cs_status store_device_get(store *st, const char *name, store_device *ret, cs_err *err);
+CS_MUST_USE cs_status store_device_by_serial(store *st, const char *vendor, const char *serial, store_device *ret,
+                                             cs_err *err);
+CS_MUST_USE cs_status store_device_by_key(store *st, const uint8_t spki_sha256[32], store_device *ret, cs_err *err);
+CS_MUST_USE cs_status store_device_remove(store *st, const char *name, cs_err *err);
+/* By name; after: the name behind which to go on, or NULL. */
+typedef cs_status store_device_seen(void *cls, const store_device *d, cs_err *err);
+CS_MUST_USE cs_status store_device_list(store *st, const char *after, unsigned limit, store_device_seen *seen,
+                                        void *cls, cs_err *err);
+/* store_cert.token of what is good once and is no token begins with this, which no token's id does. */
+#define STORE_ONCE "once."
+/* In the transaction that has added the intent with that `token`: is it the first since the device was put on the list
+ * (ever, when it is on none)? credential-used. */
+CS_MUST_USE cs_status store_once_claim(store *st, const store_cert *intent, cs_err *err);
+/* Was the identity's newest certificate revoked, but for being superseded or out of use? */
+CS_MUST_USE cs_status store_identity_revoked(store *st, cs_kind kind, const char *name, bool *ret, cs_err *err);
+
 /* ---- proposals: what a second administrator decides on ---- */
 typedef enum store_proposal_state {
     PROPOSAL_WAITING = 0,

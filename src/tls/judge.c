@@ -205,16 +205,30 @@ static X509 *with_key(const cs_cert *leaf) {
     return NULL;
 }
 
+/* Whom the site's anchors do not know may be a device that has nothing yet but its maker's certificate. */
+static cs_status ask_vendors(tls_conn *c, const cs_certs *extra, cs_verdict *v, cs_err *err) {
+    const char *name = NULL;
+    bool unknown = err->reason == CS_R_UNKNOWN_ISSUER || err->reason == CS_R_CHAIN_INCOMPLETE;
+    cs_err why;
+    if (err->status != CS_REFUSED || !unknown || c->site->vendors == NULL) return err->status;
+    cs_status status =
+        cs_vendors_verify(c->site->vendors, c->peer.leaf, extra, cs_now(c->judge->clock), &name, v, &why);
+    c->peer.vendor = status == CS_OK;
+    bool another = why.reason == CS_R_UNKNOWN_ISSUER || why.reason == CS_R_CHAIN_INCOMPLETE;
+    if (status != CS_OK && !(status == CS_REFUSED && another)) *err = why;
+    return status == CS_OK ? CS_OK : err->status;
+}
+
 static cs_status judge_anew(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     CS_SCOPED(cs_certs) extra = {NULL, 0};
     CS_SCOPED(cs_verdict) v = {.depth = -1};
     TRY(gather(c, store, &extra, err));
     TRY(add_issuers(c->site, &extra, err));
-    TRY(ask(c, c->site, c->judge, &extra, &v, err));
+    if (ask(c, c->site, c->judge, &extra, &v, err) != CS_OK) TRY(ask_vendors(c, &extra, &v, err));
     TRY(remember(c, &v, err));
     c->peer.late = v.late;
-    if (v.late) c->grant.since = 0; /* no session stands for it, no thread remembers it */
-    c->peer.chain = v.chain;        /* ours now */
+    if (v.late || c->peer.vendor) c->grant.since = 0; /* no session stands for it, no thread remembers it */
+    c->peer.chain = v.chain;                          /* ours now */
     v.chain = (cs_certs){NULL, 0};
     return CS_OK;
 }
@@ -231,7 +245,7 @@ static cs_status judge_client(tls_conn *c, X509_STORE_CTX *store, cs_err *err) {
     peer = with_key(c->peer.leaf);
     if (peer == NULL) return tls_fail(err, CS_REFUSED, CS_R_CERTIFICATE_MALFORMED, "the key of the peer's certificate");
     bool put = put_peer(store, peer);
-    if (c->judge->memory != NULL && !c->peer.late) tls_memory_keep(c->judge->memory, c, peer);
+    if (c->judge->memory != NULL && !c->peer.late && !c->peer.vendor) tls_memory_keep(c->judge->memory, c, peer);
     X509_free(peer);
     return put ? CS_OK : CS_NOMEM_ERR(err);
 }
@@ -263,6 +277,7 @@ cs_status tls_peer_resumed(tls_conn *c, cs_err *err) {
 
 cs_reason tls_conn_lacks(const tls_conn *c, tls_client client) {
     if (c->peer.leaf == NULL) return client == TLS_CLIENT_REQUIRE ? CS_R_CERTIFICATE_REQUIRED : CS_R_NONE;
+    if (c->peer.vendor) return CS_R_VENDOR_CERTIFICATE_ONLY;
     return c->peer.late ? CS_R_CERTIFICATE_EXPIRED : CS_R_NONE;
 }
 

@@ -303,6 +303,7 @@ cs_status tls_site_new(const tls_site_plan *plan, tls_site **ret, cs_err *err) {
     s->anchors = plan->anchors != NULL ? cs_anchors_ref(plan->anchors) : NULL;
     s->pins = plan->pins != NULL ? cs_pins_ref(plan->pins) : NULL;
     s->crls = plan->crls != NULL ? cs_crls_ref(plan->crls) : NULL;
+    s->vendors = s->enroll && plan->vendors != NULL ? cs_vendors_ref(plan->vendors) : NULL;
     for (size_t i = 0; plan->issuers != NULL && i < plan->issuers->n; i++)
         TRY(cs_certs_add(&s->issuers, cs_cert_ref(plan->issuers->at[i]), err));
     bool must = plan->client == TLS_CLIENT_REQUIRE && !s->enroll;
@@ -321,6 +322,7 @@ void tls_site_free(tls_site *s) {
     SSL_CTX_free(s->ctx);
     cs_anchors_free(s->anchors);
     cs_crls_free(s->crls);
+    cs_vendors_free(s->vendors);
     cs_pins_free(s->pins);
     free(s->staple);
     free(s->groups);

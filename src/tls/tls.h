@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "verify/vendors.h"
 #include "verify/verify.h"
 
 /* ---- sessions: one set a process, so that one is resumed by whichever thread it comes back to ---- */
@@ -65,6 +66,7 @@ typedef struct tls_site_plan { /* all borrowed for the call, but for the counted
     const char *alpn;    /* protocols, with commas between: a client that offers others only is refused; NULL: any */
     cs_anchors *anchors; /* NULL with TLS_CLIENT_OFF */
     cs_crls *crls;       /* NULL: none */
+    cs_vendors *vendors; /* whose certificates let devices in as far as the site's enroll does; NULL: nobody's */
     const cs_certs *issuers; /* CA certificates that clients need not send (browsers often do not); NULL: none */
     uint8_t trust[32];       /* digest of the anchors' and CRLs' octets: sessions made under another are not resumed */
     tls_tickets *tickets;    /* borrowed by the site for its life */
@@ -141,6 +143,7 @@ typedef struct tls_peer {
     char *detail; /* of the refusal, or NULL */
     bool resumed;
     bool late;       /* the leaf has ended, and nothing else is wrong with it: the site has enroll */
+    bool vendor;     /* none of the site's anchors knows it, but a maker of devices: no identity of ours */
     bool remembered; /* the verdict is one of before that still holds */
     cs_time took;    /* to reach it, in a full handshake with a certificate; else 0 */
 } tls_peer;
@@ -194,7 +197,8 @@ cs_view tls_conn_binding(const tls_conn *c);
 bool tls_conn_is_13(const tls_conn *c);
 bool tls_conn_own(const tls_conn *c); /* the records are protected by us, not by libssl */
 
-/* What it would take to be a client like others: CS_R_NONE; certificate-required; certificate-expired. The site's as
+/* What it would take to be a client like others: CS_R_NONE; certificate-required; certificate-expired;
+ * vendor-certificate-only. The site's as
  * the connection began; `client` is as the site has it now. */
 cs_reason tls_conn_lacks(const tls_conn *c, tls_client client);
 /* Is the client revoked by that set? */

@@ -38,6 +38,7 @@ struct tls_site {
     bool enroll, own_records;
     cs_anchors *anchors;
     cs_crls *crls;
+    cs_vendors *vendors;
     cs_pins *pins;
     uint8_t *staple; /* DER, or NULL */
     size_t staple_n;

@@ -101,8 +101,8 @@ def seal(content, to, cipher="aes128", oaep=False):
 
 
 def message(kind, envelope, key, cert, transaction="t-1", nonce=None, digest="sha256", drop=(), twice=(), kind_text=None, sign_with=None,
-            status=None):
-    """A SignedData over an envelope; drop, twice: attributes that are left out, or are there twice."""
+            status=None, more=()):
+    """A SignedData over an envelope; drop, twice: attributes that are left out, or are there twice; more: certificates that go along."""
     nonce = os.urandom(16) if nonce is None else nonce
     attrs = [("content_type", "data"), ("message_digest", hashlib.new(digest, envelope).digest()),
              ("scep_type", core.PrintableString(str(kind) if kind_text is None else kind_text)),
@@ -121,7 +121,7 @@ def message(kind, envelope, key, cert, transaction="t-1", nonce=None, digest="sh
     return cms.ContentInfo({"content_type": "signed_data", "content": {
         "version": "v1", "digest_algorithms": [{"algorithm": digest}],
         "encap_content_info": {"content_type": "data", "content": envelope},
-        "certificates": [c],
+        "certificates": [c, *(ax.Certificate.load(der(m)) for m in more)],
         "signer_infos": [{
             "version": "v1",
             "sid": cms.SignerIdentifier("issuer_and_serial_number", {"issuer": c.issuer, "serial_number": c.serial_number}),

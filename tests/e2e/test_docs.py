@@ -12,6 +12,7 @@ PAGES = [
     "docs/guide/auditor.md",
     "docs/guide/operator.md",
     "docs/guide/iot.md",
+    "docs/guide/devices.md",
     "docs/guide/it-admin.md",
     "docs/guide/hierarchy.md",
     "docs/guide/store.md",
@@ -24,18 +25,21 @@ BLOCK = re.compile(r"<!-- run(?P<how>[^>]*)-->\s*```sh\n(?P<text>.*?)```", re.S)
 
 @pytest.mark.parametrize("page", PAGES)
 def test_its_commands_work(page, work):
-    """One state folder and one running `up` for the page, as its reader has them; ports are ours."""
+    """One state folder and one running `up` for the page, as its reader has them; ports are ours. "before": it is run
+    before `up`."""
     from conftest import free_port
     blocks = [(m["how"].strip(), m["text"]) for m in BLOCK.finditer((ROOT / page).read_text())]
     assert blocks, f"{page} has nothing to run"
     ports = {"8443": free_port(), "8880": free_port(), "9443": free_port()}
     env = {**os.environ, "COUNTERSIGN_STATE": str(work / "s"), "PATH": f"{BUILD}:{os.environ['PATH']}", "HOME": str(work)}
+    for text in [text for how, text in blocks if how == "before"]:
+        run("bash", "-euo", "pipefail", "-c", text, env=env, cwd=work, check=0)
     up = subprocess.Popen([BUILD / "countersign", "up", *sum(([o, f"127.0.0.1:{ports[p]}"] for o, p in (
         ("--https", "8443"), ("--http", "8880"), ("--metrics", "9443"))), [])], env=env, cwd=work,
         stdout=subprocess.DEVNULL, stderr=open(work / "log", "w"), preexec_fn=die_with_parent)
     try:
         wait_for(lambda: re.search(r"\bready\b", (work / "log").read_text()) or up.poll() is not None, 30)
-        for how, text in blocks:
+        for how, text in [b for b in blocks if b[0] != "before"]:
             for doc, ours in ports.items():
                 text = text.replace(f":{doc}", f":{ours}")
             done = run("bash", "-euo", "pipefail", "-c", text, env=env, cwd=work)

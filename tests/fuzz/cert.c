@@ -1,9 +1,11 @@
 /* A certificate from outside: decoded, shown, verified against itself. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "verify/verify.h"
 #include "x509/cert_priv.h"
 #include "x509/identity.h"
+#include "x509/maker.h"
 #include "x509/points.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,6 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     (void)cs_name_add(&b, c->subject);
     (void)cs_name_add(&b, c->issuer);
     for (size_t i = 0; i < c->san_count; i++) (void)cs_san_add(&b, &c->sans[i]);
+    for (int k = CS_SERIAL_AT_ANY; k <= CS_SERIAL_AT_PERMANENT; k++) {
+        char serial[CS_MAKER_SERIAL_MAX + 1];
+        if (cs_maker_serial(c, (cs_serial_at)k, serial) && strlen(serial) > CS_MAKER_SERIAL_MAX) abort();
+    }
     for (int k = CS_POINT_OCSP; k <= CS_POINT_DELTA; k++) {
         cs_view urls[CS_POINTS_MAX];
         if (cs_cert_points(c, (cs_point)k, urls) > CS_POINTS_MAX) abort();

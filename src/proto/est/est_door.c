@@ -81,10 +81,13 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     CS_AUTO(cs_key) key = NULL;
     CS_SCOPED(cs_buf) csr = cs_buf_of((size_t)2 * CS_CSR_MAX), basic = cs_buf_secret(4096);
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
+    CS_SCOPED(cs_certs) chain = {NULL, 0};
     cs_view header = cs_view_str(rest_header(c, "Authorization"));
     TRY(rest_client_cert(c, &client, err));
+    TRY(rest_client_chain(c, &chain, err));
     enroll_ask ask = {.source = rest_header(c, "X-Forwarded-For"),
                       .certificate = client,
+                      .chain = &chain,
                       .renewal = op == EST_SIMPLEREENROLL,
                       .binds = true,
                       .binding = cs_view_str(rest_header(c, "X-Countersign-Channel-Binding"))};

@@ -29,15 +29,33 @@ void rest_retry_after(rest_call *c, cs_time wait) {
     rest_extra(c, MHD_HTTP_HEADER_RETRY_AFTER, text);
 }
 
-cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err) {
-    cs_view text = cs_view_str(rest_header(c, "Client-Cert"));
+/* A byte sequence of RFC 8941. */
+static cs_status read_cert(cs_view text, const char *header, cs_cert **ret, cs_err *err) {
     CS_SCOPED(cs_buf) der = cs_buf_of(CS_PEER_CERT_MAX);
-    *ret = NULL;
-    if (text.n == 0) return CS_OK;
     if (text.n < 2 || text.p[0] != ':' || text.p[text.n - 1] != ':' ||
         !cs_base64_decode(cs_view_of(text.p + 1, text.n - 2), false, &der))
-        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "Client-Cert");
+        return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "%s", header);
     return cs_cert_decode(cs_buf_view(&der), ret, err);
+}
+
+cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err) {
+    cs_view text = cs_view_str(rest_header(c, "Client-Cert"));
+    *ret = NULL;
+    return text.n > 0 ? read_cert(text, "Client-Cert", ret, err) : CS_OK;
+}
+
+cs_status rest_client_chain(rest_call *c, cs_certs *ret, cs_err *err) {
+    cs_view text = cs_view_str(rest_header(c, "Client-Cert-Chain"));
+    while (text.n > 0) {
+        cs_cert *one = NULL;
+        const uint8_t *comma = memchr(text.p, ',', text.n);
+        size_t n = comma != NULL ? (size_t)(comma - text.p) : text.n;
+        TRY(read_cert(cs_view_trim(cs_view_of(text.p, n)), "Client-Cert-Chain", &one, err));
+        TRY(cs_certs_add(ret, one, err));
+        n += comma != NULL;
+        text = cs_view_of(text.p + n, text.n - n);
+    }
+    return CS_OK;
 }
 
 void rest_caller_local(rest_call *c, unsigned uid) {

@@ -9,7 +9,7 @@
 
 enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
 
-static cs_status take_page(rest_call *c, unsigned *ret, cs_err *err) {
+cs_status rest_page(rest_call *c, unsigned *ret, cs_err *err) {
     const char *limit = rest_query(c, "limit");
     long n = limit != NULL ? strtol(limit, NULL, 10) : PAGE_DEFAULT;
     if (n < 1 || n > PAGE_MAX) return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "limit: 1 to %d", PAGE_MAX);
@@ -121,7 +121,7 @@ static cs_status run_tokens(void *cls, store *st, cs_err *err) {
 
 cs_status rest_token_list(rest_call *c, cs_err *err) {
     listing l = {.j = cs_json_to(&c->out), .now = authority_now(c->a)};
-    TRY(take_page(c, &l.limit, err));
+    TRY(rest_page(c, &l.limit, err));
     l.name = rest_query(c, "name");
     l.after = rest_query(c, "after");
     cs_json_object(&l.j, NULL);
@@ -186,7 +186,7 @@ static cs_status run_requests(void *cls, store *st, cs_err *err) {
 cs_status rest_request_list(rest_call *c, cs_err *err) {
     listing l = {.j = cs_json_to(&c->out), .status = STORE_REQUEST_WAITS};
     const char *state = rest_query(c, "state");
-    TRY(take_page(c, &l.limit, err));
+    TRY(rest_page(c, &l.limit, err));
     l.after = rest_query(c, "after");
     if (state != NULL && strcmp(state, "all") == 0) {
         l.status = -1;
@@ -364,6 +364,7 @@ cs_status rest_enroll(rest_call *c, cs_err *err) {
     SCOPED_JSON body = NULL;
     CS_AUTO(cs_cert) client = NULL;
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
+    CS_SCOPED(cs_certs) chain = {NULL, 0};
     const char *csr = NULL, *name = NULL, *profile = NULL, *bearer = rest_header(c, "Authorization");
     c->quiet = true;
     if (strcmp(rest_header(c, "X-Forwarded-Proto"), "https") != 0)
@@ -373,11 +374,13 @@ cs_status rest_enroll(rest_call *c, cs_err *err) {
     TRY(rest_text(body, "name", false, &name, err));
     TRY(rest_text(body, "profile", false, &profile, err));
     TRY(rest_client_cert(c, &client, err));
+    TRY(rest_client_chain(c, &chain, err));
     enroll_ask ask = {.door = "rest",
                       .source = rest_header(c, "X-Forwarded-For"),
                       .profile = profile,
                       .csr = cs_view_str(csr),
-                      .certificate = client};
+                      .certificate = client,
+                      .chain = &chain};
     if (name != NULL) ask.name = cs_view_str(name);
     if (strncasecmp(bearer, "Bearer ", 7) == 0) ask.secret = cs_view_trim(cs_view_str(bearer + 7));
     cs_status status = enroll_submit(c->e, &ask, &answer, err);

@@ -71,6 +71,9 @@ rest_handler rest_issue, rest_issue_many, rest_list, rest_show, rest_revoke, res
 rest_handler rest_log, rest_log_head, rest_log_prove, rest_log_consistency;
 rest_handler rest_token_create, rest_token_list, rest_token_revoke, rest_request_list, rest_request_show,
     rest_request_approve, rest_request_deny, rest_renew, rest_reissue, rest_enroll;
+rest_handler rest_device_allow, rest_device_list, rest_device_remove;
+/* How many rows of a list are asked for: its `limit`, else 100. message-malformed. */
+CS_MUST_USE cs_status rest_page(rest_call *c, unsigned *ret, cs_err *err);
 /* proposals.c */
 bool rest_guarded(const rest_call *c, const rest_route *r);
 CS_MUST_USE cs_status rest_propose(rest_call *c, cs_err *err);
@@ -110,6 +113,8 @@ void rest_retry_after(rest_call *c, cs_time wait);
 /* The certificate that the gateway saw proven, from its Client-Cert header (RFC 9440); NULL: none. The gateway judged
  * it for its site: whether it counts here is for who uses it. message-malformed. */
 CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
+/* What stands above it, from Client-Cert-Chain, where the gateway's path had more; the caller's. */
+CS_MUST_USE cs_status rest_client_chain(rest_call *c, cs_certs *ret, cs_err *err);
 /* What an issued certificate looks like in JSON. */
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
 /* The answer of a reissue: that, and what has ended for it. */

@@ -60,7 +60,8 @@ static cs_status open_envelope(scep_exchange *x, cs_err *err) {
 /* ---- requests ---- */
 
 /* Whose certificate renews itself? Who says so, and who signs with one of ours for the same name, as those do that know
- * PKCSReq alone: what password they still send does not count then. */
+ * PKCSReq alone: what password they still send does not count then. Who signs PKCSReq with another CA's (RFC 8894 2.3)
+ * and sends no password may have a device's maker's. */
 static void choose_credential(scep_exchange *x) {
     const cs_cert *signer = x->in.cms.signer;
     cs_view cn, had;
@@ -68,7 +69,9 @@ static void choose_credential(scep_exchange *x) {
     bool same_key = cs_view_eq(signer->spki, x->csr->spki);
     bool same_name = cs_name_cn(signer->subject, &had) && cs_name_cn(x->csr->subject, &cn) && cs_view_eq(cn, had);
     x->ask.certificate = self_signed(signer) ? NULL : signer;
-    x->ask.renewal = x->in.type == SCEP_RENEWAL_REQ || !same_key || (ours && same_name);
+    bool foreign = x->ask.certificate != NULL && !ours && x->csr->challenge.n == 0;
+    x->ask.chain = &x->in.cms.certs;
+    x->ask.renewal = x->in.type == SCEP_RENEWAL_REQ || (!same_key && !foreign) || (ours && same_name);
     if (!x->ask.renewal) x->ask.secret = x->csr->challenge;
 }
 
