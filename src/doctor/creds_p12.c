@@ -78,6 +78,8 @@ void creds_read_p12(const creds_plan *plan, creds *ret, findings *f) {
     cs_status s = cs_p12_certs_read(der, plan->password, plan->cert, &ret->chain, &err);
     if (s == CS_OK) s = cs_p12_key_read(der, plan->password, plan->cert, &ret->key, &err);
     ret->usable = s == CS_OK && ret->chain.n > 0;
+    if (s == CS_OK && !ascii(plan->password))
+        findings_note(f, 32, "the password of %s opens it here, and has letters beyond ASCII", plan->cert);
     if (s == CS_OK) return;
     if (err.reason == CS_R_PASSPHRASE_WRONG)
         wrong_password(plan, der, f);

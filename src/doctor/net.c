@@ -14,6 +14,7 @@ static void no_connection(doctor *d, const probe *p, const char *at, unsigned su
                      at);
         break;
     case ECONNREFUSED: findings_add(d->f, 82, sure, "%s: connection refused: nothing listens on that port", at); break;
+    case EINVAL: /* what Linux says of a blackhole route of its own */
     case EHOSTUNREACH:
     case ENETUNREACH: findings_add(d->f, 82, sure, "%s: %s: no route, or a firewall says no", at, said); break;
     case EACCES:
@@ -29,6 +30,18 @@ static bool wants_proxy_line(doctor *d, size_t addr) {
     probe_plan how = doctor_plan_of(d, addr);
     probe p;
     how.proxy_line = true;
+    doctor_probe(d, &how, &p);
+    bool yes = probe_seen(&p)->hello;
+    probe_free(&p);
+    return yes;
+}
+
+/* The same with small packets: does the server's answer come now? */
+static bool small_come_through(doctor *d, size_t addr) {
+    probe_plan how = doctor_plan_of(d, addr);
+    probe p;
+    how.small = true;
+    if (how.wait > CS_SEC * 3 / 4) how.wait = CS_SEC * 3 / 4; /* it came quickly, or the first had answered */
     doctor_probe(d, &how, &p);
     bool yes = probe_seen(&p)->hello;
     probe_free(&p);
@@ -69,17 +82,15 @@ void doctor_judge_network(doctor *d, const probe *p, size_t addr, unsigned sure)
         no_tls(d, p, at, sure);
     } else if (probe_seen(p)->alert >= 0) {
         alert_before_hello(d, p, at, sure);
-    } else if (p->silent && p->out_of_order > 0) {
+    } else if (p->silent && small_come_through(d, addr)) {
         findings_add(d->f, 88, sure,
-                     "%s: later packets came, the first and biggest did not (%u out of order): the path "
-                     "loses big packets",
-                     at, p->out_of_order);
+                     "%s: silence, but with packets of 536 octets it answers: the path loses bigger ones", at);
     } else if (p->silent && p->resent > 0) {
         findings_add(d->f, 88, sure, "%s: connected, but what we sent is not acknowledged (sent again %u times)", at,
                      p->resent);
     } else if (p->silent) {
         findings_add(d->f, 104, sure, "%s takes the connection and then says nothing", at);
-    } else if (p->err.reason == CS_R_TLS_HANDSHAKE_FAILED && p->sys == 0 && !p->closed) {
+    } else if ((p->err.reason == CS_R_TLS_HANDSHAKE_FAILED || p->err.reason == CS_R_LIMIT_REACHED) && !p->closed) {
         findings_add(d->f, 103, sure, "%s: what it answers is no TLS handshake (%s)", at, p->err.detail);
     } else if (wants_proxy_line(d, addr)) {
         findings_add(d->f, 87, sure, "%s ends a plain hello and answers one behind a line of the PROXY protocol", at);

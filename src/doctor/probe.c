@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "doctor/probe_priv.h"
 
+enum { SMALL_SEGMENT = 536 };    /* what every IPv4 path must take, RFC 9293 3.7.1 */
 #define TICKET_WAIT (CS_SEC / 4) /* a server that accepts in TLS 1.3 sends its ticket, one that does not its alert */
 
 bool probe_proto_of(const char *text, probe_proto *ret) {
@@ -55,7 +56,7 @@ static bool gave_up(probing *w) {
 
 static bool connect_to(probing *w) {
     cs_err err;
-    if (net_connect(w->plan->to, &w->fd, &err) != CS_OK) {
+    if (net_connect_small(w->plan->to, w->plan->small ? SMALL_SEGMENT : 0, &w->fd, &err) != CS_OK) {
         w->p->sys = errno;
         return false;
     }

@@ -25,6 +25,7 @@ typedef struct probe_plan {
     const net_addr *to;
     probe_proto proto;
     const char *host, *path, *user; /* of HTTP; of PostgreSQL and MQTT */
+    bool small;                     /* asks for small packets both ways */
     bool proxy_line;                /* begins with a line of the PROXY protocol */
     tls_look_plan tls;
     cs_time wait; /* for each step */

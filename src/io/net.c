@@ -214,10 +214,15 @@ unsigned net_waiting(int listener) {
 }
 
 cs_status net_connect(const net_addr *a, int *ret_fd, cs_err *err) {
+    return net_connect_small(a, 0, ret_fd, err);
+}
+
+cs_status net_connect_small(const net_addr *a, int segment, int *ret_fd, cs_err *err) {
     char text[NET_TEXT_MAX];
     int fd = socket(a->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return cs_fail_errno(err, errno, CS_R_NETWORK_FAILED, "a socket for %s", net_addr_text(a, true, text));
     no_delay(fd, a->at.ss_family);
+    if (segment > 0) (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
     if (connect(fd, (const struct sockaddr *)&a->at, a->len) != 0 && errno != EINPROGRESS) {
         int e = errno;
         (void)close(fd);

@@ -39,6 +39,8 @@ CS_MUST_USE cs_status net_accept(int listener, int *ret_fd, net_addr *ret_peer, 
 unsigned net_waiting(int listener);
 /* Begun; done when the descriptor is writable and net_connected says so. */
 CS_MUST_USE cs_status net_connect(const net_addr *a, int *ret_fd, cs_err *err);
+/* The same with segments of at most that many octets, both ways; 0: as the path is taken to allow. */
+CS_MUST_USE cs_status net_connect_small(const net_addr *a, int segment, int *ret_fd, cs_err *err);
 CS_MUST_USE cs_status net_connected(int fd, cs_err *err);
 
 /* CS_OK: *ret_n octets (0: the peer closed its side). CS_AGAIN. network-failed. */
