@@ -64,6 +64,7 @@ static cs_status open_store(authority *a, cs_err *err) {
     TRY(rollover_tell_node(a, err));
     TRY(open_log(a, err));
     trail_take_due(a);
+    TRY(profiles_open(a, err));
     return issue_abandon(a, "start", err); /* what a process that died left behind */
 }
 
@@ -131,5 +132,6 @@ void authority_free(authority *a) {
     ocsp_close(a);
     ra_close(a);
     logins_close(a);
+    free(a->profile_waits);
     free(a);
 }

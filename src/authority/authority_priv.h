@@ -155,8 +155,9 @@ struct authority {
     struct ra_desk *ra;           /* ra.c's */
     atomic_uint_fast64_t changes; /* of anybody's status, since the start: what is remembered is looked at again */
 
-    atomic_uint_fast64_t trail_seen; /* the trail's size when it was last taken over */
-    struct login_desk *logins;       /* logins.c's */
+    atomic_uint_fast64_t trail_seen;     /* the trail's size when it was last taken over */
+    struct login_desk *logins;           /* logins.c's */
+    atomic_uint_fast64_t *profile_waits; /* by profile of conf: the proposal that it waits for; 0: it is in force */
 
     int feed_event; /* eventfd: the feed has grown */
     store *feed;    /* the feed thread's alone: no slow reader may hold up a revocation */
@@ -217,6 +218,10 @@ CS_MUST_USE cs_status rollover_tell_node(authority *a, cs_err *err);
 /* audit.c: one record, in the transaction that is open: {"at":..., "event":..., "by":..., ...}. */
 cs_status audit(authority *a, store *st, const char *event, const authority_who *by, const store_cert *about,
                 const char *more, cs_err *err);
+/* profiles.c. Before the writer runs: which have changed? */
+CS_MUST_USE cs_status profiles_open(authority *a, cs_err *err);
+/* proposal-waiting: it was changed, and nobody has approved it yet. */
+CS_MUST_USE cs_status profile_in_force(authority *a, const cs_profile *p, cs_err *err);
 /* trail.c, of the writer: a failure is logged. */
 void trail_take_due(authority *a);
 CS_MUST_USE cs_status logins_open(authority *a, cs_err *err);

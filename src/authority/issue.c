@@ -60,6 +60,7 @@ static cs_status refuse_ca_keys(const authority *a, cs_view spki, cs_err *err) {
 static cs_status choose_profile(authority *a, const issue_ask *ask, wanted *w, cs_err *err) {
     TRY(conf_profile_find(a->conf, ask->profile, ask->kind, &w->profile, err));
     if (ask->door != NULL) TRY(cs_profile_door_check(w->profile, ask->door, err));
+    TRY(profile_in_force(a, w->profile, err));
     if (w->profile->approval && !ask->approved)
         return cs_fail(err, CS_REFUSED, CS_R_APPROVAL_NEEDED, "profile %s (approval)", w->profile->name);
     return CS_OK;

@@ -84,6 +84,16 @@ cs_status proposal_permit(authority *a, const char *what, const authority_who *b
     return CS_OK;
 }
 
+cs_status proposal_permit_within(authority *a, store *st, const char *what, const authority_who *by,
+                                 bool *ret_permitted, uint64_t *ret_id, cs_err *err) {
+    proposing q;
+    fill(&q, "", what, CS_VIEW_LIT(""), by);
+    TRY(permit(a, st, &q, err));
+    *ret_permitted = q.p.state == PROPOSAL_APPROVED;
+    *ret_id = q.p.id;
+    return CS_OK;
+}
+
 static cs_status decide(authority *a, store *st, void *cls, cs_err *err) {
     proposing *q = cls;
     cs_time now = cs_now(a->clock);

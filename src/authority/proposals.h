@@ -15,6 +15,9 @@ CS_MUST_USE cs_status proposal_add(authority *a, const char *method, const char 
  * *ret_id is its number, and *ret_permitted false. */
 CS_MUST_USE cs_status proposal_permit(authority *a, const char *what, const authority_who *by, bool *ret_permitted,
                                       uint64_t *ret_id, cs_err *err);
+/* The same within a change. */
+CS_MUST_USE cs_status proposal_permit_within(authority *a, store *st, const char *what, const authority_who *by,
+                                             bool *ret_permitted, uint64_t *ret_id, cs_err *err);
 /* By another than the proposer, who is known by a certificate. proposal-unknown, proposal-decided, approval-by-another.
  * *ret: as it is now; its body is appended to `body`. */
 CS_MUST_USE cs_status proposal_decide(authority *a, uint64_t id, bool approve, const authority_who *by,

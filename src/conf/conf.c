@@ -227,7 +227,8 @@ static cs_status fill(conf *c, const conf_overrides *said, const file_conf *f, c
     c->limits.body_rate = f->limits.body_rate != NULL ? *f->limits.body_rate : 100;
     c->limits.body = f->limits.body != NULL ? *f->limits.body : 0;
     for (unsigned i = 0; i < f->two_person_count; i++)
-        c->two_person |= strcmp(f->two_person[i], "cas") == 0 ? CONF_TWO_CAS : CONF_TWO_ADMINS;
+        for (unsigned k = 0; conf_two_words[k] != NULL; k++)
+            if (strcmp(f->two_person[i], conf_two_words[k]) == 0) c->two_person |= 1U << k;
     TRY(conf_texts_fill(c, f->weak_keys, f->weak_keys_count, &c->weak_keys, err));
     for (unsigned i = 0; i < c->weak_keys.n; i++) c->weak_keys.at[i] = conf_file_path(c, folder, c->weak_keys.at[i]);
     c->log_format = first(f->log.format, NULL, "json");

@@ -176,7 +176,8 @@ typedef struct conf_acme {
     unsigned http_port, tls_port; /* of http-01 and tls-alpn-01 */
 } conf_acme;
 
-enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1 };
+enum { CONF_TWO_ADMINS = 1 << 0, CONF_TWO_CAS = 1 << 1, CONF_TWO_PROFILES = 1 << 2 };
+extern const char *const conf_two_words[]; /* "admins", "cas", "profiles": by bit; NULL ends */
 
 typedef struct conf {
     const char *state; /* the folder, absolute, without trailing slash */

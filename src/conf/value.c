@@ -124,6 +124,14 @@ conf_type conf_type_of(const char *path) {
     return CONF_TEXT;
 }
 
+const char *const conf_two_words[] = {"admins", "cas", "profiles", NULL};
+
+static bool two_person_ok(const char *text) {
+    unsigned i = 0;
+    while (conf_two_words[i] != NULL && strcmp(text, conf_two_words[i]) != 0) i++;
+    return conf_two_words[i] != NULL;
+}
+
 static bool port_ok(const char *text) {
     size_t n = strspn(text, "0123456789");
     if (n == 0 || n > 5 || text[n] != '\0') return false;
@@ -347,7 +355,7 @@ bool conf_value_ok(conf_type type, const char *text) {
     case CONF_HTTPS_URL: return origin_ok(text, "https://", true);
     case CONF_NETWORK: return addr_range_parse(text, &range);
     case CONF_RESOLVER: return resolver_ok(text);
-    case CONF_TWO_PERSON: return strcmp(text, "admins") == 0 || strcmp(text, "cas") == 0;
+    case CONF_TWO_PERSON: return two_person_ok(text);
     }
     return false;
 }
@@ -399,7 +407,7 @@ const char *conf_value_expected(conf_type type) {
     case CONF_HTTPS_URL: return "https://HOST[:PORT] without a path, such as https://ca.corp.example";
     case CONF_NETWORK: return "a network or address, such as 10.0.0.0/8 or fd00::/8";
     case CONF_RESOLVER: return "ADDRESS or ADDRESS:PORT, such as 10.0.0.53 or [fd00::53]:53";
-    case CONF_TWO_PERSON: return "admins or cas";
+    case CONF_TWO_PERSON: return "admins, cas or profiles";
     case CONF_ALPN: return "names of protocols with commas between, such as mqtt";
     case CONF_MAIL: return "an address, such as ops@corp.example";
     case CONF_SMTP: return "smtp://HOST[:PORT] or smtps://HOST[:PORT]";

@@ -37,7 +37,7 @@ typedef enum conf_type {
     CONF_MAIL,         /* ops@corp.example */
     CONF_SMTP,         /* smtp://HOST[:PORT], smtps://HOST[:PORT] */
     CONF_WEBHOOK,      /* https://HOST[:PORT]/..., http:// of this machine */
-    CONF_TWO_PERSON,   /* admins, cas */
+    CONF_TWO_PERSON,   /* admins, cas, profiles */
     CONF_APPROVAL,     /* never, unknown, always */
     CONF_DOOR_NAME,    /* est, scep, cmp, acme */
     CONF_ACCOUNTS,     /* token, open */

@@ -225,6 +225,12 @@ CS_MUST_USE cs_status store_ticket_keys(store *st, cs_time since, cs_buf *out, c
 CS_MUST_USE cs_status store_trail_at(store *st, const char *id, uint64_t *ret, cs_err *err);
 CS_MUST_USE cs_status store_trail_set(store *st, const char *id, uint64_t at, cs_err *err);
 
+/* ---- profiles: which descriptions (digest: cs_profile's, in hex) have been in force ---- */
+CS_MUST_USE cs_status store_profile_known(store *st, const char *profile, const char *digest, bool *ret, cs_err *err);
+CS_MUST_USE cs_status store_profile_know(store *st, const char *profile, const char *digest, cs_err *err);
+/* Is any known? */
+CS_MUST_USE cs_status store_profile_any(store *st, bool *ret, cs_err *err);
+
 /* ---- administrators ---- */
 /* Roles as bits; 0: none. */
 CS_MUST_USE cs_status store_admin_roles(store *st, cs_kind kind, const char *name, unsigned *ret, cs_err *err);

@@ -77,4 +77,42 @@ def test_a_change_of_the_cas_goes_through_once_when_approved(s):
 
 def test_a_rule_that_nobody_knows_is_refused(s, work):
     (work / "c.yaml").write_text("two_person: [everything]\n")
-    assert "expected admins or cas" in countersign("up", "--check", "--state", work / "s", "-c", work / "c.yaml", check=2).stderr
+    assert "expected admins, cas or profiles" in countersign("up", "--check", "--state", work / "s", "-c", work / "c.yaml", check=2).stderr
+
+
+def test_a_changed_profile_issues_nothing_before_it_is_approved(s):
+    conf = s.state / "countersign.yaml"
+    before = conf.read_text()
+    digest = lambda name: next(f["value"] for f in json.loads(s.run("profile", "show", name, "--json", check=0).stdout)["fields"]
+                               if f["field"] == "digest")
+    issue = lambda name, code, *more: s.run("issue", "device", name, *more, "--out", s.state.parent, check=code).stderr
+    s.stop()
+    conf.write_text(before.replace("[admins, cas]", "[admins, cas, profiles]") +
+                    "profiles:\n  - {name: kiosk, kind: device, lifetime: 30d}\n")
+    s.start()
+    said = issue("kiosk-1", 1, "--profile", "kiosk")
+    assert "proposal-waiting" in said and "profile kiosk was changed" in said
+    number = said.split("proposal ")[1].split()[0].rstrip(")")
+    assert number in issue("kiosk-1", 1, "--profile", "kiosk"), "it is not proposed twice"
+    issue("plain-1", 0)  # the others are as they were
+    waiting = s.run("proposal", "list", check=0).stdout
+    assert f"profile kiosk {digest('kiosk')}" in waiting and "configuration" in waiting
+    assert "approval-by-another" in s.run("proposal", "approve", number, check=1).stderr, "a user of the machine is nobody"
+    by_command(s, "approve", number, "bob")
+    issue("kiosk-1", 0, "--profile", "kiosk")
+    first = conf.read_text()
+    s.stop()
+    conf.write_text(first.replace("30d", "300d"))
+    s.start()
+    assert "proposal-waiting" in issue("kiosk-2", 1, "--profile", "kiosk")
+    s.stop()
+    conf.write_text(first)  # what was approved once needs no second word
+    s.start()
+    issue("kiosk-2", 0, "--profile", "kiosk")
+    lines = [json.loads(r) for r in s.run("log", "--json", check=0).stdout.splitlines()]
+    assert [r["detail"] for r in lines if r["event"] == "profile-changed"] == [f"kiosk digest {digest('kiosk')}"]
+    s.stop()
+    conf.write_text(before + "profiles:\n  - {name: kiosk, kind: device, lifetime: 60d}\n")  # nobody is asked, all is told
+    s.start()
+    issue("kiosk-3", 0, "--profile", "kiosk")
+    assert s.run("log", "--event", "profile-changed", check=0).stdout.count("kiosk digest") == 2
