@@ -94,6 +94,8 @@ int cli_doctor(int argc, char **argv) {
         {"proto", 0, CLI_TEXT, &a.proto, "PROTOCOL", "http (the default), mqtt, postgres, smtp, raw"},
         {"path", 0, CLI_TEXT, &a.plan.path, "PATH", "that HTTP is asked for; / by default"},
         {"user", 0, CLI_TEXT, &a.plan.user, "NAME", "PostgreSQL's user; else the certificate's common name"},
+        {"server-config", 0, CLI_TEXT, &a.plan.server_config, "FILE",
+         "the server's configuration: nginx, Apache, HAProxy, mosquitto; read, not run"},
         {"timeout", 0, CLI_NUMBER, &a.timeout, "SECONDS", "how long each step may take; 2 by default"},
         CLI_OPT_JSON(a.json),
         CLI_OPT_END,

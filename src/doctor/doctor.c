@@ -107,6 +107,7 @@ cs_status doctor_run(const doctor_plan *plan, doctor_report *ret, cs_err *err) {
         doctor_judge_client(d);
         judge_clock(d);
     }
+    if (s == CS_OK && plan->server_config != NULL) doctor_judge_config(d);
     findings_sort(d->f);
     close_all(d);
     free(d);

@@ -34,6 +34,8 @@ void doctor_judge_network(doctor *d, const probe *p, size_t addr, unsigned confi
 void doctor_judge_server(doctor *d);
 /* client.c: what the server thinks of us. */
 void doctor_judge_client(doctor *d);
+/* sites_judge.c: what the server's configuration says; before or without a connection too. */
+void doctor_judge_config(doctor *d);
 /* One connection more. */
 void doctor_probe(doctor *d, const probe_plan *how, probe *ret);
 probe_plan doctor_plan_of(const doctor *d, size_t addr);
