@@ -116,13 +116,18 @@ static void no_issuer(judging *j, const cs_cert *last) {
                  issuer, root_there ? ", but the CA above it" : "");
 }
 
+static bool is_among(const cs_certs *bag, const cs_cert *cert) {
+    for (size_t i = 0; i < bag->n; i++)
+        if (bag->at[i] != NULL && cs_view_eq(bag->at[i]->der, cert->der)) return true;
+    return false;
+}
+
 /* Leaf to root, by the client's chain and the server's file; false: it does not get there, and why is said. */
 static bool walk(judging *j) {
     const cs_cert *at = j->d->own.chain.at[0];
     while (j->path_n < CS_PATH_MAX) {
         j->path[j->path_n++] = at;
-        for (size_t i = 0; i < j->cas.n; i++)
-            if (creds_is_root(at) && memcmp(j->cas.at[i]->sha256, at->sha256, 32) == 0) return true;
+        if (creds_is_root(at) && is_among(&j->cas, at)) return true;
         const cs_cert *next = creds_is_root(at) ? NULL : issuer_in(&j->cas, at);
         if (next == NULL && !creds_is_root(at)) next = issuer_in(&j->d->own.chain, at);
         if (next == NULL) break;
