@@ -23,10 +23,11 @@ static cs_status prepare(const conf_overrides *said, bool check, cs_err *err) {
     return files_mkdir_private(path, err);
 }
 
-static cs_status become(const conf_overrides *said, bool check, cs_err *err) {
+cs_status up_become_gateway(const conf_overrides *said, bool alone, bool check, cs_err *err) {
     char program[FILES_PATH_MAX];
-    const char *argv[CONF_ARGV_MAX + 4] = {"countersign-gateway", "--alone"};
-    int n = 2;
+    const char *argv[CONF_ARGV_MAX + 4] = {"countersign-gateway"};
+    int n = 1;
+    if (alone) argv[n++] = "--alone";
     if (check) argv[n++] = "--check";
     (void)conf_argv(said, argv, n);
     TRY(spawn_find("countersign-gateway", program, err));
@@ -61,7 +62,7 @@ int cli_gateway(int argc, char **argv) {
     cs_err err;
     int code = 0;
     if (!cli_parse(&use, argc, argv, &operands, &code)) return code;
-    if (prepare(&said, check, &err) != CS_OK || become(&said, check, &err) != CS_OK)
+    if (prepare(&said, check, &err) != CS_OK || up_become_gateway(&said, true, check, &err) != CS_OK)
         return cli_fail("gateway", &err, false);
     return CLI_DONE;
 }

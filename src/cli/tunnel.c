@@ -1,26 +1,9 @@
 /* countersign tunnel: a program that speaks no TLS, through mutual TLS to a remote. Becomes the gateway's program, with
  * one plain site: whoever started the command has it as its own child, to signal and to wait for. */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
-#include "io/files.h"
-#include "io/spawn.h"
-
-static cs_status become(const conf_overrides *said, bool check, cs_err *err) {
-    char program[FILES_PATH_MAX];
-    bool inout = strcmp(said->tunnel.listen, "-") == 0;
-    const char *argv[CONF_ARGV_MAX + 4] = {"countersign-gateway"};
-    int n = 1;
-    if (!inout) argv[n++] = "--alone";
-    if (check) argv[n++] = "--check";
-    (void)conf_argv(said, argv, n);
-    TRY(spawn_find("countersign-gateway", program, err));
-    (void)fflush(stdout);
-    (void)execv(program, (char *const *)(uintptr_t)argv);
-    return cs_fail_errno(err, errno, CS_R_PROCESS_FAILED, "%s", program);
-}
+#include "cli/up.h"
 
 /* As the configuration writes them: a port alone is one of loopback, a path is a unix socket. */
 static cs_status operands(const cli_texts *from, cs_buf *local, cs_buf *remote, conf_tunnel *t, cs_err *err) {
@@ -75,7 +58,7 @@ int cli_tunnel(int argc, char **argv) {
     int code = 0;
     if (!cli_parse(&use, argc, argv, &from, &code)) return code;
     if (operands(&from, &local, &remote, t, &err) != CS_OK || join(&pins, &pin_text, &t->pins, &err) != CS_OK ||
-        become(&said, check, &err) != CS_OK)
+        up_become_gateway(&said, strcmp(t->listen, "-") != 0, check, &err) != CS_OK)
         return cli_fail("tunnel", &err, false);
     return CLI_DONE;
 }

@@ -15,4 +15,8 @@ CS_MUST_USE cs_status up_run(up_said *said, cs_err *err);
 /* Does a site lead to the built-in page? */
 bool up_page_needed(const conf *c);
 
+/* gateway.c: this process becomes the gateway's program. alone: it says ready on stderr. Returns only when it cannot.
+ */
+CS_MUST_USE cs_status up_become_gateway(const conf_overrides *said, bool alone, bool check, cs_err *err);
+
 #endif

@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import BUILD, PATIENCE, ROOT, SANITIZED, die_with_parent, free_port, run, wait_for
-from test_tunnel import DAY, Pki, end, spawn
+from test_tunnel import Pki, Remote, end, spawn
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("minimal", "mqtt_publish", "admit", "polled", "enroll")
@@ -187,6 +188,12 @@ def test_hundreds_of_connections_in_one_thread(programs, pki, up):
     assert (r.returncode, r.stdout) == (0, f"{count} answered\n"), r.stderr[-2000:]
 
 
+def test_threads_share_a_client(up):
+    """The thread sanitizer sees it too."""
+    r = run(BUILD / "tests/peers/lib_threads", f"127.0.0.1:{up.https}", "localhost", up.ca, up.crt, up.key, timeout=120)
+    assert (r.returncode, r.stdout, r.stderr) == (0, "48 of 48\n", "")
+
+
 def test_a_server_that_admits_by_policy(programs, pki):
     port = free_port()
     ended = pki.ended
@@ -226,6 +233,38 @@ def test_enrolls_with_a_token_and_renews(programs, up, work):
 def test_enrolling_at_a_server_that_is_not_ours_is_refused(programs, pki, up, work):
     r = run(programs["enroll"], f"https://localhost:{up.https}", pki.ca.path, "x", "y", work / "x.crt", work / "x.key")
     assert r.returncode == 1 and "unknown-issuer" in r.stderr and not (work / "x.key").exists()
+
+
+def answering(data, forever=b""):
+    """A TLS server whose every answer is that, whatever is asked."""
+    def serve(s):
+        s.recv(65536)
+        s.sendall(data)
+        while forever:
+            s.sendall(forever)
+        s.unwrap()
+    return serve
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("serve, reason", [
+    (answering(b"\x00\xff garbage\r\n\r\n"), "http-malformed"),
+    (answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"), "server-answer-invalid"),
+    (answering(b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.test/\r\nContent-Length: 0\r\n\r\n"), "enrollment-refused"),
+    (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nnot it ~~"), "server-answer-invalid"),
+    (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "http-malformed"),
+    (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n"), "http-framing-ambiguous"),
+    (answering(CHUNKS, b"10000\r\n" + bytes(65536) + b"\r\n"), "http-body-too-large"),
+    (answering(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 1000 + b"\r\n"), "http-header-too-large"),
+    (answering(b""), "server-answer-invalid"),
+], ids=["garbage", "500", "redirect", "not base64", "cut", "two lengths", "endless body", "endless head", "nothing"])
+def test_a_hostile_est_server_gets_nowhere(programs, pki, work, serve, reason):
+    url = f"https://localhost:{Remote(pki, serve, verify_mode=ssl.CERT_NONE).port}"
+    r = run(programs["enroll"], url, pki.ca.path, "x", "y", work / "x.crt", work / "x.key", timeout=60)
+    assert r.returncode == 1 and r.stderr.startswith(reason + ": ") and url in r.stderr, r.stderr
+    assert not (work / "x.key").exists()
 
 
 # ---- from Python ----

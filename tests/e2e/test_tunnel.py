@@ -20,7 +20,7 @@ from conftest import COMMAND, PATIENCE, die_with_parent, free_port, parse_event,
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
-from gateway import CA
+from gateway import CA, Service
 from postgres import Postgres
 
 DAY = dt.timedelta(days=1)
@@ -44,10 +44,10 @@ def pki():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Remote:
-    """A TLS service that asks for certificates: serve(tls socket) in a thread a connection; `seen` has their serials."""
+class Remote(Service):
+    """A TLS service that asks for certificates: talk(tls socket) in a thread a connection; `seen` has their serials."""
 
-    def __init__(self, pki, serve, server=None, **how):
+    def __init__(self, pki, talk, server=None, **how):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server = server or pki.server
         self.context.load_cert_chain(str(server.crt), str(server.key))
@@ -55,24 +55,15 @@ class Remote:
         self.context.verify_mode = ssl.CERT_REQUIRED
         for key, value in how.items():
             setattr(self.context, key, value)
-        self.serve, self.seen = serve, []
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.talk, self.seen = talk, []
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                c, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.one, args=(c,), daemon=True).start()
-
-    def one(self, c):
+    def serve(self, c):
         try:
             with self.context.wrap_socket(c, server_side=True, suppress_ragged_eofs=False) as s:
-                self.seen.append(int(s.getpeercert()["serialNumber"], 16))
-                self.serve(s)
+                cert = s.getpeercert()
+                self.seen.append(int(cert["serialNumber"], 16) if cert else None)
+                self.talk(s)
         except (OSError, ssl.SSLError):
             pass
 
