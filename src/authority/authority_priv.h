@@ -8,6 +8,7 @@
 
 #include "authority/log.h"
 #include "ipc/signing.h"
+#include "keys/checker.h"
 #include "x509/ocsp.h"
 #include "x509/profile.h"
 
@@ -34,6 +35,7 @@ typedef struct ca_here {
     authority_ca ca; /* first: an authority_ca of ours is one of these */
     crl_list *lists;
     size_t list_count;
+    cs_checker *checker; /* the writer's, of what the signer made in its name; NULL: nothing yet */
 } ca_here;
 
 /* A connection to the signer: one is the writer's alone, one the publisher's. */
@@ -107,6 +109,13 @@ typedef struct job {
     void *change_cls;
 } job;
 
+/* A batch that the signer has answered and the store does not hold yet: its askers wait. */
+typedef struct issue_flight {
+    job *jobs[BATCH_MAX];
+    bool recorded[BATCH_MAX]; /* its intent is on disk */
+    size_t n;
+} issue_flight;
+
 struct authority {
     const conf *conf;
     const cs_known_keys *known_keys;
@@ -169,7 +178,8 @@ struct authority {
     uint32_t node; /* of the store's nodes */
     signer_link signer;
     cs_time tickets_at;     /* monotonic: look at the ticket keys then */
-    atomic_bool begun_left; /* intents that are neither issued nor abandoned: the store failed half way */
+    issue_flight flight;
+    atomic_bool begun_left; /* intents, none of them in flight, that are neither issued nor abandoned: the store failed half way */
     cs_time head_at;        /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
     cs_time head_last, head_said;
 };
@@ -179,10 +189,15 @@ cs_status authority_submit(authority *a, job *j, cs_err *err);
 /* Several at once, that share what a batch shares; each job's err is its answer. */
 void authority_submit_all(authority *a, job *const jobs[], size_t n);
 void *authority_writer(void *arg);
+/* The writer's: those jobs have their answers, and may be gone when this returns. */
+void authority_done(authority *a, job *const jobs[], size_t n);
 /* Work of the writer. Each fills the jobs' err. */
 /* Intents that may have been signed, and whose certificates nobody was given: abandoned, which is revoked on sight. */
 cs_status issue_abandon(authority *a, const char *why, cs_err *err);
+/* Takes the jobs: they are told (authority_done) here, with the next batch, or by issue_land, which records what is in
+ * flight. Before anything else is done with the store, and before the writer rests, nothing may be in flight. */
 void issue_batch(authority *a, job *jobs[], size_t n);
+void issue_land(authority *a);
 void revoke_job(authority *a, job *j);
 /* Something was recorded: a head is due soon. */
 void head_wanted(authority *a);

@@ -160,4 +160,5 @@ void cas_unload(authority *a) {
         cs_cert_free(a->certs[i]);
         cs_buf_free(&a->root_crls[i]);
     }
+    for (size_t i = 0; i < a->ca_count; i++) cs_checker_free(a->cas[i].checker);
 }

@@ -70,6 +70,20 @@ static size_t take(authority *a, const cs_err *why, job *jobs[BATCH_MAX]) {
     return n;
 }
 
+void authority_done(authority *a, job *const jobs[], size_t n) {
+    (void)pthread_mutex_lock(&a->queue_lock);
+    for (size_t i = 0; i < n; i++) /* the last of a waiter's: then it, and its jobs, may be gone */
+        if (--jobs[i]->waiter->left == 0) (void)sem_post(&jobs[i]->waiter->done);
+    (void)pthread_mutex_unlock(&a->queue_lock);
+}
+
+static bool next_issues(authority *a) {
+    (void)pthread_mutex_lock(&a->queue_lock);
+    bool issues = a->first != NULL && a->first->type == JOB_ISSUE;
+    (void)pthread_mutex_unlock(&a->queue_lock);
+    return issues;
+}
+
 static void work(authority *a, job *jobs[], size_t n);
 
 /* Does the front of the queue, if the signer is there for it. Called and left with the queue locked. */
@@ -80,13 +94,15 @@ static void serve(authority *a, bool signs) {
     if (signs && signer_link_up(&a->signer, SIGNER_GREET_MS, &why) == CS_OK) why = authority_no_error();
     (void)pthread_mutex_lock(&a->queue_lock);
     size_t n = take(a, &why, jobs);
-    if (n == 0) return;
     (void)pthread_mutex_unlock(&a->queue_lock);
-    work(a, jobs, n);
-    if (jobs[0]->type != JOB_PING && jobs[0]->type != JOB_HEAD && jobs[0]->type != JOB_ABANDON) head_wanted(a);
+    if (n > 0 && jobs[0]->type == JOB_ISSUE && jobs[0]->err.status == CS_OK) {
+        issue_batch(a, jobs, n);
+    } else {
+        issue_land(a);
+        work(a, jobs, n);
+    }
+    if (!next_issues(a)) issue_land(a);
     (void)pthread_mutex_lock(&a->queue_lock);
-    for (size_t i = 0; i < n; i++) /* the last of a waiter's: then it, and its jobs, may be gone */
-        if (--jobs[i]->waiter->left == 0) (void)sem_post(&jobs[i]->waiter->done);
 }
 
 /* What a store that failed half way has left, or a node that died: so that lists hold it. */
@@ -95,11 +111,10 @@ static void abandon_job(authority *a, job *j) {
     if ((a->begun_left || store_is_shared(a->store)) && issue_abandon(a, "store-failed", &err) != CS_OK) j->err = err;
 }
 
-static void work(authority *a, job *jobs[], size_t n) {
+static void run(authority *a, job *jobs[], size_t n) {
     job *j = jobs[0];
-    if (j->err.status != CS_OK) return; /* all of them: no signer */
     switch (j->type) {
-    case JOB_ISSUE: issue_batch(a, jobs, n); break;
+    case JOB_ISSUE: break; /* not here */
     case JOB_REVOKE:
     case JOB_RELEASE: revoke_job(a, j); break;
     case JOB_CHANGE: change_batch(a, jobs, n); break;
@@ -112,6 +127,15 @@ static void work(authority *a, job *jobs[], size_t n) {
         if (signer_link_up(&a->signer, SIGNER_GREET_MS, &j->err) == CS_OK) j->err = authority_no_error();
         break;
     }
+}
+
+/* Any but certificates to issue; those here if there is no signer for them. */
+static void work(authority *a, job *jobs[], size_t n) {
+    if (n == 0) return;
+    job_type type = jobs[0]->type;
+    if (jobs[0]->err.status == CS_OK) run(a, jobs, n);
+    if (type != JOB_PING && type != JOB_HEAD && type != JOB_ABANDON) head_wanted(a);
+    authority_done(a, jobs, n);
 }
 
 /* Waits for work, or the time of the log's next head or ticket key. */

@@ -25,6 +25,10 @@ CS_MUST_USE cs_status cs_key_rsa_check(EVP_PKEY *pkey, cs_err *err);
 /* Is the key, of an algorithm with a curve, a point of it? */
 bool cs_key_point_ok(const cs_key_alg *alg, cs_view spki);
 
+/* cs_key_verify, of a key that was decoded. */
+CS_MUST_USE cs_status cs_key_verify_evp(const cs_key_alg *alg, EVP_PKEY *key, cs_view tbs, cs_view signature,
+                                        cs_err *err);
+
 /* A key that is not in this process; behind pointers, so that programs without tokens do not link their library. */
 typedef struct cs_key_far {
     cs_status (*sign)(void *self, const cs_key_alg *alg, cs_view tbs, cs_buf *signature, cs_err *err);

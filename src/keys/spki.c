@@ -161,18 +161,23 @@ const char *cs_key_spki_text(cs_view spki, char out[CS_KEY_TEXT_MAX]) {
     return out;
 }
 
+cs_status cs_key_verify_evp(const cs_key_alg *alg, EVP_PKEY *key, cs_view tbs, cs_view signature, cs_err *err) {
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int good = ctx ? EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, key, NULL) : -1;
+    if (good == 1) good = EVP_DigestVerify(ctx, signature.p, signature.n, tbs.p, tbs.n);
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    if (!ctx) return CS_NOMEM_ERR(err);
+    if (good != 1) return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "%s signature", alg->text);
+    return CS_OK;
+}
+
 cs_status cs_key_verify(cs_view spki, cs_view tbs, cs_view signature, cs_err *err) {
     const cs_key_alg *alg = cs_key_alg_of(spki);
     EVP_PKEY *pkey = NULL;
     if (!alg) return unsupported(spki, err);
     TRY(spki_decode(alg, spki, &pkey, err));
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int good = ctx ? EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, pkey, NULL) : -1;
-    if (good == 1) good = EVP_DigestVerify(ctx, signature.p, signature.n, tbs.p, tbs.n);
-    EVP_MD_CTX_free(ctx);
+    cs_status status = cs_key_verify_evp(alg, pkey, tbs, signature, err);
     EVP_PKEY_free(pkey);
-    ERR_clear_error();
-    if (!ctx) return CS_NOMEM_ERR(err);
-    if (good != 1) return cs_fail(err, CS_REFUSED, CS_R_SIGNATURE_INVALID, "%s signature", alg->text);
-    return CS_OK;
+    return status;
 }

@@ -124,6 +124,29 @@ cs_status store_intent_drop(store *st, const char *serial, cs_err *err) {
 
 #define FORSAKEN "status = 0 AND (node IS NULL OR node = ?2 OR node NOT IN (SELECT node FROM nodes_alive))"
 
+typedef struct seeing {
+    store_cert_seen *seen;
+    void *cls;
+} seeing;
+
+static cs_status see(store_stmt *s, void *cls, cs_err *err) {
+    const seeing *t = cls;
+    store_cert c;
+    store_cert_read(s, &c);
+    return t->seen(t->cls, &c, err);
+}
+
+cs_status store_intents_forsaken(store *st, store_cert_seen *seen, void *cls, cs_err *err) {
+    static const char sql[] =
+        "SELECT " STORE_CERT_COLUMNS " FROM certificates WHERE (?1 IS NULL) AND " FORSAKEN " ORDER BY sequence";
+    seeing t = {seen, cls};
+    store_stmt *s = NULL;
+    TRY(store_stmt_open(st, sql, &s, err));
+    store_stmt_text(s, 1, NULL);
+    store_stmt_i64(s, 2, st->node);
+    return store_stmt_each(s, see, &t, err);
+}
+
 cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *err) {
     static const char feed[] =
         "INSERT INTO feed (sequence, serial, issuer, at, reason) SELECT "

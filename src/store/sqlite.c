@@ -8,7 +8,7 @@
 
 #include "store/store_priv.h"
 
-enum { BUSY_WAIT_MS = 5000 };
+enum { BUSY_WAIT_MS = 5000, JOURNAL_PAGES = 4000 };
 
 static cs_status fail(store *st, int code, const char *what, cs_err *err) {
     sqlite3 *db = st->impl;
@@ -93,7 +93,23 @@ static bool col_null(const store_stmt *s, int i) {
     return sqlite3_column_type(s->impl, i) == SQLITE_NULL;
 }
 
+static int committed(void *cls, sqlite3 *db, const char *schema, int pages) {
+    store *st = cls;
+    st->journal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Pages that many commits touch go into the database once, not with each thousand (SQLite's own default). Before a
+ * transaction, not behind one: there statements that were left open would keep the journal from being read back, for
+ * good, and who waits for the commit would wait for this too. Readers may be in the way; then it is tried again. */
+static void read_back(store *st) {
+    if (st->journal_pages < JOURNAL_PAGES) return;
+    st->journal_pages = 0;
+    (void)sqlite3_wal_checkpoint_v2(st->impl, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static cs_status begin(store *st, cs_err *err) {
+    read_back(st);
     return exec(st, "BEGIN IMMEDIATE", "begin", err);
 }
 
@@ -134,12 +150,12 @@ static cs_status make_private(const char *path, cs_err *err) {
 /* A backup is one file, whole without a journal beside it; SQLite gives a file that is to be filled its own form. */
 static cs_status set_up(store *st, cs_err *err) {
     if (st->mode == STORE_LIVE) TRY(exec(st, "PRAGMA journal_mode = WAL", "journal_mode", err));
-    if (st->mode != STORE_LIVE) TRY(exec(st, "PRAGMA cache_size = -200000", "cache_size", err)); /* kilobytes */
+    const char *cache = st->mode == STORE_LIVE ? "PRAGMA cache_size = -16000" : "PRAGMA cache_size = -200000";
+    TRY(exec(st, cache, "cache_size", err)); /* kilobytes */
     TRY(exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", "settings", err));
     TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err));      /* the sandbox leaves no folder for a file */
     TRY(exec(st, "PRAGMA case_sensitive_like = ON", "settings", err)); /* as in PostgreSQL */
-    /* pages that many commits touch go into the database once, not with each thousand pages (SQLite's own default) */
-    TRY(exec(st, "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000", "settings", err));
+    (void)sqlite3_wal_hook(st->impl, committed, st); /* instead of SQLite's own */
     return exec(st, "CREATE TEMP VIEW nodes_alive AS SELECT 0 AS node WHERE 0", "settings", err);
 }
 

@@ -87,6 +87,9 @@ CS_MUST_USE cs_status store_intent_drop(store *st, const char *serial, cs_err *e
 /* Intents of this node and of nodes that died may have been signed (nobody must be at work on one here). Each becomes
  * abandoned, counts as revoked, loses its idempotency key and enters the feed. */
 CS_MUST_USE cs_status store_intents_abandon(store *st, cs_time now, size_t *ret_n, cs_err *err);
+/* Which those would be, in the order of their making. */
+typedef cs_status store_cert_seen(void *cls, const store_cert *c, cs_err *err);
+CS_MUST_USE cs_status store_intents_forsaken(store *st, store_cert_seen *seen, void *cls, cs_err *err);
 
 /* certificate-unknown when there is none. */
 CS_MUST_USE cs_status store_cert_by_serial(store *st, const char *serial, store_cert *ret, cs_err *err);
@@ -110,7 +113,6 @@ typedef struct store_filter {
     const char *after;   /* serial: go on behind it; NULL: from the newest */
     unsigned limit;
 } store_filter;
-typedef cs_status store_cert_seen(void *cls, const store_cert *c, cs_err *err);
 /* Newest first; with ends_before the first to end first, expired ones the last to end first, with a pattern or a tag by
  * name. Intents are left out. A page goes by an index; of several conditions the rarer ones are looked at row by row.
  */

@@ -131,6 +131,7 @@ struct store {
     store_stmt *kept[STORE_STATEMENTS_MAX]; /* hashed by the text's address */
     uint32_t node;                          /* 0: not said */
     bool fed;                               /* this transaction adds to the feed: others are to be told */
+    int journal_pages;                      /* the driver's: that wait to be read back */
     char *where;                            /* path or URL, for the driver */
     merkle_edge edge;                       /* of the log, as this transaction has it */
     bool edge_good;

@@ -3,7 +3,7 @@
 #ifndef CS_X509_BUILD_H
 #define CS_X509_BUILD_H
 
-#include "keys/keys.h"
+#include "keys/checker.h"
 #include "x509/cert.h"
 #include "x509/constraint.h"
 
@@ -137,5 +137,8 @@ CS_MUST_USE cs_status cs_signed_make(const cs_key *key, cs_view tbs, cs_buf *b, 
 /* Is `der` (a Certificate or CRL) exactly tbs, signed by issuer with cs_key_algorithm of its key? What an authority
  * asks of its signer's answer. signature-invalid naming the part. */
 CS_MUST_USE cs_status cs_signed_check(cs_view der, cs_view tbs, const cs_cert *issuer, cs_err *err);
+/* The same, by a checker of the issuer's key. NULL: none. */
+CS_MUST_USE cs_status cs_signed_check_by(cs_view der, cs_view tbs, const cs_cert *issuer, cs_checker *checker,
+                                         cs_err *err);
 
 #endif

@@ -200,7 +200,7 @@ def test_the_audit_log_is_whole_and_names_who_and_what(a):
     assert logcheck.head(newest["head"], newest["key"]["vkey"]) == (
         newest["size"], logcheck.root([logcheck.leaf(r.encode()) for r in records[:newest["size"]]]))
     mine = [json.loads(r) for r in records if serial in r]
-    assert [r["event"] for r in mine] == ["issue-intent", "issued", "revoked", "released"]
+    assert [r["event"] for r in mine] == ["issued", "revoked", "released"]
     assert all(r["by"] == f"uid {os.getuid()}" and r["via"] == "control" and r["name"] == "audited" for r in mine)
     assert any('"event":"crl-published"' in r for r in records)
 

@@ -115,6 +115,37 @@ def test_only_a_build_that_asks_for_them_has_fault_points():
             assert not has or has_fault_points(BUILD), f"{program} can be made to die from outside"
 
 
+@pytest.mark.parametrize("how", ["kill", "fail"])
+def test_dying_between_two_batches_that_were_committed_together(how):
+    if b"signer.sign" not in (LIBEXEC / "countersign-signer").read_bytes():
+        pytest.skip("this build has no fault points (-Dfaults=true); `.ci/run` tests one that has")
+    a = Authority().start()
+    a.processes["authority"].terminate()
+    a.processes["authority"].wait()
+    a.start(["authority"], env={"COUNTERSIGN_FAULT": f"authority.issue.after-shared-commit:{how}"})
+    loads = [Load(a, w) for w in range(8)]
+    try:
+        [load.start() for load in loads]
+        deadline = time.monotonic() + 60
+        while a.processes["authority"].poll() is None and (how == "kill" or not any(load.errors for load in loads)):
+            assert time.monotonic() < deadline, "no two batches met"
+            time.sleep(0.01)
+        for load in loads:
+            load.ending = True
+        [load.join() for load in loads]
+        if how == "fail":
+            a.kill("authority")
+        a.processes["authority"].wait(10)
+        a.start(["authority"])
+        check(a, loads)
+        assert all(r["status"] in ("valid", "revoked", "abandoned") for r in a.listed())
+        a.stop()
+    finally:
+        for load in loads:
+            load.ending = True
+        a.close()
+
+
 POINTS = ["authority.issue.before-intent", "authority.issue.after-intent", "authority.issue.after-sign",
           "authority.issue.after-commit", "authority.revoke.after-commit", "authority.crl.after-intent",
           "authority.crl.after-sign", "signer.sign"]
