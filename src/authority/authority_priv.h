@@ -177,9 +177,10 @@ struct authority {
     store *store;
     uint32_t node; /* of the store's nodes */
     signer_link signer;
-    cs_time tickets_at;     /* monotonic: look at the ticket keys then */
+    cs_time tickets_at; /* monotonic: look at the ticket keys then */
     issue_flight flight;
-    atomic_bool begun_left; /* intents, none of them in flight, that are neither issued nor abandoned: the store failed half way */
+    atomic_bool begun_left; /* intents, none of them in flight, that are neither issued nor abandoned: the store failed
+                               half way */
     cs_time head_at;        /* monotonic: when the next head of the log is due; 0: nothing was recorded since */
     cs_time head_last, head_said;
 };

@@ -1,7 +1,7 @@
-/* keys/checker.h - one public key that checks very many signatures: a CA's, in the process that has certificates made by it.
- * Owner: whoever made it (cs_checker_free); one thread at a time.
- * A P-256 key's multiples are put in a table (150 KB, 20 ms) once it has checked some hundred; from then on a check
- * costs half. Every other key is libcrypto's alone. */
+/* keys/checker.h - one public key that checks very many signatures: a CA's, in the process that has certificates made
+ * by it. Owner: whoever made it (cs_checker_free); one thread at a time. A P-256 key's multiples are put in a table
+ * (150 KB, 20 ms) once it has checked some hundred; from then on a check costs half. Every other key is libcrypto's
+ * alone. */
 #ifndef CS_KEYS_CHECKER_H
 #define CS_KEYS_CHECKER_H
 

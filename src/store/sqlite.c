@@ -155,7 +155,7 @@ static cs_status set_up(store *st, cs_err *err) {
     TRY(exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", "settings", err));
     TRY(exec(st, "PRAGMA temp_store = MEMORY", "settings", err));      /* the sandbox leaves no folder for a file */
     TRY(exec(st, "PRAGMA case_sensitive_like = ON", "settings", err)); /* as in PostgreSQL */
-    (void)sqlite3_wal_hook(st->impl, committed, st); /* instead of SQLite's own */
+    (void)sqlite3_wal_hook(st->impl, committed, st);                   /* instead of SQLite's own */
     return exec(st, "CREATE TEMP VIEW nodes_alive AS SELECT 0 AS node WHERE 0", "settings", err);
 }
 

@@ -135,7 +135,8 @@ def test_dying_between_two_batches_that_were_committed_together(how):
         [load.join() for load in loads]
         if how == "fail":
             a.kill("authority")
-        a.processes["authority"].wait(10)
+        else:
+            a.processes["authority"].wait(10)
         a.start(["authority"])
         check(a, loads)
         assert all(r["status"] in ("valid", "revoked", "abandoned") for r in a.listed())
