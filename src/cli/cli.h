@@ -53,6 +53,7 @@ int cli_reload(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_bundle(int argc, char **argv);
 int cli_config(int argc, char **argv);
+int cli_audit(int argc, char **argv);
 int cli_lint(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_explain(int argc, char **argv);

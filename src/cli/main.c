@@ -51,6 +51,7 @@ static const cli_command commands[] = {
     {"profile", cli_profile, "what certificates say, and what a request would get"},
     {"bundle", cli_bundle, "what a person needs to use a certificate on his machines"},
     {"config", cli_config, "configuration for servers and clients that are not ours"},
+    {"audit", cli_audit, "what is weak, open, wrong or about to end, in files"},
     {"lint", cli_lint, "which rules a certificate, CRL or request breaks"},
     {"version", show_version, "the version"},
     {"help", show_help, "this, or the help of a command"},
