@@ -45,7 +45,9 @@ CS_MUST_USE cs_status cs_cms_signed_read(cs_view ber, bool weak, cs_cms_signed *
 /* The attribute's value, a whole element; n == 0: there is none, or it is there twice. */
 cs_view cs_cms_attr_find(const cs_cms_signed *s, cs_view oid);
 
+typedef enum cs_cms_type { CS_CMS_DATA, CS_CMS_KEY_PACKAGE /* RFC 5958 */ } cs_cms_type;
 typedef struct cs_cms_sign_ask {
+    cs_cms_type type;
     const cs_view *content; /* NULL: none, which is not the same as an empty one */
     const cs_key *key;
     const cs_cert *signer;
@@ -76,6 +78,8 @@ CS_MUST_USE cs_status cs_cms_sealed_open(cs_cms_sealed *s, const cs_key *key, cs
 /* To the holder of an RSA certificate; with 3DES where DES was asked. key-unsupported: another key cannot be encrypted
  * to. */
 CS_MUST_USE cs_status cs_cms_seal(cs_view content, cs_cms_cipher cipher, const cs_cert *to, cs_buf *out, cs_err *err);
+/* A SignedData, without ContentInfo, to the holder of that public key, RSA or EC, who is named by key_id; with AES-256. key-unsupported. */
+CS_MUST_USE cs_status cs_cms_seal_to_key(cs_view content, cs_view spki, cs_view key_id, cs_buf *out, cs_err *err);
 
 /* ---- degenerate ---- */
 /* A SignedData without signer or content that carries certificates, and a CRL (n == 0: none). */

@@ -2,6 +2,7 @@
 #include "x509/cms_priv.h"
 
 #include "x509/der.h"
+#include "x509/der_write.h"
 
 #include <openssl/err.h>
 #include <openssl/provider.h>
@@ -153,6 +154,72 @@ cs_status cs_cms_seal(cs_view content, cs_cms_cipher cipher, const cs_cert *to, 
     CMS_ContentInfo *cms = CMS_encrypt(NULL, NULL, evp_of(cipher), CMS_PARTIAL | CMS_BINARY);
     BIO *in = BIO_new_mem_buf(content.n > 0 ? (const void *)content.p : "", (int)content.n);
     bool ok = cms != NULL && in != NULL && CMS_add1_recipient_cert(cms, x, 0) != NULL &&
+              CMS_final(cms, in, NULL, CMS_BINARY) == 1;
+    cs_status status = ok ? cs_cms_encode(cms, out, err)
+                          : cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "sealing CMS: %s", cs_ossl_words(words));
+    BIO_free(in);
+    CMS_ContentInfo_free(cms);
+    X509_free(x);
+    ERR_clear_error();
+    return status;
+}
+
+/* libcrypto takes recipients as certificates: one that says nothing but the key and its identifier. */
+static X509 *stand_in(cs_view spki, cs_view key_id) {
+    static const uint8_t algorithm[] = {CS_DER_OID, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+    CS_SCOPED(cs_buf) b = cs_buf_of(CS_CERT_MAX);
+    cs_der_mark cert = cs_der_open(&b, CS_DER_SEQUENCE), tbs = cs_der_open(&b, CS_DER_SEQUENCE);
+    cs_der_mark version = cs_der_open(&b, CS_DER_CTX_CONS(0));
+    cs_der_put_uint(&b, CS_DER_INTEGER, 2);
+    cs_der_close(&b, version);
+    cs_der_put_uint(&b, CS_DER_INTEGER, 1);
+    cs_der_put(&b, CS_DER_SEQUENCE, cs_view_of(algorithm, sizeof algorithm));
+    cs_der_put(&b, CS_DER_SEQUENCE, cs_view_of(NULL, 0));
+    cs_der_mark validity = cs_der_open(&b, CS_DER_SEQUENCE);
+    cs_der_put_time(&b, 0);
+    cs_der_put_time(&b, 0);
+    cs_der_close(&b, validity);
+    cs_der_put(&b, CS_DER_SEQUENCE, cs_view_of(NULL, 0));
+    (void)cs_buf_add_view(&b, spki);
+    cs_der_mark outer = cs_der_open(&b, CS_DER_CTX_CONS(3)), list = cs_der_open(&b, CS_DER_SEQUENCE),
+                ext = cs_der_open(&b, CS_DER_SEQUENCE);
+    cs_der_put_oid(&b, CS_OID_LIT("\x55\x1d\x0e"));
+    cs_der_mark value = cs_der_open(&b, CS_DER_OCTET_STRING);
+    cs_der_put(&b, CS_DER_OCTET_STRING, key_id);
+    cs_der_close(&b, value);
+    cs_der_close(&b, ext);
+    cs_der_close(&b, list);
+    cs_der_close(&b, outer);
+    cs_der_close(&b, tbs);
+    cs_der_put(&b, CS_DER_SEQUENCE, cs_view_of(algorithm, sizeof algorithm));
+    cs_der_put_bits(&b, cs_view_of((const uint8_t *)"", 1));
+    cs_der_close(&b, cert);
+    const unsigned char *p = b.p;
+    return b.failed ? NULL : d2i_X509(NULL, &p, (long)b.n);
+}
+
+/* RSA by key transport; EC by key agreement, with SHA-256 instead of libcrypto's SHA-1. */
+static bool add_recipient(CMS_ContentInfo *cms, X509 *x) {
+    CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, x, CMS_USE_KEYID | CMS_KEY_PARAM);
+    EVP_PKEY_CTX *ctx = ri != NULL ? CMS_RecipientInfo_get0_pkey_ctx(ri) : NULL;
+    bool agrees = ri != NULL && CMS_RecipientInfo_type(ri) == CMS_RECIPINFO_AGREE;
+    return ri != NULL && (!agrees || (ctx != NULL && EVP_PKEY_CTX_set_ecdh_kdf_md(ctx, EVP_sha256()) == 1));
+}
+
+cs_status cs_cms_seal_to_key(cs_view content, cs_view spki, cs_view key_id, cs_buf *out, cs_err *err) {
+    char words[128];
+    ERR_clear_error();
+    X509 *x = stand_in(spki, key_id);
+    EVP_PKEY *key = x != NULL ? X509_get0_pubkey(x) : NULL;
+    if (key == NULL || (EVP_PKEY_is_a(key, "RSA") != 1 && EVP_PKEY_is_a(key, "EC") != 1)) {
+        X509_free(x);
+        ERR_clear_error();
+        return cs_fail(err, CS_REFUSED, CS_R_KEY_UNSUPPORTED, "only to RSA and EC keys can be encrypted");
+    }
+    CMS_ContentInfo *cms = CMS_encrypt(NULL, NULL, EVP_aes_256_cbc(), CMS_PARTIAL | CMS_BINARY);
+    BIO *in = BIO_new_mem_buf(content.n > 0 ? (const void *)content.p : "", (int)content.n);
+    ASN1_OBJECT *signed_data = OBJ_nid2obj(NID_pkcs7_signed);
+    bool ok = cms != NULL && in != NULL && add_recipient(cms, x) && CMS_set1_eContentType(cms, signed_data) == 1 &&
               CMS_final(cms, in, NULL, CMS_BINARY) == 1;
     cs_status status = ok ? cs_cms_encode(cms, out, err)
                           : cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "sealing CMS: %s", cs_ossl_words(words));

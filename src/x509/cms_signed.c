@@ -249,6 +249,11 @@ static bool sign(CMS_ContentInfo *cms, const cs_cms_sign_ask *ask) {
     for (size_t i = 0; ok && i < ask->more_count; i++)
         ok = cs_view_eq(ask->more[i]->der, ask->signer->der) || add_cert(cms, ask->more[i]);
     const cs_view content = ask->content != NULL ? *ask->content : (cs_view){(const uint8_t *)"", 0};
+    if (ok && ask->type == CS_CMS_KEY_PACKAGE) {
+        ASN1_OBJECT *type = OBJ_txt2obj("2.16.840.1.101.2.1.2.78.5", 1);
+        ok = type != NULL && CMS_set1_eContentType(cms, type) == 1;
+        ASN1_OBJECT_free(type);
+    }
     BIO *in = ok ? BIO_new_mem_buf(content.n > 0 ? (const void *)content.p : "", (int)content.n) : NULL;
     ok = in != NULL && CMS_final(cms, in, NULL, flags) == 1;
     BIO_free(in);

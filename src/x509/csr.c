@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define OID_CHALLENGE CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")
+#define OID_DECRYPT_KEY CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x25")
+#define OID_ASYMMETRIC_KEY CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x36")
 #define OID_EXTENSIONS CS_OID_LIT("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")
 #define OID_EXTENSIONS_MS CS_OID_LIT("\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e") /* what older Windows writes */
 
@@ -61,6 +63,13 @@ static void read_challenge(cs_csr *csr, cs_der *value, scratch *s) {
     if (cs_der_ok(value) && !text) (void)cs_der_bad(value, "is not text");
 }
 
+static void read_seal_to(cs_csr *csr, cs_der *value, scratch *s) {
+    s->fault.field = "asymmetricDecryptKeyID";
+    if (csr->seal_to.n > 0) (void)cs_der_bad(value, "occurs twice");
+    csr->seal_to = cs_der_get(value, CS_DER_OCTET_STRING);
+    if (cs_der_ok(value) && (csr->seal_to.n == 0 || csr->seal_to.n > 64)) (void)cs_der_bad(value, "is none");
+}
+
 static void read_attributes(cs_csr *csr, cs_der *attributes, scratch *s) {
     while (cs_der_more(attributes)) {
         s->fault.field = "attributes";
@@ -74,6 +83,10 @@ static void read_attributes(cs_csr *csr, cs_der *attributes, scratch *s) {
             read_extensions(csr, &values, s);
         else if (cs_view_eq(oid, OID_CHALLENGE))
             read_challenge(csr, &values, s);
+        else if (cs_view_eq(oid, OID_ASYMMETRIC_KEY))
+            read_seal_to(csr, &values, s);
+        else if (cs_view_eq(oid, OID_DECRYPT_KEY))
+            csr->seals_symmetric = cs_der_any(&values, &(uint8_t){0}, NULL).n > 0;
         else
             continue; /* another attribute is no concern of ours */
         cs_der_end(&values);

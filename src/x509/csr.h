@@ -14,8 +14,10 @@ typedef struct cs_csr {
     uint8_t sha256[32], spki_sha256[32];
     cs_san *sans; /* subjectAltName asked for */
     size_t san_count;
-    cs_view challenge; /* challengePassword; n == 0: none */
-    bool asks_ca;      /* basicConstraints CA:TRUE, or keyCertSign or cRLSign */
+    cs_view challenge;    /* challengePassword; n == 0: none */
+    cs_view seal_to;      /* AsymmetricDecryptKeyIdentifier; n == 0: none. @rfc 7030#4.4.1.2 */
+    bool seals_symmetric; /* it has a DecryptKeyIdentifier */
+    bool asks_ca;         /* basicConstraints CA:TRUE, or keyCertSign or cRLSign */
     bool has_key_usage, has_eku;
     unsigned key_usage, eku; /* CS_KU_*, CS_EKU_* asked for */
     unsigned other_exts;     /* extensions asked for that are none of the above */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "authority/rollover.h"
+#include "proto/est/est_keygen.h"
 #include "proto/est/est_msg.h"
 #include "proto/rest/rest_priv.h"
 #include "x509/csr.h"
@@ -34,7 +35,7 @@ static cs_status put_cacerts(rest_call *c, cs_err *err) {
     return CS_OK;
 }
 
-static cs_status put_answer(rest_call *c, const enroll_answer *a, const cs_key *key, cs_err *err) {
+static cs_status put_answer(rest_call *c, const enroll_answer *a, const est_keygen *made, cs_err *err) {
     if (a->leaf == NULL) {
         c->status = MHD_HTTP_ACCEPTED;
         c->type = "text/plain";
@@ -42,31 +43,21 @@ static cs_status put_answer(rest_call *c, const enroll_answer *a, const cs_key *
         (void)cs_buf_addf(&c->out, "request %s waits for approval\n", a->request);
         return CS_OK;
     }
-    if (key != NULL) {
+    if (made->key != NULL) {
         c->type = "multipart/mixed; boundary=" EST_BOUNDARY;
         c->out.secret = true;
-        return est_keygen_add(&c->out, key, a->leaf, wants_lines(c), err);
+        return est_keygen_add(&c->out, c->a, made, a->leaf, wants_lines(c), err);
     }
     as_base64(c, CERTS_ONLY);
     return est_certs_add(&c->out, (const cs_cert *const[]){a->leaf}, 1, wants_lines(c), err);
 }
 
-/* For serverkeygen the request counts for its subject alone: the key is made here, the request made anew. */
-static cs_status make_key(const enroll_ask *ask, cs_buf *csr_der, cs_key **ret, cs_err *err) {
+/* For serverkeygen the request counts for its subject, its attributes and its key's kind. */
+static cs_status make_key(const enroll_ask *ask, cs_buf *csr_der, est_keygen *ret, cs_err *err) {
     CS_AUTO(cs_csr) asked = NULL;
-    CS_AUTO(cs_key) key = NULL;
-    cs_key_spec spec = CS_KEYSPEC_ECDSA_P256;
-    char name[CS_IDENTITY_NAME_MAX + 1] = "";
-    cs_view cn;
     TRY(cs_csr_read(cs_buf_view(csr_der), "csr", &asked, err));
     TRY(enroll_binding_check(ask, asked->challenge, err));
-    if (cs_name_cn(asked->subject, &cn) && cn.n <= CS_IDENTITY_NAME_MAX) memcpy(name, cn.p, cn.n);
-    (void)cs_key_spec_of(asked->spki, &spec); /* of the kind that the request's own is of */
-    TRY(cs_key_generate(spec, &key, err));
-    cs_buf_clear(csr_der);
-    TRY(cs_csr_make(key, name[0] != '\0' ? name : NULL, asked->sans, asked->san_count, csr_der, err));
-    *ret = CS_TAKE(key);
-    return CS_OK;
+    return est_keygen_make(asked, ask->certificate, csr_der, ret, err);
 }
 
 /* An RSA key is a second's work: not for who shows nothing. */
@@ -78,7 +69,7 @@ static cs_status may_make_key(rest_call *c, const enroll_ask *ask, cs_err *err) 
 
 static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *err) {
     CS_AUTO(cs_cert) client = NULL;
-    CS_AUTO(cs_key) key = NULL;
+    CS_SCOPED(est_keygen) made = {.key = NULL};
     CS_SCOPED(cs_buf) csr = cs_buf_of((size_t)2 * CS_CSR_MAX), basic = cs_buf_secret(4096);
     CS_SCOPED(enroll_answer) answer = {.leaf = NULL};
     CS_SCOPED(cs_certs) chain = {NULL, 0};
@@ -98,14 +89,14 @@ static cs_status run_enroll(rest_call *c, est_op op, const char *label, cs_err *
     TRY(est_csr_read(cs_buf_view(&c->body), &csr, err));
     if (op == EST_SERVERKEYGEN) {
         TRY(may_make_key(c, &ask, err));
-        TRY(make_key(&ask, &csr, &key, err));
+        TRY(make_key(&ask, &csr, &made, err));
         ask.binds = false;
     }
     ask.csr = cs_buf_view(&csr);
     TRY(enroll_submit(c->e, &ask, &answer, err));
-    if (key != NULL && answer.leaf == NULL)
+    if (made.key != NULL && answer.leaf == NULL)
         return cs_fail(err, CS_REFUSED, CS_R_APPROVAL_NEEDED, "serverkeygen: no key is kept for a request that waits");
-    return put_answer(c, &answer, key, err);
+    return put_answer(c, &answer, &made, err);
 }
 
 static cs_status put_csrattrs(rest_call *c, const char *label, cs_err *err) {

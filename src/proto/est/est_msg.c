@@ -99,16 +99,3 @@ cs_status est_csrattrs_add(cs_buf *b, bool bound, bool lines, cs_err *err) {
     (void)est_base64_add(b, cs_buf_view(&der), lines);
     return cs_buf_ok(b, "csrattrs", err);
 }
-
-cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, bool lines, cs_err *err) {
-    CS_SCOPED(cs_buf) der = cs_buf_secret(CS_KEY_FILE_MAX);
-    TRY(cs_key_write_der(key, &der, err));
-    (void)cs_buf_add_str(b, "--" EST_BOUNDARY "\r\nContent-Type: application/pkcs8\r\n"
-                            "Content-Transfer-Encoding: base64\r\n\r\n");
-    (void)est_base64_add(b, cs_buf_view(&der), lines);
-    (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "\r\nContent-Type: application/pkcs7-mime; smime-type=certs-only\r\n"
-                            "Content-Transfer-Encoding: base64\r\n\r\n");
-    TRY(est_certs_add(b, &leaf, 1, lines, err));
-    (void)cs_buf_add_str(b, "\r\n--" EST_BOUNDARY "--\r\n");
-    return cs_buf_ok(b, "the answer", err);
-}

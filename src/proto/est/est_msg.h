@@ -31,8 +31,5 @@ bool est_base64_add(cs_buf *b, cs_view der, bool lines);
 CS_MUST_USE cs_status est_certs_add(cs_buf *b, const cs_cert *const certs[], size_t n, bool lines, cs_err *err);
 /* CsrAttrs: which key and signature are wanted; bound: and a channel binding (RFC 7030 3.5). @rfc 8951#3.2 */
 CS_MUST_USE cs_status est_csrattrs_add(cs_buf *b, bool bound, bool lines, cs_err *err);
-/* The two parts of serverkeygen: PKCS#8 and certs-only. b must be a cs_buf_secret.               @rfc 7030#4.4.2 */
-#define EST_BOUNDARY "countersign-est-boundary-6f1d"
-CS_MUST_USE cs_status est_keygen_add(cs_buf *b, const cs_key *key, const cs_cert *leaf, bool lines, cs_err *err);
 
 #endif
