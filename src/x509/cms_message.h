@@ -78,7 +78,8 @@ CS_MUST_USE cs_status cs_cms_sealed_open(cs_cms_sealed *s, const cs_key *key, cs
 /* To the holder of an RSA certificate; with 3DES where DES was asked. key-unsupported: another key cannot be encrypted
  * to. */
 CS_MUST_USE cs_status cs_cms_seal(cs_view content, cs_cms_cipher cipher, const cs_cert *to, cs_buf *out, cs_err *err);
-/* A SignedData, without ContentInfo, to the holder of that public key, RSA or EC, who is named by key_id; with AES-256. key-unsupported. */
+/* A SignedData, without ContentInfo, to the holder of that public key, RSA or EC, who is named by key_id; with AES-256.
+ * key-unsupported. */
 CS_MUST_USE cs_status cs_cms_seal_to_key(cs_view content, cs_view spki, cs_view key_id, cs_buf *out, cs_err *err);
 
 /* ---- degenerate ---- */

@@ -157,6 +157,12 @@ def test_cacerts_of_est_has_both_and_who_fetches_it_is_told(s, work):
     assert status(s)["identities"]["told"] == 1
     code, _, _ = est(s, work, "cacerts")  # nobody in particular
     assert code == 200 and status(s)["identities"]["told"] == 1
+    two, three = (s.issue("device", n, out=work / n) for n in ("pump-2", "pump-3"))
+    run("openssl", "cmp", "-config", "/dev/null", "-server", f"127.0.0.1:{s.http}", "-path", "/.well-known/cmp", "-recipient", "/CN=CA", "-cmd", "genm",
+        "-infotype", "caCerts", "-cert", two.crt, "-key", two.key, "-trusted", s.ca, check=0)
+    assert status(s)["identities"]["told"] == 2  # by CMP
+    assert s.curl("/scep?operation=GetCACert", "-o", work / "ca.p7", crt=three.crt, key=three.key).code == 0
+    assert status(s)["identities"]["told"] == 3  # by SCEP over TLS
 
 
 def test_a_step_that_locks_out_needs_the_words_and_pages_name_everybody(s, work):

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "enroll/trace.h"
 #include "proto/acme/acme_priv.h"
 #include "report/log.h"
 
@@ -266,18 +267,40 @@ static cs_status run(acme_call *x, cs_err *err) {
     return post ? run_signed(x, r, err) : r->handler(x, err);
 }
 
+/* What a signed request said, and what it was answered. */
+static void tell_trace(acme_call *x) {
+    static const char *const names[JWS_ALG_COUNT] = {
+        [JWS_ES256] = "ES256", [JWS_ES384] = "ES384", [JWS_ES512] = "ES512",
+        [JWS_EDDSA] = "EdDSA", [JWS_RS256] = "RS256", [JWS_HS256] = "HS256"};
+    bool read = x->j.header != NULL;
+    enroll_trace_line(x->trace, "resource", "%s%s%s", x->what != NULL ? x->what : "", x->id[0] != '\0' ? " " : "",
+                      x->id);
+    enroll_trace_line(x->trace, "signed", "%s", read ? names[x->j.alg] : "no");
+    enroll_trace_line(x->trace, "signed for", "%s", read && x->j.url != NULL ? x->j.url : "none");
+    enroll_trace_line(x->trace, "account", "%s", read && x->j.kid != NULL ? x->j.kid : "none");
+    if (x->key.spki_n > 0) enroll_trace_line(x->trace, "key", "%s", x->key.thumbprint);
+    enroll_trace_line(x->trace, "payload", "%.*s", (int)x->j.payload.n, (const char *)x->j.payload.p);
+    enroll_trace_line(x->trace, "answer", "%u %.*s", x->c->status, (int)x->c->out.n, (const char *)x->c->out.p);
+}
+
 cs_status acme_door(rest_call *c, cs_err *err) {
     acme_call x = {.c = c, .m = c->acme, .at = {.source = rest_header(c, "X-Forwarded-For")}};
     c->quiet = true;
     (void)snprintf(x.who.by, sizeof x.who.by, "nobody");
     (void)snprintf(x.who.via, sizeof x.who.via, "acme");
     (void)snprintf(x.who.from, sizeof x.who.from, "%s", x.at.source);
-    if (run(&x, err) != CS_OK) {
+    bool post = strcmp(c->method, MHD_HTTP_METHOD_POST) == 0;
+    x.trace = post ? enroll_trace_begin(c->e, c->path, x.at.source) : NULL;
+    cs_status status = run(&x, err);
+    cs_err refused = status == CS_OK ? (cs_err){.status = CS_OK} : *err;
+    if (status != CS_OK) {
         const cs_reason_info *why = cs_reason_of(err->reason);
         if (why->http >= 500) log_failure(LOG_ERROR, "acme-failed", err);
         if (why->http < 500 && err->reason != CS_R_NONCE_INVALID) log_failure(LOG_INFO, "acme-refused", err);
         acme_refuse(&x, err);
     }
+    tell_trace(&x);
+    enroll_trace_end(x.trace, status == CS_OK ? NULL : &refused);
     jws_free(&x.j);
     return CS_OK;
 }

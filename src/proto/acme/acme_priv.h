@@ -76,6 +76,7 @@ typedef struct acme_call {
     store_account account; /* of kid */
     bool csr;              /* a refusal of a key is about the request's */
     authority_who who;
+    struct enroll_trace *trace;
 } acme_call;
 
 typedef cs_status acme_handler(acme_call *x, cs_err *err);

@@ -71,6 +71,7 @@ static cs_status issue(acme_call *x, const store_order *o, cs_view csr_der, enro
     enroll_ask ask = x->at;
     ask.csr = csr->der;
     ask.proven = &proven;
+    ask.trace = x->trace;
     return enroll_submit(x->m->e, &ask, ret, err);
 }
 

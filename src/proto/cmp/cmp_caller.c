@@ -9,6 +9,7 @@ void cmp_ask_of(const cmp_exchange *x, enroll_ask *ret) {
     ret->source = rest_header(x->c, "X-Forwarded-For");
     ret->certificate = x->signer;
     ret->chain = &x->in.extra;
+    ret->trace = x->trace;
     ret->token = x->token[0] != '\0' ? x->token : NULL;
     if (x->how == CMP_BY_SECRET) ret->name = cs_view_str(x->name);
 }

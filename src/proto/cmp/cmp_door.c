@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "enroll/trace.h"
 #include "report/log.h"
 #include "x509/build.h"
 #include "x509/csr.h"
@@ -330,6 +331,35 @@ static cs_status run(cmp_exchange *x, cs_err *err) {
     }
 }
 
+static const char *body_name(cmp_body body) {
+    static const char *const names[] = {
+        [CMP_IR] = "ir",           [CMP_IP] = "ip",          [CMP_CR] = "cr",
+        [CMP_CP] = "cp",           [CMP_P10CR] = "p10cr",    [CMP_KUR] = "kur",
+        [CMP_KUP] = "kup",         [CMP_RR] = "rr",          [CMP_RP] = "rp",
+        [CMP_PKICONF] = "pkiconf", [CMP_NESTED] = "nested",  [CMP_GENM] = "genm",
+        [CMP_GENP] = "genp",       [CMP_ERROR] = "error",    [CMP_CERTCONF] = "certConf",
+        [CMP_POLLREQ] = "pollReq", [CMP_POLLREP] = "pollRep"};
+    bool known = (size_t)body < sizeof names / sizeof *names && names[body] != NULL;
+    return known ? names[body] : "unknown";
+}
+
+/* What was understood of the message. */
+static void tell_trace(cmp_exchange *x) {
+    static const char *const how[] = {
+        [CMP_BY_NOBODY] = "nobody", [CMP_BY_SECRET] = "secret", [CMP_BY_CERTIFICATE] = "certificate"};
+    char transaction[2 * CMP_ID_MAX + 1] = "";
+    const cmp_header *h = &x->in.h;
+    if (h->transaction.n <= CMP_ID_MAX) (void)cs_hex(h->transaction, transaction);
+    enroll_trace_line(x->trace, "type", "%s", body_name(x->in.body));
+    enroll_trace_line(x->trace, "version", "%u", h->pvno);
+    enroll_trace_line(x->trace, "transaction", "%s", transaction);
+    enroll_trace_line(x->trace, "reference", "%.*s", (int)h->sender_kid.n, (const char *)h->sender_kid.p);
+    enroll_trace_line(x->trace, "implicit confirmation", "%s", h->implicit_confirm ? "asked for" : "no");
+    enroll_trace_line(x->trace, "protected by", "%s", how[x->how]);
+    enroll_trace_cert(x->trace, "signer", x->signer);
+    enroll_trace_line(x->trace, "answer", "%s", body_name(x->body));
+}
+
 static cs_status answer(rest_call *c, const char label[CS_PROFILE_NAME_MAX + 1], cs_err *err) {
     CS_SCOPED(exchange)
     x = {.c = c, .content = cs_buf_of(CMP_ANSWER_MAX), .secret = cs_buf_secret(ENROLL_TOKEN_TEXT + 1)};
@@ -338,10 +368,14 @@ static cs_status answer(rest_call *c, const char label[CS_PROFILE_NAME_MAX + 1],
     TRY(cs_rng_fill(cs_rng_system(), x.nonce, sizeof x.nonce, err));
     if (c->body.n > CMP_MESSAGE_MAX || c->too_big)
         return cs_fail(err, CS_LIMIT, CS_R_HTTP_BODY_TOO_LARGE, "at most %d octets", CMP_MESSAGE_MAX);
+    x.trace = enroll_trace_begin(c->e, c->path, rest_header(c, "X-Forwarded-For"));
+    enroll_trace_bytes(x.trace, "message", cs_buf_view(&c->body));
     cs_status status = cmp_read(cs_buf_view(&c->body), &x.in, &why);
     if (status != CS_OK) c->status = MHD_HTTP_BAD_REQUEST;
     if (status == CS_OK) status = run(&x, &why);
     if (status != CS_OK) cmp_answer_error(&x, &why);
+    tell_trace(&x);
+    enroll_trace_end(CS_TAKE(x.trace), status == CS_OK ? NULL : &why);
     c->type = CMP_TYPE;
     return cmp_answer_seal(&x, err);
 }

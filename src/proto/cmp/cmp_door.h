@@ -25,6 +25,7 @@ typedef struct cmp_exchange {
     uint8_t nonce[CMP_ID];
     bool implicit, confirm;
     cs_cert *leaf; /* issued; a reference */
+    struct enroll_trace *trace;
 } cmp_exchange;
 
 /* cmp_caller.c: who protected the message? Nobody, when it has no protection. token-invalid, signature-invalid,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "authority/rollover.h"
 #include "proto/cmp/cmp_door.h"
 
 #define IT "\x2b\x06\x01\x05\x05\x07\x04" /* id-it */
@@ -16,6 +17,7 @@ static cs_status put_cas(cmp_exchange *x, const cmp_info *asked, cs_err *err) {
     const cs_cert *one = NULL;
     cs_der_mark item, list;
     (void)asked, (void)err;
+    rollover_told(x->c->a, x->signer); /* whose signature was verified; NULL: nobody's */
     open_item(&x->content, IT "\x11", &item);
     list = cs_der_open(&x->content, CS_DER_SEQUENCE);
     for (size_t i = 0; (one = authority_root_at(x->c->a, i)) != NULL; i++) (void)cs_buf_add_view(&x->content, one->der);

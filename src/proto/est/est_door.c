@@ -2,7 +2,6 @@
  * gateway's. Refusals are plain text that names the reason: what the operator must know stands in the log. */
 #include <string.h>
 
-#include "authority/rollover.h"
 #include "proto/est/est_keygen.h"
 #include "proto/est/est_msg.h"
 #include "proto/rest/rest_priv.h"
@@ -29,9 +28,7 @@ static cs_status put_cacerts(rest_call *c, cs_err *err) {
     for (size_t i = 0; n < CACERTS_MAX && (one = authority_cert_at(c->a, i)) != NULL; i++) certs[n++] = one;
     as_base64(c, CERTS_ONLY);
     TRY(est_certs_add(&c->out, certs, n, wants_lines(c), err));
-    CS_AUTO(cs_cert) client = NULL;
-    cs_err ignored;
-    if (rest_client_cert(c, &client, &ignored) == CS_OK) rollover_told(c->a, client);
+    rest_told_cas(c);
     return CS_OK;
 }
 

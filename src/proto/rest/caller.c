@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "authority/rollover.h"
 #include "base/text.h"
 #include "proto/rest/rest_priv.h"
 #include "report/log.h"
@@ -56,6 +57,12 @@ cs_status rest_client_chain(rest_call *c, cs_certs *ret, cs_err *err) {
         text = cs_view_of(text.p + n, text.n - n);
     }
     return CS_OK;
+}
+
+void rest_told_cas(rest_call *c) {
+    CS_AUTO(cs_cert) client = NULL;
+    cs_err ignored;
+    if (rest_client_cert(c, &client, &ignored) == CS_OK) rollover_told(c->a, client);
 }
 
 void rest_caller_local(rest_call *c, unsigned uid) {

@@ -115,6 +115,8 @@ void rest_retry_after(rest_call *c, cs_time wait);
 CS_MUST_USE cs_status rest_client_cert(rest_call *c, cs_cert **ret, cs_err *err);
 /* What stands above it, from Client-Cert-Chain, where the gateway's path had more; the caller's. */
 CS_MUST_USE cs_status rest_client_chain(rest_call *c, cs_certs *ret, cs_err *err);
+/* The caller is about to be told the CAs: when it showed a certificate of ours, a roll-over notes that. */
+void rest_told_cas(rest_call *c);
 /* What an issued certificate looks like in JSON. */
 void rest_put_issued(rest_call *c, cs_json *j, cs_kind kind, cs_view name, const cs_cert *leaf);
 /* The answer of a reissue: that, and what has ended for it. */

@@ -104,6 +104,7 @@ cs_status scep_tell_cacert(scep_exchange *x, cs_err *err) {
     const cs_cert *certs[CHAIN_MAX], *path[AUTHORITY_CHAIN_MAX];
     conf_ca_chain which = x->ask.at != NULL ? x->ask.at->ca_certificates : CONF_CHAIN_ALL;
     size_t n = 0, in_path = authority_chain(x->c->a, x->by->cert, path);
+    rest_told_cas(x->c);
     for (size_t i = 0; i < in_path && (i == 0 || which != CONF_CHAIN_RA); i++) certs[n++] = path[i];
     const cs_cert *root = NULL;
     for (size_t i = 0; which == CONF_CHAIN_ALL && n < CHAIN_MAX && (root = authority_root_at(x->c->a, i)) != NULL; i++)
@@ -124,6 +125,7 @@ cs_status scep_tell_next(scep_exchange *x, cs_err *err) {
     size_t n = 0;
     TRY(find_next(x, certs, &n, err));
     if (n == 0) return cs_fail(err, CS_REFUSED, CS_R_CERTIFICATE_UNKNOWN, "no CA takes over");
+    rest_told_cas(x->c);
     TRY(cs_cms_certs_make(certs, n, (cs_view){NULL, 0}, &bag, err));
     cs_view content = cs_buf_view(&bag);
     x->c->type = "application/x-x509-next-ca-cert";
