@@ -121,8 +121,8 @@ static cs_status check_vendor(const conf *c, const conf_vendor *v, cs_err *err) 
     for (unsigned i = 0; i < v->sites.n; i++)
         if (!has_site(c, v->sites.at[i]))
             return bad_vendor(c, v->name, "sites: one of them is not among the sites", err);
-    if (v->tpm && (v->sites.n > 0 || v->doors.n > 0))
-        return bad_vendor(c, v->name, "sites and doors are for idevid: a TPM attests over ACME", err);
+    if (v->tpm && (v->sites.n > 0 || v->doors.n > 0 || v->again || v->profile != NULL))
+        return bad_vendor(c, v->name, "sites, doors, use and profile are for idevid: a TPM attests over ACME", err);
     return CS_OK;
 }
 

@@ -54,6 +54,10 @@ typedef struct enroll_ask {
     const char *token;           /* or: the id of a token whose secret proved itself (enroll_token_try) */
 } enroll_ask;
 
+/* A TPM's attestation key (ask->certificate, whose word the door has judged) is of a vendor of TPMs, or is on the list
+ * of devices: is it that device's? device-not-allowed, device-serial-missing, revoked, and the verdict's. */
+CS_MUST_USE cs_status enroll_attested(enroll *e, const enroll_ask *ask, const char *device, cs_err *err);
+
 /* Fills door, profile and at of a protocol's path with that label ("": without). label and ask: kept by the caller.
  * route-unknown: nobody is served there, or the label is neither configured nor a profile's name. */
 CS_MUST_USE cs_status enroll_at(const enroll *e, conf_protocol_door protocol, const char *label, enroll_ask *ask,

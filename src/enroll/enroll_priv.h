@@ -27,8 +27,9 @@ struct enroll {
     const conf *conf;
     const cs_clock *clock;
     const cs_rng *rng;
-    cs_secret *key;      /* of tokens */
-    cs_vendors *idevids; /* NULL: there are none */
+    cs_secret *key;        /* of tokens */
+    cs_vendors *attestors; /* of TPMs; NULL: there are none */
+    cs_vendors *idevids;   /* NULL: there are none */
     pthread_mutex_t guard_lock;
     guard_row *guard; /* GUARD_SOURCES, under guard_lock */
 };
@@ -73,6 +74,8 @@ void hint_look(const store_cert *row, hint_about *ret);
 bool hint_fits(const store_window *w, const hint_about *about);
 /* vendor.c: the holder of a vendor's certificate. */
 CS_MUST_USE cs_status vendor_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err);
+/* revoked: the device's newest certificate was. */
+CS_MUST_USE cs_status vendor_check_revoked(enroll *e, const char *name, cs_err *err);
 /* A device whose key is on the list. *ret_there: it is, and err, if any, counts. */
 CS_MUST_USE cs_status vendor_listed_key(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret,
                                         bool *ret_there, cs_err *err);

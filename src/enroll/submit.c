@@ -19,6 +19,7 @@ cs_status enroll_open(const enroll_setup *setup, enroll **ret, cs_err *err) {
     e->rng = setup->rng;
     e->guard = calloc(GUARD_SOURCES, sizeof *e->guard);
     if (e->guard == NULL) return CS_NOMEM_ERR(err);
+    TRY(conf_vendors_load(e->conf, true, NULL, NULL, &e->attestors, err));
     TRY(conf_vendors_load(e->conf, false, NULL, NULL, &e->idevids, err));
     TRY(token_open(e, err));
     *ret = CS_TAKE(e);
@@ -29,6 +30,7 @@ void enroll_free(enroll *e) {
     if (e == NULL) return;
     cs_secret_free(e->key);
     cs_vendors_free(e->idevids);
+    cs_vendors_free(e->attestors);
     free(e->guard);
     (void)pthread_mutex_destroy(&e->guard_lock);
     free(e);
@@ -249,6 +251,8 @@ static cs_status entitle_nobody(enroll *e, const enroll_ask *ask, const cs_csr *
 static cs_status entitle_proven(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err) {
     const enroll_proven *p = ask->proven;
     TRY(cs_identity_make(p->kind, cs_view_str(p->name), &ret->who, err));
+    if (p->kind == CS_KIND_DEVICE)
+        TRY(vendor_check_revoked(e, ret->who.name, err)); /* its TPM does not bring it back */
     if (p->profile != NULL) (void)snprintf(ret->profile, sizeof ret->profile, "%s", p->profile);
     (void)snprintf(ret->order, sizeof ret->order, "%s", p->order);
     (void)snprintf(ret->credential, sizeof ret->credential, "acme order %s", p->order);

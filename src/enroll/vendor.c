@@ -84,12 +84,12 @@ static cs_status map(enroll *e, const enroll_ask *ask, const conf_vendor *v, ent
     return admit(e, ask, &f, ret, err);
 }
 
-cs_status vendor_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err) {
+static cs_status entitle_by(enroll *e, const cs_vendors *vendors, const enroll_ask *ask, entitled *ret, cs_err *err) {
     static const cs_certs nothing = {NULL, 0};
     CS_SCOPED(cs_verdict) verdict = {.depth = -1};
     const char *name = NULL;
     (void)snprintf(ret->credential, sizeof ret->credential, "a certificate that is none of ours");
-    TRY(cs_vendors_verify(e->idevids, ask->certificate, ask->chain != NULL ? ask->chain : &nothing, cs_now(e->clock),
+    TRY(cs_vendors_verify(vendors, ask->certificate, ask->chain != NULL ? ask->chain : &nothing, cs_now(e->clock),
                           &name, &verdict, err));
     const conf_vendor *v = conf_vendor_named(e->conf, name);
     if (v == NULL) return cs_fail(err, CS_FAILED, CS_R_INTERNAL_ERROR, "vendor %s", name);
@@ -102,6 +102,32 @@ cs_status vendor_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err
     TRY(name_credential(name, cs_view_str(ret->serial), ret->token, err));
     ret->again = v->again;
     return map(e, ask, v, ret, err);
+}
+
+cs_status vendor_entitle(enroll *e, const enroll_ask *ask, entitled *ret, cs_err *err) {
+    return entitle_by(e, e->idevids, ask, ret, err);
+}
+
+cs_status vendor_check_revoked(enroll *e, const char *name, cs_err *err) {
+    finding f = {.vendor = "", .serial = "", .name = name};
+    TRY(authority_read(e->a, run_find, &f, err));
+    return f.revoked ? cs_fail(err, CS_REFUSED, CS_R_REVOKED, "the last certificate of device %s was", name) : CS_OK;
+}
+
+cs_status enroll_attested(enroll *e, const enroll_ask *ask, const char *device, cs_err *err) {
+    CS_SCOPED(entitled) who = {.parent = NULL};
+    finding f = {.key = ask->certificate->spki_sha256};
+    cs_status status = CS_REFUSED;
+    if (e->conf->listed_keys) TRY(authority_read(e->a, run_find, &f, err));
+    if (f.found)
+        status = admit(e, ask, &f, &who, err);
+    else if (e->attestors != NULL)
+        status = entitle_by(e, e->attestors, ask, &who, err);
+    else
+        (void)cs_fail(err, CS_REFUSED, CS_R_UNKNOWN_ISSUER, "no vendor of TPMs is known");
+    TRY(status);
+    if (strcmp(who.who.name, device) == 0) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_DEVICE_NOT_ALLOWED, "the TPM is that of device %s", who.who.name);
 }
 
 cs_status vendor_listed_key(enroll *e, const enroll_ask *ask, const cs_csr *csr, entitled *ret, bool *ret_there,

@@ -9,7 +9,7 @@
     "(SELECT COUNT(*) FROM acme_authorizations z WHERE z.order_id = o.id AND z.status > 1)"
 #define AUTHZ_COLUMNS                                                                                                  \
     "z.id, z.order_id, z.position, z.type, z.value, z.wildcard, z.status, z.token, z.challenge, z.started, "           \
-    "z.validated, z.error, o.account, o.expires"
+    "z.validated, z.error, o.account, o.expires, z.attested_spki"
 #define AUTHZ_FROM " FROM acme_authorizations z JOIN acme_orders o ON o.id = z.order_id "
 
 static const char *or_null(const char *text) {
@@ -224,7 +224,9 @@ static void read_authz(store_stmt *s, store_authz *z) {
                        .status = (store_authz_status)store_col_i64(s, 6),
                        .started = store_col_i64(s, 9),
                        .validated = store_col_i64(s, 10),
-                       .expires = store_col_i64(s, 13)};
+                       .expires = store_col_i64(s, 13),
+                       .attested = !store_col_null(s, 14)};
+    if (z->attested) store_col_hash(s, 14, z->attested_spki);
     store_col_copy(s, 0, z->id, sizeof z->id);
     store_col_copy(s, 1, z->order, sizeof z->order);
     store_col_copy(s, 3, z->type, sizeof z->type);
@@ -266,8 +268,9 @@ cs_status store_authz_list(store *st, const char *order, store_authz_seen *seen,
 }
 
 cs_status store_authz_set(store *st, const store_authz *z, cs_err *err) {
-    static const char sql[] = "UPDATE acme_authorizations SET status = ?2, challenge = ?3, started = ?4, "
-                              "validated = ?5, error = ?6 WHERE id = ?1 AND (status = 0 OR (status = 1 AND ?2 = 3))";
+    static const char sql[] =
+        "UPDATE acme_authorizations SET status = ?2, challenge = ?3, started = ?4, "
+        "validated = ?5, error = ?6, attested_spki = ?7 WHERE id = ?1 AND (status = 0 OR (status = 1 AND ?2 = 3))";
     store_stmt *s = NULL;
     TRY(store_stmt_open(st, sql, &s, err));
     store_stmt_text(s, 1, z->id);
@@ -276,6 +279,7 @@ cs_status store_authz_set(store *st, const store_authz *z, cs_err *err) {
     store_stmt_i64(s, 4, z->started);
     store_stmt_i64(s, 5, z->validated);
     store_stmt_text(s, 6, or_null(z->error));
+    store_stmt_blob(s, 7, z->attested ? cs_view_of(z->attested_spki, 32) : (cs_view){NULL, 0});
     TRY(store_stmt_run(s, err));
     if (store_stmt_changed(s) == 1) return CS_OK;
     return cs_fail(err, CS_REFUSED, CS_R_ORDER_NOT_READY, "authorization %s was decided already", z->id);

@@ -56,6 +56,8 @@ typedef struct store_authz {
     char token[STORE_WORD_MAX + 1], challenge[STORE_WORD_MAX + 1];
     cs_time started, validated;
     char error[STORE_PROBLEM_MAX + 1];
+    bool attested;
+    uint8_t attested_spki[32];      /* of which key a TPM has said so */
     char account[STORE_ID_MAX + 1]; /* read only, of its order; like expires */
     cs_time expires;
 } store_authz;

@@ -34,6 +34,7 @@ static const struct resource {
     {"challenge", ACME_HTTP, true, BY_ACCOUNT, acme_challenge},
     {"challenge", ACME_DNS, true, BY_ACCOUNT, acme_challenge},
     {"challenge", ACME_ALPN, true, BY_ACCOUNT, acme_challenge},
+    {"challenge", ACME_ATTEST, true, BY_ACCOUNT, acme_challenge},
     {"certificate", NULL, true, BY_ACCOUNT, acme_certificate},
     {"certificate", "1", true, BY_ACCOUNT, acme_certificate},
     {"revoke-cert", NULL, false, BY_KEY | BY_ACCOUNT, acme_revoke},

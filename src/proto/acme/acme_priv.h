@@ -98,6 +98,9 @@ CS_MUST_USE cs_status acme_only_get(const acme_call *x, cs_err *err);
 CS_MUST_USE cs_status acme_draw_id(acme *m, char out[STORE_ID_MAX + 1], cs_err *err);
 void acme_location(acme_call *x, const char *what, const char *id);
 
+/* attest.c: what a TPM says, judged and recorded in z and the store. payload NULL: nothing is asked. */
+CS_MUST_USE cs_status acme_attest(acme_call *x, store_authz *z, const json_t *payload, cs_err *err);
+
 /* order.c */
 /* An account is as good as the token that bound it: token-invalid when that was revoked. */
 CS_MUST_USE cs_status acme_account_check(const acme_call *x, store *st, cs_err *err);
@@ -110,7 +113,8 @@ const char *acme_order_state(const store_order *o, cs_time now);
 CS_MUST_USE cs_status acme_order_identifiers(acme_call *x, const char *order, identifier at[IDENTIFIERS_MAX],
                                              size_t *ret_n, cs_err *err);
 /* By which profile is it issued? borrowed of the configuration. */
-CS_MUST_USE cs_status acme_order_profile(const acme_call *x, const char *said, const cs_profile **ret, cs_err *err);
+CS_MUST_USE cs_status acme_order_profile(const acme_call *x, cs_kind kind, const char *said, const cs_profile **ret,
+                                         cs_err *err);
 /* finalize.c: it was issued, or waits, by what enroll answered. */
 CS_MUST_USE cs_status acme_order_settle(acme_call *x, store_order *o, const enroll_answer *answer, cs_err *err);
 

@@ -30,8 +30,12 @@ static void put_challenge(cs_json *j, const acme_call *x, const store_authz *z, 
     cs_json_object_end(j);
 }
 
+static bool is_attest(const char *name, const identifier *i) {
+    return i->type == CS_SAN_OTHER && strcmp(name, ACME_ATTEST) == 0;
+}
+
 static void put_authz(acme_call *x, const store_authz *z) {
-    static const char *const names[] = {ACME_HTTP, ACME_DNS, ACME_ALPN};
+    static const char *const names[] = {ACME_HTTP, ACME_DNS, ACME_ALPN, ACME_ATTEST};
     cs_json j = cs_json_to(&x->c->out);
     challenge_kind kind = CHALLENGE_HTTP;
     identifier i;
@@ -48,7 +52,8 @@ static void put_authz(acme_call *x, const store_authz *z) {
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
         /* of one that was decided, the one that decided it */
         bool shown = z->status == AUTHZ_PENDING || z->challenge[0] == '\0' || strcmp(z->challenge, names[k]) == 0;
-        if (shown && challenge_kind_of(names[k], &i, &kind)) put_challenge(&j, x, z, NULL, names[k]);
+        if (shown && (is_attest(names[k], &i) || challenge_kind_of(names[k], &i, &kind)))
+            put_challenge(&j, x, z, NULL, names[k]);
     }
     cs_json_array_end(&j);
     cs_json_object_end(&j);
@@ -105,7 +110,7 @@ cs_status acme_authz(acme_call *x, cs_err *err) {
         z.status = AUTHZ_DEACTIVATED;
         TRY(authority_change(x->m->a, run_set, &z, err));
     }
-    if (z.status == AUTHZ_PENDING && z.challenge[0] != '\0') {
+    if (z.status == AUTHZ_PENDING && z.challenge[0] != '\0' && strcmp(z.challenge, ACME_ATTEST) != 0) {
         TRY(begin(x, &z, z.challenge, err));
         rest_retry_after(x->c, 2 * CS_SEC);
     }
@@ -121,10 +126,13 @@ cs_status acme_challenge(acme_call *x, cs_err *err) {
     char up[ACME_URL_MAX + 100];
     TRY(get(x, &z, err));
     identifier_of(&z, &i);
-    if (!challenge_kind_of(x->sub, &i, &kind))
+    bool attest = is_attest(x->sub, &i);
+    if (!attest && !challenge_kind_of(x->sub, &i, &kind))
         return cs_fail(err, CS_REFUSED, CS_R_ORDER_UNKNOWN, "%s does not prove %s", x->sub, z.value);
     TRY(acme_payload(x, true, &payload, err));
-    if (payload != NULL || (z.challenge[0] != '\0' && z.status == AUTHZ_PENDING)) TRY(begin(x, &z, x->sub, err));
+    if (attest) TRY(acme_attest(x, &z, payload, err));
+    if (!attest && (payload != NULL || (z.challenge[0] != '\0' && z.status == AUTHZ_PENDING)))
+        TRY(begin(x, &z, x->sub, err));
     (void)snprintf(up, sizeof up, "<%s/authz/%s>;rel=\"up\"", x->base, z.id);
     rest_extra(x->c, "Link", up);
     if (z.status == AUTHZ_PENDING && z.challenge[0] != '\0') rest_retry_after(x->c, 2 * CS_SEC);

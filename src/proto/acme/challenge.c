@@ -10,6 +10,7 @@
 #define OID_ACME_IDENTIFIER CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x01\x1f")
 
 bool challenge_kind_of(const char *name, const identifier *i, challenge_kind *ret) {
+    if (i->type == CS_SAN_OTHER) return false;
     if (strcmp(name, ACME_DNS) == 0) {
         *ret = CHALLENGE_DNS;
         return i->type == CS_SAN_DNS;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "proto/acme/acme_priv.h"
+#include "x509/digest.h"
 #include "x509/pem.h"
 
 static cs_status run_set(authority *a, store *st, void *cls, cs_err *err) {
@@ -50,6 +51,35 @@ static cs_status check_state(acme_call *x, const store_order *o, cs_err *err) {
     return cs_fail(err, CS_REFUSED, CS_R_ORDER_NOT_READY, "order %s is %s", o->id, state);
 }
 
+typedef struct attested {
+    const char *order;
+    uint8_t spki[CS_SHA256_LEN];
+    bool there;
+} attested;
+
+static cs_status authz_seen(void *cls, const store_authz *z, cs_err *err) {
+    attested *a = cls;
+    (void)err;
+    a->there = z->attested && z->status == AUTHZ_VALID;
+    memcpy(a->spki, z->attested_spki, sizeof a->spki);
+    return CS_OK;
+}
+
+static cs_status run_attested(void *cls, store *st, cs_err *err) {
+    attested *a = cls;
+    return store_authz_list(st, a->order, authz_seen, a, err);
+}
+
+/* The key in the request must be the one that the TPM spoke of. */
+static cs_status check_attested(acme_call *x, const store_order *o, const identifier *i, const cs_csr *csr,
+                                cs_err *err) {
+    attested a = {.order = o->id};
+    TRY(identifier_fits_device(i, csr, err));
+    TRY(authority_read(x->m->a, run_attested, &a, err));
+    if (a.there && memcmp(a.spki, csr->spki_sha256, sizeof a.spki) == 0) return CS_OK;
+    return cs_fail(err, CS_REFUSED, CS_R_ATTESTATION_INVALID, "the request is for another key than the attested one");
+}
+
 /* The names of an order as a request has them, and by whom they were proven, become what enroll/ is asked. */
 static cs_status issue(acme_call *x, const store_order *o, cs_view csr_der, enroll_answer *ret, cs_err *err) {
     CS_AUTO(cs_csr) csr = NULL;
@@ -59,12 +89,13 @@ static cs_status issue(acme_call *x, const store_order *o, cs_view csr_der, enro
     TRY(cs_csr_read(csr_der, "csr", &csr, err));
     TRY(acme_order_identifiers(x, o->id, at, &n, err));
     if (n == 0) return cs_fail(err, CS_REFUSED, CS_R_ORDER_UNKNOWN, "order %s has no names", o->id);
-    TRY(identifiers_fit(at, n, csr, err));
+    bool device = at[0].type == CS_SAN_OTHER;
+    TRY(device ? check_attested(x, o, &at[0], csr, err) : identifiers_fit(at, n, csr, err));
     if (cs_view_eq(csr->spki, cs_view_of(x->account.spki, x->account.spki_n)))
         return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request is for the account's own key");
     identifier_text(&at[0], first);
     bool bound = x->account.token[0] != '\0';
-    const enroll_proven proven = {.kind = CS_KIND_SERVER,
+    const enroll_proven proven = {.kind = device ? CS_KIND_DEVICE : CS_KIND_SERVER,
                                   .name = bound ? x->account.name : first,
                                   .profile = o->profile[0] != '\0' ? o->profile : NULL,
                                   .order = o->id};

@@ -6,13 +6,16 @@
 #include <arpa/inet.h>
 
 #include "base/text.h"
+#include "x509/der.h"
 
 const char *identifier_type(const identifier *i) {
-    return i->type == CS_SAN_IP ? "ip" : "dns";
+    return i->type == CS_SAN_OTHER ? "permanent-identifier" : i->type == CS_SAN_IP ? "ip" : "dns";
 }
 
 void identifier_of(const store_authz *z, identifier *to) {
-    *to = (identifier){.type = strcmp(z->type, "ip") == 0 ? CS_SAN_IP : CS_SAN_DNS, .wildcard = z->wildcard};
+    *to = (identifier){.type = CS_SAN_DNS, .wildcard = z->wildcard};
+    if (strcmp(z->type, "ip") == 0) to->type = CS_SAN_IP;
+    if (strcmp(z->type, "permanent-identifier") == 0) to->type = CS_SAN_OTHER;
     (void)snprintf(to->value, sizeof to->value, "%s", z->value);
 }
 
@@ -47,6 +50,14 @@ static cs_status read_name(cs_view text, identifier *ret, cs_err *err) {
     return CS_OK;
 }
 
+/* What a device is called here. */
+static cs_status read_device(cs_view text, identifier *ret, cs_err *err) {
+    cs_identity who;
+    TRY(cs_identity_make(CS_KIND_DEVICE, text, &who, err));
+    (void)snprintf(ret->value, sizeof ret->value, "%s", who.name);
+    return CS_OK;
+}
+
 cs_status identifier_read(const json_t *j, identifier *ret, cs_err *err) {
     const char *type = json_string_value(json_object_get(j, "type"));
     const json_t *v = json_object_get(j, "value");
@@ -55,6 +66,10 @@ cs_status identifier_read(const json_t *j, identifier *ret, cs_err *err) {
     if (type == NULL || value == NULL || strlen(value) != json_string_length(v))
         return cs_fail(err, CS_REFUSED, CS_R_MESSAGE_MALFORMED, "identifiers: type and value are expected");
     if (strcmp(type, "ip") == 0) ret->type = CS_SAN_IP;
+    if (strcmp(type, "permanent-identifier") == 0) {
+        ret->type = CS_SAN_OTHER;
+        return read_device(cs_view_of(value, json_string_length(v)), ret, err);
+    }
     if (ret->type == CS_SAN_DNS && strcmp(type, "dns") != 0)
         return cs_fail(err, CS_REFUSED, CS_R_IDENTIFIER_UNSUPPORTED, "%.64s", type);
     return ret->type == CS_SAN_IP ? read_address(value, ret, err)
@@ -75,6 +90,9 @@ cs_status identifiers_read(const json_t *list, identifier at[IDENTIFIERS_MAX], s
             return cs_fail(err, CS_REFUSED, CS_R_LIMIT_REACHED, "more than %d identifiers", IDENTIFIERS_MAX);
         at[n++] = one;
     }
+    for (size_t i = 0; n > 1 && i < n; i++)
+        if (at[i].type == CS_SAN_OTHER)
+            return cs_fail(err, CS_REFUSED, CS_R_IDENTIFIER_UNSUPPORTED, "permanent-identifier stands alone");
     *ret_n = n;
     return CS_OK;
 }
@@ -127,6 +145,27 @@ cs_status identifiers_fit(const identifier at[], size_t n, const cs_csr *csr, cs
         if (!seen[k])
             return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request lacks %s of the order", at[k].value);
     return check_cn(at, n, csr, err);
+}
+
+/* permanentIdentifier, RFC 4043, of that value. */
+static bool is_permanent(const cs_san *san, const char *value) {
+    cs_der_fault fault = {.rule = NULL};
+    cs_view text = {NULL, 0};
+    if (san->type != CS_SAN_OTHER) return false;
+    cs_der d = cs_der_of(san->value, &fault);
+    cs_view oid = cs_der_oid(&d);
+    cs_der in = cs_der_in(&d, CS_DER_CTX_CONS(0)), seq = cs_der_in(&in, CS_DER_SEQUENCE);
+    (void)cs_der_opt(&seq, CS_DER_UTF8_STRING, &text);
+    return fault.rule == NULL && cs_view_eq(oid, CS_OID_LIT("\x2b\x06\x01\x05\x05\x07\x08\x03")) &&
+           cs_view_eq_str(text, value);
+}
+
+cs_status identifier_fits_device(const identifier *i, const cs_csr *csr, cs_err *err) {
+    TRY(cs_csr_refuse_ca(csr, err));
+    for (size_t k = 0; k < csr->san_count; k++)
+        if (!is_permanent(&csr->sans[k], i->value))
+            return cs_fail(err, CS_REFUSED, CS_R_NAME_NOT_ALLOWED, "the request carries a name that the order has not");
+    return check_cn(i, 1, csr, err);
 }
 
 /* ---- ARI ---- */

@@ -11,14 +11,14 @@
 enum { IDENTIFIERS_MAX = CS_ISSUE_SAN_MAX };
 
 typedef struct identifier {
-    cs_san_type type;                     /* CS_SAN_DNS or CS_SAN_IP */
+    cs_san_type type;                     /* CS_SAN_DNS or CS_SAN_IP; CS_SAN_OTHER: a device's, permanent-identifier */
     bool wildcard;                        /* of dns: "*." stands before the value */
     char value[STORE_IDENTIFIER_MAX + 1]; /* lower case; an address in its one form */
 } identifier;
 const char *identifier_type(const identifier *i); /* "dns" */
 /* identifier-unsupported, name-invalid, message-malformed. */
 CS_MUST_USE cs_status identifier_read(const json_t *j, identifier *ret, cs_err *err);
-/* Each once, at least one; limit-reached. */
+/* Each once, at least one; a device's alone. limit-reached. */
 CS_MUST_USE cs_status identifiers_read(const json_t *list, identifier at[IDENTIFIERS_MAX], size_t *ret_n, cs_err *err);
 /* As what stands in a certificate; octets holds its value. */
 CS_MUST_USE cs_status identifier_san(const identifier *i, uint8_t octets[CS_IDENTITY_NAME_MAX + 1], cs_san *ret,
@@ -32,10 +32,14 @@ bool identifier_same(const identifier *a, const identifier *b);
  * csr-asks-for-ca; name-not-allowed. @rfc 8555#7.4 */
 CS_MUST_USE cs_status identifiers_fit(const identifier at[], size_t n, const cs_csr *csr, cs_err *err);
 
+/* Does it, for that device, name it or nobody, and carry no other name? */
+CS_MUST_USE cs_status identifier_fits_device(const identifier *i, const cs_csr *csr, cs_err *err);
+
 /* ---- challenges ---- */
 #define ACME_HTTP "http-01"
 #define ACME_DNS "dns-01"
 #define ACME_ALPN "tls-alpn-01"
+#define ACME_ATTEST "device-attest-01" /* a TPM's word: attest.c */
 /* Which kind is it, and may it prove such an identifier? @rfc 8738#7 */
 bool challenge_kind_of(const char *name, const identifier *i, challenge_kind *ret);
 /* token.thumbprint */

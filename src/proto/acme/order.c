@@ -93,16 +93,17 @@ cs_status acme_order_put(acme_call *x, const store_order *o, cs_err *err) {
 
 /* ---- made ---- */
 
-cs_status acme_order_profile(const acme_call *x, const char *said, const cs_profile **ret, cs_err *err) {
+cs_status acme_order_profile(const acme_call *x, cs_kind kind, const char *said, const cs_profile **ret, cs_err *err) {
     const char *own = x->account.profile[0] != '\0' ? x->account.profile : NULL;
     const char *name = x->at.profile != NULL ? x->at.profile : own != NULL ? own : said;
-    TRY(conf_profile_find(x->m->conf, name, name != NULL ? CS_KIND_OTHER : CS_KIND_SERVER, ret, err));
+    TRY(conf_profile_find(x->m->conf, name, name != NULL ? CS_KIND_OTHER : kind, ret, err));
     bool agree = (said == NULL || strcmp(said, (*ret)->name) == 0) && (own == NULL || strcmp(own, (*ret)->name) == 0);
     if (!agree)
         return cs_fail(err, CS_REFUSED, CS_R_PROFILE_UNKNOWN, "%.64s was asked for, and here is %s",
                        said != NULL ? said : own, (*ret)->name);
-    if ((*ret)->kind != CS_KIND_SERVER)
-        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "profile %s is not for servers", (*ret)->name);
+    if ((*ret)->kind != kind)
+        return cs_fail(err, CS_REFUSED, CS_R_PROFILE_VIOLATED, "profile %s is not for %ss", (*ret)->name,
+                       cs_kind_name(kind));
     return cs_profile_door_check(*ret, "acme", err);
 }
 
@@ -113,8 +114,10 @@ static cs_status check_names(const acme_call *x, const cs_profile *p, const iden
         uint8_t octets[CS_IDENTITY_NAME_MAX + 1];
         char text[STORE_IDENTIFIER_MAX + 3];
         cs_san san;
-        TRY(identifier_san(&at[i], octets, &san, err));
-        TRY(cs_profile_name_check(p, &san, err));
+        if (at[i].type != CS_SAN_OTHER) {
+            TRY(identifier_san(&at[i], octets, &san, err));
+            TRY(cs_profile_name_check(p, &san, err));
+        }
         identifier_text(&at[i], text);
         own = own || strcmp(text, x->account.name) == 0;
     }
@@ -196,7 +199,8 @@ static cs_status read_order(acme_call *x, const json_t *payload, ordering *o, cs
     TRY(identifiers_read(json_object_get(payload, "identifiers"), o->at, &o->n, err));
     TRY(rest_text(payload, "profile", false, &said, err));
     TRY(rest_text(payload, "replaces", false, &replaces, err));
-    TRY(acme_order_profile(x, said, &p, err));
+    bool device = o->at[0].type == CS_SAN_OTHER;
+    TRY(acme_order_profile(x, device ? CS_KIND_DEVICE : CS_KIND_SERVER, said, &p, err));
     TRY(check_names(x, p, o->at, o->n, err));
     if (replaces != NULL) TRY(cert_id_read(replaces, aki, o->order.replaces, err));
     (void)snprintf(o->order.profile, sizeof o->order.profile, "%s", p->name);

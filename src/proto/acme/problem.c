@@ -42,6 +42,7 @@ static const row rows[] = {
     {CS_R_FILE_EMPTY, "badCSR", 400},
     {CS_R_ALGORITHM_TOO_WEAK, "badCSR", 0},
     {CS_R_KEY_COMPROMISED, "badCSR", 0},
+    {CS_R_ATTESTATION_INVALID, "badAttestationStatement", 0},
     {CS_R_CHALLENGE_FAILED, "incorrectResponse", 0},
     {CS_R_FETCH_FAILED, "connection", 400},
     {CS_R_FETCH_FORBIDDEN, "rejectedIdentifier", 0},
