@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <string.h>
 
+/* 1.34 calls deprecated what 1.18, Debian 12's, has no other name for. */
+#define CARES_NO_DEPRECATED
 #include <ares.h>
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
