@@ -34,6 +34,7 @@ int cli_renew(int argc, char **argv);
 int cli_reissue(int argc, char **argv);
 int cli_renew_window(int argc, char **argv);
 int cli_enroll(int argc, char **argv);
+int cli_agent(int argc, char **argv);
 int cli_token(int argc, char **argv);
 int cli_device(int argc, char **argv);
 int cli_request(int argc, char **argv);

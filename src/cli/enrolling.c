@@ -7,18 +7,14 @@
 
 #include "base/text.h"
 #include "cli/enrolling_files.h"
-#include "verify/verify.h"
+#include "proto/client/frame.h"
 #include "x509/csr.h"
-#include "x509/pem.h"
 
 typedef struct work {
     const enrolling_ask *ask;
     enrolling_files files;
     client c;
-    cs_identity who;
-    cs_san sans[CS_ISSUE_SAN_MAX];
-    uint8_t san_bytes[CS_ISSUE_SAN_MAX][CS_IDENTITY_NAME_MAX + 1];
-    size_t san_count;
+    client_who names;
     cs_certs old, trust;
     cs_key *old_key, *key;
     cs_secret *secret;
@@ -57,8 +53,7 @@ static cs_status read_certs(const char *path, cs_buf *text, cs_certs *bag, cs_er
 /* TLS gets PEM: what was read may have been DER or PKCS#7. */
 static cs_status identify(work *w, cs_err *err) {
     CS_SCOPED(cs_buf) certs = cs_buf_of(CS_PEM_FILE_MAX), key = cs_buf_secret(CS_KEY_FILE_MAX);
-    for (size_t i = 0; i < w->old.n; i++) (void)cs_pem_add_cert(&certs, w->old.at[i]);
-    TRY(cs_buf_ok(&certs, w->ask->cert, err));
+    TRY(client_put_pem(&w->old, w->ask->cert, &certs, err));
     TRY(cs_key_write_pem(w->old_key, &key, err));
     return call_identity(w->http, cs_buf_view(&certs), cs_buf_view(&key), err);
 }
@@ -92,67 +87,19 @@ static cs_status read_trust(work *w, cs_err *err) {
     if (w->ask->fingerprint != NULL) return cs_fail(err, CS_REFUSED, CS_R_USAGE, "either --ca or --ca-fingerprint");
     TRY(read_certs(w->ask->ca, &text, &w->trust, err));
     w->c.trust = &w->trust;
-    for (size_t i = 0; i < w->trust.n; i++) (void)cs_pem_add_cert(&pem, w->trust.at[i]);
-    TRY(cs_buf_ok(&pem, w->ask->ca, err));
+    TRY(client_put_pem(&w->trust, w->ask->ca, &pem, err));
     return call_trust(w->http, cs_buf_view(&pem), err);
 }
 
 /* ---- for whom ---- */
 
-static cs_status add_san(work *w, cs_san_type type, const char *text, cs_err *err) {
-    if (w->san_count == CS_ISSUE_SAN_MAX)
-        return cs_fail(err, CS_LIMIT, CS_R_LIMIT_REACHED, "more than %d names", CS_ISSUE_SAN_MAX);
-    TRY(cs_san_make(type, cs_view_str(text), w->san_bytes[w->san_count], &w->sans[w->san_count], err));
-    w->san_count++;
-    return CS_OK;
-}
-
-static cs_status add_sans(work *w, cs_san_type type, const cli_texts *texts, cs_err *err) {
-    for (size_t i = 0; texts != NULL && i < texts->n; i++) TRY(add_san(w, type, texts->at[i], err));
-    return CS_OK;
-}
-
-/* A server's and a user's name is a name of its certificate too: other people's servers take it from there. */
-static cs_status name_names(work *w, cs_err *err) {
-    cs_err ignored;
-    const char *name = w->who.name;
-    if (w->ask->kind == CS_KIND_USER) TRY(add_san(w, CS_SAN_EMAIL, name, err));
-    if (w->ask->kind == CS_KIND_SERVER && add_san(w, CS_SAN_IP, name, &ignored) != CS_OK)
-        TRY(add_san(w, CS_SAN_DNS, name, err));
-    TRY(add_sans(w, CS_SAN_DNS, w->ask->dns, err));
-    TRY(add_sans(w, CS_SAN_IP, w->ask->ip, err));
-    return add_sans(w, CS_SAN_EMAIL, w->ask->email, err);
-}
-
-/* Who renews keeps its names. */
-static void keep_names(work *w) {
-    for (size_t i = 0; i < w->old.at[0]->san_count && w->san_count < CS_ISSUE_SAN_MAX; i++)
-        w->sans[w->san_count++] = w->old.at[0]->sans[i];
+static client_texts texts(const cli_texts *t) {
+    return (client_texts){t->at, t->n};
 }
 
 static cs_status decide_name(work *w, cs_err *err) {
-    cs_view cn;
-    if (w->ask->name != NULL && w->ask->kind != CS_KIND_OTHER) {
-        TRY(cs_identity_make(w->ask->kind, cs_view_str(w->ask->name), &w->who, err));
-    } else if (w->ask->name != NULL) {
-        size_t n = strlen(w->ask->name);
-        if (n == 0 || n > CS_IDENTITY_NAME_MAX || !cs_utf8_valid(cs_view_of(w->ask->name, n)))
-            return cs_fail(err, CS_REFUSED, CS_R_NAME_INVALID, "--name has 1 to %d octets of UTF-8",
-                           CS_IDENTITY_NAME_MAX);
-        memcpy(w->who.name, w->ask->name, n + 1);
-    } else if (w->old.n > 0 && cs_name_cn(w->old.at[0]->subject, &cn) && cn.n > 0 && cn.n <= CS_IDENTITY_NAME_MAX) {
-        memcpy(w->who.name, cn.p, cn.n);
-    } else if (w->old.n > 0) {
-        cs_identity_of_cert(w->old.at[0], &w->who);
-    } else {
-        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "say for whom: --name NAME");
-    }
-    bool says = w->ask->dns->n + w->ask->ip->n + w->ask->email->n > 0;
-    if (w->old.n > 0 && !says) {
-        keep_names(w);
-        return CS_OK;
-    }
-    return name_names(w, err);
+    const client_texts dns = texts(w->ask->dns), ip = texts(w->ask->ip), email = texts(w->ask->email);
+    return client_decide_who(&w->names, w->ask->name, w->ask->kind, &dns, &ip, &email, &w->old, err);
 }
 
 static cs_status judge(client *c, cs_err *err);
@@ -178,15 +125,15 @@ static cs_status set_up(work *w, cs_err *err) {
     TRY(read_trust(w, err));
     TRY(read_old(w, err));
     TRY(decide_name(w, err));
-    c->name = w->who.name;
-    c->user = ask->user != NULL ? ask->user : w->who.name;
-    c->sans = w->sans;
-    c->san_count = w->san_count;
+    c->name = w->names.who.name;
+    c->user = ask->user != NULL ? ask->user : w->names.who.name;
+    c->sans = w->names.sans;
+    c->san_count = w->names.san_count;
     if (ask->token_file != NULL) {
         TRY(cli_read_secret(ask->token_file, &w->secret, err));
         c->secret = w->secret;
     }
-    return enrolling_files_open(&w->files, ask->out, w->who.name, ask->force, err);
+    return enrolling_files_open(&w->files, ask->out, w->names.who.name, ask->force, err);
 }
 
 /* ---- ACME's account and proofs ---- */
@@ -221,7 +168,7 @@ static cs_status set_up_acme(work *w, cs_err *err) {
 
 static cs_status make_request(work *w, cs_err *err) {
     TRY(enrolling_files_key(&w->files, w->c.spec, w->c.spec_said, &w->key, err));
-    TRY(cs_csr_make(w->key, w->who.name, w->sans, w->san_count, &w->csr, err));
+    TRY(cs_csr_make(w->key, w->names.who.name, w->names.sans, w->names.san_count, &w->csr, err));
     w->c.key = w->key;
     w->c.csr = cs_buf_view(&w->csr);
     return CS_OK;
@@ -253,51 +200,14 @@ static cs_status ask_on(work *w, cs_err *err) {
 
 /* ---- what came ---- */
 
-static cs_status gather(const work *w, cs_certs *anchors, cs_certs *extra, cs_err *err) {
-    const client *c = &w->c;
-    for (size_t i = 0; i < c->cas.n; i++) {
-        cs_certs *to = cs_view_eq(c->cas.at[i]->subject, c->cas.at[i]->issuer) ? anchors : extra;
-        TRY(cs_certs_add(to, cs_cert_ref(c->cas.at[i]), err));
-    }
-    for (size_t i = 0; i < w->trust.n; i++) TRY(cs_certs_add(anchors, cs_cert_ref(w->trust.at[i]), err));
-    for (size_t i = 1; i < c->chain.n; i++) TRY(cs_certs_add(extra, cs_cert_ref(c->chain.at[i]), err));
-    return CS_OK;
-}
-
-static cs_status write_chain(work *w, const cs_certs *chain, const cs_certs *anchors, cs_err *err) {
-    for (size_t i = 0; i < chain->n && (i == 0 || i + 1 < chain->n); i++)
-        (void)cs_pem_add_cert(&w->crt_pem, chain->at[i]);
-    for (size_t i = 0; i < w->c.cas.n; i++)
-        if (cs_view_eq(w->c.cas.at[i]->subject, w->c.cas.at[i]->issuer))
-            (void)cs_pem_add_cert(&w->ca_pem, w->c.cas.at[i]);
-    for (size_t i = 0; w->ca_pem.n == 0 && i < anchors->n; i++) (void)cs_pem_add_cert(&w->ca_pem, anchors->at[i]);
-    TRY(cs_buf_ok(&w->crt_pem, "the certificates", err));
-    return cs_buf_ok(&w->ca_pem, "the CA's certificates", err);
-}
-
-/* Ours, and good under what is trusted? Whatever the protocol promised. */
 static cs_status judge(client *c, cs_err *err) {
     work *w = c->frame;
-    CS_SCOPED(cs_certs) anchors = {.n = 0}, extra = {.n = 0};
-    CS_SCOPED(cs_verdict) v = {.depth = -1};
-    CS_AUTO(cs_anchors) set = NULL;
-    const cs_certs *got = &w->c.chain;
-    cs_buf_clear(&w->crt_pem);
-    cs_buf_clear(&w->ca_pem);
-    if (got->n == 0) return cs_fail(err, CS_FAILED, CS_R_SERVER_ANSWER_INVALID, "no certificate came");
-    TRY(cs_key_match(w->key, got->at[0]->spki, "the certificate that came", err));
-    TRY(gather(w, &anchors, &extra, err));
-    TRY(cs_anchors_new(&anchors, &set, err));
-    cs_want want = {
-        .purpose = CS_PURPOSE_ANY, .at = cs_now(w->c.clock), .max_depth = -1, .revocation = CS_REVOCATION_OFF};
-    TRY(cs_verify(set, got->at[0], &extra, &want, &v, err));
-    if (!v.accepted) return cs_fail(err, CS_REFUSED, v.reason, "the certificate that came: %s", v.detail);
-    return write_chain(w, &v.chain, &anchors, err);
+    return client_judge(c, w->key, cs_now(c->clock), &w->crt_pem, &w->ca_pem, err);
 }
 
 static void tell(const work *w, enrolling_made *ret) {
     const cs_cert *leaf = w->c.chain.at[0];
-    (void)snprintf(ret->name, sizeof ret->name, "%s", w->who.name);
+    (void)snprintf(ret->name, sizeof ret->name, "%s", w->names.who.name);
     if (leaf->serial.n <= CS_SERIAL_MAX) (void)cs_hex(leaf->serial, ret->serial);
     (void)cs_time_text(leaf->not_before, ret->not_before);
     (void)cs_time_text(leaf->not_after, ret->not_after);

@@ -30,6 +30,7 @@ static const cli_command commands[] = {
     {"reissue", cli_reissue, "replace the certificates of an identity whose key was lost"},
     {"renew-window", cli_renew_window, "have a cohort renewed before its time"},
     {"enroll", cli_enroll, "ask an authority elsewhere for a certificate"},
+    {"agent", cli_agent, "keep identities renewed: enroll, renew, install, reload what uses them"},
     {"token", cli_token, "let a server, user or device ask for its certificate itself"},
     {"device", cli_device, "devices that enroll by their maker's certificate, or by a key"},
     {"request", cli_request, "requests that wait: look, approve, deny"},

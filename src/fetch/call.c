@@ -4,11 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tls/foreign.h"
+
 enum { DEADLINE_SECONDS = 120, CONNECT_SECONDS = 20, RETRY_MAX = 366 * 24 * 3600 };
 
 struct call {
     CURL *curl;
     cs_buf trust, certs, key; /* PEM */
+    cs_buf pins;              /* n == 0: none */
+    cs_time at;               /* 0: the machine's clock */
+    long deadline;            /* seconds */
 };
 
 typedef struct taking {
@@ -20,6 +25,8 @@ cs_status call_new(call **ret, cs_err *err) {
     if (c == NULL) return CS_NOMEM_ERR(err);
     c->trust = c->certs = cs_buf_of((size_t)16 * 1024 * 1024);
     c->key = cs_buf_secret((size_t)64 * 1024);
+    c->pins = cs_buf_of((size_t)4 * 1024);
+    c->deadline = DEADLINE_SECONDS;
     c->curl = curl_easy_init();
     if (c->curl == NULL) return CS_NOMEM_ERR(err);
     *ret = CS_TAKE(c);
@@ -32,6 +39,7 @@ void call_free(call *c) {
     cs_buf_free(&c->trust);
     cs_buf_free(&c->certs);
     cs_buf_free(&c->key);
+    cs_buf_free(&c->pins);
     free(c);
 }
 
@@ -48,6 +56,19 @@ cs_status call_trust(call *c, cs_view pem, cs_err *err) {
 cs_status call_identity(call *c, cs_view certs_pem, cs_view key_pem, cs_err *err) {
     TRY(put(&c->certs, certs_pem, "our certificates", err));
     return put(&c->key, key_pem, "our key", err);
+}
+
+cs_status call_pins(call *c, const char *pins, cs_err *err) {
+    TRY(put(&c->pins, cs_view_str(pins != NULL ? pins : ""), "pins", err));
+    return cs_buf_cstr(&c->pins) != NULL ? CS_OK : CS_NOMEM_ERR(err);
+}
+
+void call_at(call *c, cs_time at) {
+    c->at = at;
+}
+
+void call_deadline(call *c, cs_time deadline) {
+    c->deadline = deadline < CS_SEC ? 1 : (long)(deadline / CS_SEC);
 }
 
 void call_answer_free(call_answer *a) {
@@ -72,6 +93,12 @@ static size_t on_head(char *p, size_t size, size_t n, void *data) {
     return cs_buf_add(t->head, p, all) ? all : 0;
 }
 
+static CURLcode on_context(CURL *curl, void *ssl_ctx, void *data) {
+    const call *c = data;
+    (void)curl;
+    return tls_foreign_at(ssl_ctx, c->at) ? CURLE_OK : CURLE_ABORTED_BY_CALLBACK;
+}
+
 /* ---- set up ---- */
 
 static bool set_blob(CURL *c, CURLoption option, const cs_buf *b) {
@@ -85,6 +112,11 @@ static bool set_tls(call *c, const call_ask *ask) {
               curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, ask->unproven ? 0L : 1L) == CURLE_OK &&
               curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, ask->unproven ? 0L : 2L) == CURLE_OK;
     if (ok && c->trust.n > 0) ok = set_blob(h, CURLOPT_CAINFO_BLOB, &c->trust);
+    if (ok && c->pins.n > 0 && !ask->unproven)
+        ok = curl_easy_setopt(h, CURLOPT_PINNEDPUBLICKEY, cs_buf_cstr(&c->pins)) == CURLE_OK;
+    if (ok && c->at != 0)
+        ok = curl_easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, on_context) == CURLE_OK &&
+             curl_easy_setopt(h, CURLOPT_SSL_CTX_DATA, c) == CURLE_OK;
     if (!ok || ask->unproven || c->key.n == 0) return ok;
     return set_blob(h, CURLOPT_SSLCERT_BLOB, &c->certs) && set_blob(h, CURLOPT_SSLKEY_BLOB, &c->key) &&
            curl_easy_setopt(h, CURLOPT_SSLCERTTYPE, "PEM") == CURLE_OK &&
@@ -134,7 +166,7 @@ static bool set_up(call *c, const call_ask *ask, taking *t, char words[CURL_ERRO
            curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(h, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
            curl_easy_setopt(h, CURLOPT_USERAGENT, "countersign") == CURLE_OK &&
-           curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)DEADLINE_SECONDS) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_TIMEOUT, c->deadline) == CURLE_OK &&
            curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS) == CURLE_OK &&
            curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(h, CURLOPT_WRITEDATA, t) == CURLE_OK &&
@@ -156,6 +188,9 @@ static cs_status failed(CURLcode rc, const call_ask *ask, const call_answer *a, 
     case CURLE_UNSUPPORTED_PROTOCOL: return cs_fail(err, CS_REFUSED, CS_R_URI_INVALID, "%.200s: %s", ask->url, says);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR: return cs_fail(err, CS_REFUSED, CS_R_SERVER_UNTRUSTED, "%.200s: %s", ask->url, says);
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+        return cs_fail(err, CS_REFUSED, CS_R_PIN_MISMATCH, "%.200s: its key is none of those that are pinned",
+                       ask->url);
     default: return cs_fail(err, CS_FAILED, CS_R_SERVER_UNREACHABLE, "%.200s: %s", ask->url, says);
     }
 }

@@ -24,6 +24,13 @@ CS_MUST_USE cs_status call_trust(call *c, cs_view pem, cs_err *err);
 /* With which certificate (PEM, leaf first) and key (PEM) TLS authenticates us; copied, wiped with the call. */
 CS_MUST_USE cs_status call_identity(call *c, cs_view certs_pem, cs_view key_pem, cs_err *err);
 
+/* The server's key must be one of these: "sha256//BASE64;sha256//BASE64", beside all else; copied. NULL: none. */
+CS_MUST_USE cs_status call_pins(call *c, const char *pins, cs_err *err);
+/* The server's certificate is judged as of that time, not the machine's; 0: the machine's. */
+void call_at(call *c, cs_time at);
+/* How long a call may take, instead of two minutes. */
+void call_deadline(call *c, cs_time deadline);
+
 typedef struct call_ask {
     const char *method; /* NULL: POST when there is a body, else GET */
     const char *url;    /* http:// or https:// */
@@ -43,7 +50,9 @@ typedef struct call_answer {
 } call_answer;
 void call_answer_free(call_answer *a);
 
-/* CS_OK: it answered, with whatever status. server-unreachable, server-untrusted; uri-invalid; limit-reached. */
+/* CS_OK: it answered, with whatever status. server-unreachable, server-untrusted, pin-mismatch; uri-invalid;
+ * limit-reached.
+ */
 CS_MUST_USE cs_status call_perform(call *c, const call_ask *ask, call_answer *ret, cs_err *err);
 /* The value of the first header of that name; n == 0: none. Looks into the answer. */
 cs_view call_header(const call_answer *a, const char *name);

@@ -9,9 +9,9 @@
 #include <netinet/in.h>
 
 #include "base/limits.h"
-#include "tls/probe.h"
+#include "fetch/shake.h"
 
-enum { ADDRESSES_TRIED = 3, STEP = 16 * 1024 };
+enum { ADDRESSES_TRIED = 3 };
 #define ACME_TLS "acme-tls/1"
 
 bool challenge_may(const challenge_policy *p, const struct sockaddr *a) {
@@ -45,46 +45,6 @@ static void set_port(net_addr *a, unsigned port) {
         ((struct sockaddr_in *)&a->at)->sin_port = htons((uint16_t)port);
 }
 
-static cs_status wait_for(int fd, short events, cs_time until, cs_err *err) {
-    cs_time left = until - cs_mono(cs_clock_system());
-    struct pollfd p = {.fd = fd, .events = events};
-    if (left <= 0 || poll(&p, 1, (int)(left / 1000) + 1) <= 0)
-        return cs_fail(err, CS_FAILED, CS_R_FETCH_FAILED, "it took too long");
-    return CS_OK;
-}
-
-static cs_status send_all(int fd, cs_buf *out, cs_time until, cs_err *err) {
-    while (out->n > 0) {
-        size_t n = 0;
-        cs_status s = net_send(fd, out->p, out->n, &n, err);
-        if (s == CS_AGAIN) s = wait_for(fd, POLLOUT, until, err);
-        TRY(s);
-        cs_buf_consume(out, n);
-    }
-    return CS_OK;
-}
-
-static cs_status shake_hands(int fd, tls_probe *probe, cs_time until, cs_err *err) {
-    CS_SCOPED(cs_buf) out = cs_buf_of(256 * 1024);
-    uint8_t in[STEP];
-    size_t n = 0, all = 0;
-    for (;;) {
-        cs_status s = tls_probe_turn(probe, cs_view_of(in, n), &out, err);
-        if (s != CS_OK && s != CS_AGAIN) return s;
-        TRY(send_all(fd, &out, until, err));
-        if (s == CS_OK) return CS_OK;
-        do {
-            TRY(wait_for(fd, POLLIN, until, err));
-            s = net_recv(fd, in, sizeof in, &n, err);
-        } while (s == CS_AGAIN);
-        TRY(s);
-        all += n;
-        if (n == 0 || all > CS_PEER_CHAIN_MAX)
-            return cs_fail(err, CS_FAILED, CS_R_TLS_HANDSHAKE_FAILED, "%s",
-                           n == 0 ? "the server closed the connection" : "more than a handshake has");
-    }
-}
-
 /* What stands in the server's name for an address. @rfc 8738#6 */
 static void sni_of(const net_addr *a, char out[80]) {
     const uint8_t *p = (const uint8_t *)&((const struct sockaddr_in *)&a->at)->sin_addr;
@@ -103,19 +63,13 @@ static cs_status probe_at(const challenge_policy *p, const challenge_ask *ask, n
     CS_SCOPED(cs_buf) leaf = cs_buf_of(CS_PEER_CERT_MAX);
     char sni[80], where[NET_TEXT_MAX];
     uint8_t octets[16];
-    int fd = -1;
     cs_time until = cs_mono(cs_clock_system()) + p->deadline;
     bool address = inet_pton(AF_INET, ask->host, octets) == 1 || inet_pton(AF_INET6, ask->host, octets) == 1;
     sni_of(at, sni);
     set_port(at, p->tls_port);
     (void)net_addr_text(at, true, where);
     TRY(tls_probe_new(address ? sni : ask->host, ACME_TLS, &probe, err));
-    TRY(net_connect(at, &fd, err));
-    cs_status s = wait_for(fd, POLLOUT, until, err);
-    if (s == CS_OK) s = net_connected(fd, err);
-    if (s == CS_OK) s = shake_hands(fd, probe, until, err);
-    net_close(fd);
-    if (s != CS_OK) return cs_fail_in(err, "%s", where);
+    if (shake_hands(at, probe, until, err) != CS_OK) return cs_fail_in(err, "%s", where);
     if (!tls_probe_leaf(probe, &leaf))
         return cs_fail(err, CS_FAILED, CS_R_TLS_HANDSHAKE_FAILED, "%s shows no certificate, or too big a one", where);
     (void)cs_buf_add_vec16(values, tls_probe_alpn(probe));

@@ -21,10 +21,10 @@ void tls_probe_free(tls_probe *p) {
 
 static bool set_up(tls_probe *p, const char *sni, const char *alpn) {
     uint8_t wire[256];
-    size_t n = strlen(alpn);
-    if (n == 0 || n > 254) return false;
+    size_t n = alpn != NULL ? strlen(alpn) : 0;
+    if ((alpn != NULL && n == 0) || n > 254) return false;
     wire[0] = (uint8_t)n;
-    memcpy(wire + 1, alpn, n);
+    if (n > 0) memcpy(wire + 1, alpn, n);
     p->ctx = SSL_CTX_new(TLS_client_method());
     if (p->ctx == NULL || SSL_CTX_set_min_proto_version(p->ctx, TLS1_2_VERSION) != 1) return false;
     SSL_CTX_set_verify(p->ctx, SSL_VERIFY_NONE, NULL);
@@ -40,7 +40,8 @@ static bool set_up(tls_probe *p, const char *sni, const char *alpn) {
     }
     SSL_set_bio(p->ssl, p->in, p->out);
     SSL_set_connect_state(p->ssl);
-    return SSL_set_tlsext_host_name(p->ssl, sni) == 1 && SSL_set_alpn_protos(p->ssl, wire, (unsigned)n + 1) == 0;
+    return SSL_set_tlsext_host_name(p->ssl, sni) == 1 &&
+           (n == 0 || SSL_set_alpn_protos(p->ssl, wire, (unsigned)n + 1) == 0);
 }
 
 cs_status tls_probe_new(const char *sni, const char *alpn, tls_probe **ret, cs_err *err) {

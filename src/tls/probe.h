@@ -6,7 +6,7 @@
 #include "base/buf.h"
 
 typedef struct tls_probe tls_probe;
-/* sni: the name that is asked for; alpn: the one protocol that is offered. */
+/* sni: the name that is asked for; alpn: the one protocol that is offered; NULL: none. */
 CS_MUST_USE cs_status tls_probe_new(const char *sni, const char *alpn, tls_probe **ret, cs_err *err);
 void tls_probe_free(tls_probe *p);
 CS_AUTO_DEFINE(tls_probe)
