@@ -44,6 +44,7 @@ static cs_status judge(acme_call *x, store_authz *z, cs_view object, cs_err *err
     CS_SCOPED(cs_buf) spki = cs_buf_of(ATTEST_SPKI_MAX);
     TRY(attest_msg_read(object, &m, err));
     TRY(read_chain(&m, &chain, err));
+    if (chain.n == 0) return cs_fail(err, CS_REFUSED, CS_R_ATTESTATION_INVALID, "x5c is empty");
     (void)snprintf(wanted, sizeof wanted, "%s.%s", z->token, x->account.thumbprint);
     TRY(cs_sha256(cs_view_str(wanted), digest, err));
     TRY(attest_msg_judge(&m, chain.at[0], digest, &spki, err));
