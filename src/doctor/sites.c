@@ -39,7 +39,7 @@ static cs_status bad(reading *r, const char *what, unsigned line, const char *wh
 /* ---- which program's? ---- */
 
 static bool has(cs_view text, const char *word) {
-    return memmem(text.p, text.n, word, strlen(word)) != NULL;
+    return text.n > 0 && text.p != NULL && memmem(text.p, text.n, word, strlen(word)) != NULL;
 }
 
 static site_kind kind_of(cs_view text) {
