@@ -3,12 +3,11 @@
  * are decoded once, when a certificate is new here (judge.c), and put in the place of the parsed one; for that there is
  * a second context, with the three decoders that a certificate's key may need: a third of what all of them cost.
  *
- * Of OpenSSL's default provider, what TLS needs is passed on, through its own interface for providers. */
+ * All but the decoders of OpenSSL's default provider is passed on, through its own interface for providers. */
 #include <pthread.h>
 #include <string.h>
 
 #include <openssl/core_dispatch.h>
-#include <openssl/crypto.h>
 #include <openssl/provider.h>
 
 #include "tls/tls_priv.h"
@@ -17,61 +16,28 @@ static OSSL_PROVIDER *base;
 static OSSL_LIB_CTX *lean, *knowing;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-enum { MOST = 64 };
-
-/* What TLS as we speak it needs of an operation, each by one of its names. Even to find that nothing decodes a key,
- * libcrypto looks at every algorithm that it holds, of whatever operation, and makes an object of each kind of key. */
-typedef struct needs {
-    int operation;
-    const char *const *names; /* a last '*' stands for the rest of a name */
-    OSSL_ALGORITHM few[MOST]; /* filled once, by the thread that makes the contexts */
-} needs;
-
-static const char *const ciphers[] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305", NULL};
-/* SHA-1: libcrypto's name for a certificate; MD5: a context of libssl has it at hand */
-static const char *const digests[] = {"SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512", "MD5", NULL};
-static const char *const macs[] = {"HMAC", NULL};
-static const char *const kdfs[] = {"HKDF", "TLS13-KDF", "TLS1-PRF", NULL};
-static const char *const exchanges[] = {"ECDH", "X25519", "X448", NULL};
-static const char *const signatures[] = {"ECDSA", "RSA", "ED25519", "ED448", "ML-DSA-*", "HMAC", NULL};
-/* HMAC: of what proves that a client knows its session. Hybrid groups, where there are any. */
-static const char *const kinds[] = {"EC",    "RSA",      "RSA-PSS",  "X25519",         "X448",          "ED25519",
-                                    "ED448", "ML-DSA-*", "ML-KEM-*", "X25519MLKEM768", "X448MLKEM1024", "SecP*",
-                                    "HMAC",  NULL};
-static const char *const ciphers_of_keys[] = {NULL};
-
-static needs passed[] = {
-    {.operation = OSSL_OP_CIPHER, .names = ciphers},    {.operation = OSSL_OP_DIGEST, .names = digests},
-    {.operation = OSSL_OP_MAC, .names = macs},          {.operation = OSSL_OP_KDF, .names = kdfs},
-    {.operation = OSSL_OP_KEYEXCH, .names = exchanges}, {.operation = OSSL_OP_SIGNATURE, .names = signatures},
-    {.operation = OSSL_OP_KEYMGMT, .names = kinds},     {.operation = OSSL_OP_ASYM_CIPHER, .names = ciphers_of_keys},
-};
-enum { OPERATIONS = sizeof passed / sizeof passed[0] };
-
-/* `names` are one algorithm's, with colons between. */
-static bool is_named(const char *names, const char *name) {
-    size_t n = strlen(name);
-    bool open = n > 0 && name[n - 1] == '*';
-    if (open) n--;
-    for (const char *at = names; at != NULL; at = strchr(at, ':')) {
-        at += *at == ':';
-        if (OPENSSL_strncasecmp(at, name, n) == 0 && (open || at[n] == ':' || at[n] == '\0')) return true;
+/* Kinds of key that TLS as we speak it has no use for; even to find that nothing decodes a key, libcrypto makes an
+ * object of each kind there is. */
+static bool needless(const char *names) {
+    static const char *const kinds[] = {"DH",       "DHX",      "dhKeyAgreement", "DSA",       "SM2",
+                                        "CMAC",     "HKDF",     "SCRYPT",         "id-scrypt", "SIPHASH",
+                                        "POLY1305", "TLS1-PRF", "SLH-DSA"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_t n = strlen(kinds[i]);
+        bool family = strcmp(kinds[i], "SLH-DSA") == 0;
+        if (strncmp(names, kinds[i], n) == 0 && (family || names[n] == ':' || names[n] == '\0')) return true;
     }
     return false;
 }
 
-static bool is_needed(const needs *of, const OSSL_ALGORITHM *one) {
-    for (const char *const *name = of->names; *name != NULL; name++)
-        if (is_named(one->algorithm_names, *name)) return true;
-    return false;
-}
-
-static void fill(needs *of) {
-    int no_cache = 0;
+/* Made once, by the thread that makes the context. */
+static const OSSL_ALGORITHM *few_kinds(const OSSL_ALGORITHM *all) {
+    static OSSL_ALGORITHM few[64];
     size_t n = 0;
-    const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, of->operation, &no_cache);
-    for (; all != NULL && all->algorithm_names != NULL && n + 1 < MOST; all++)
-        if (is_needed(of, all)) of->few[n++] = *all;
+    if (all == NULL || few[0].algorithm_names != NULL) return few;
+    for (; all->algorithm_names != NULL && n + 1 < sizeof few / sizeof few[0]; all++)
+        if (!needless(all->algorithm_names)) few[n++] = *all;
+    return few;
 }
 
 /* Likewise: of a SubjectPublicKeyInfo in DER, of the kinds that keys/ takes. */
@@ -89,12 +55,8 @@ static const OSSL_ALGORITHM *few_decoders(const OSSL_ALGORITHM *all) {
 }
 
 static const OSSL_ALGORITHM *query_most(int operation, int *no_cache) {
-    for (size_t i = 0; i < OPERATIONS; i++) {
-        if (passed[i].operation != operation) continue;
-        *no_cache = 0;
-        return passed[i].few;
-    }
-    return OSSL_PROVIDER_query_operation(base, operation, no_cache);
+    const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, operation, no_cache);
+    return operation == OSSL_OP_KEYMGMT ? few_kinds(all) : all;
 }
 
 static const OSSL_ALGORITHM *query(void *ctx, int operation, int *no_cache) {
@@ -158,7 +120,7 @@ static void make(void) {
     int no_cache = 0;
     if (inner != NULL) base = OSSL_PROVIDER_load(inner, "default");
     if (base == NULL) return;
-    for (size_t i = 0; i < OPERATIONS; i++) fill(&passed[i]);
+    (void)query(NULL, OSSL_OP_KEYMGMT, &no_cache);
     (void)query_knowing(NULL, OSSL_OP_DECODER, &no_cache);
     lean = with("lean", lean_init);
     knowing = with("knowing", knowing_init);
