@@ -4,7 +4,7 @@
 
 #include "gate/gate_priv.h"
 
-enum { LINGER_TIME = 2 * 1000 * 1000, SLIM_AFTER = 1000 * 1000, TURNS_MAX = 16 };
+enum { LAST_ANSWER = 250 * 1000, LINGER_TIME = 2 * 1000 * 1000, SLIM_AFTER = 1000 * 1000, TURNS_MAX = 16 };
 
 static void reap(void *data) {
     conn *c = data;
@@ -324,16 +324,43 @@ void conn_cut(conn *c, const cs_err *err) {
     conn_close(c);
 }
 
-void conn_revset(conn *c, const cs_revset *set) {
+static void cut_revoked(conn *c) {
     cs_err err;
-    if (c->wire.tls == NULL || c->state <= CONN_TLS || c->who == NULL || !tls_conn_revoked(c->wire.tls, set)) return;
     (void)cs_fail(&err, CS_REFUSED, CS_R_REVOKED, "%s", "while the connection was open");
     conn_cut(c, &err);
+}
+
+static bool asks_authority(const conn *c) {
+    if (c->x != NULL) return c->x->authority;
+    for (const exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (x->authority) return true;
+    return false;
+}
+
+/* A renewal may revoke what it renews before its answer is here: that is waited for a little, and nothing new begins.
+ */
+void conn_revset(conn *c, const cs_revset *set) {
+    if (c->wire.tls == NULL || c->state <= CONN_TLS || c->who == NULL || !tls_conn_revoked(c->wire.tls, set)) return;
+    if (c->cut_at != 0) return;
+    if (!asks_authority(c)) {
+        cut_revoked(c);
+        return;
+    }
+    c->cut_at = cs_now(worker_clock(c->w)) + LAST_ANSWER;
+    worker_ends(c->w, c->cut_at);
+    conn_drain(c);
 }
 
 void conn_expire(conn *c, cs_time now) {
     cs_err err;
     if (c->who == NULL || c->state <= CONN_TLS) return;
+    if (c->cut_at != 0) {
+        if (now >= c->cut_at)
+            cut_revoked(c);
+        else
+            worker_ends(c->w, c->cut_at);
+        return;
+    }
     cs_time ends = tls_conn_ends(c->wire.tls);
     if (now <= ends) {
         worker_ends(c->w, ends);

@@ -188,10 +188,11 @@ struct conn {
     net_addr peer;
     uint16_t slot; /* of its address in gate->addresses */
     cs_time began;
-    cs_kind kind; /* of who */
-    char *who;    /* NULL: not known, or nobody */
-    cs_buf lines; /* what tells the upstream, when it was asked for twice */
-    exchange *x;  /* HTTP/1, streams; NULL: between requests */
+    cs_time cut_at; /* wall clock: revoked, and the authority's answer is under way; 0: not so */
+    cs_kind kind;   /* of who */
+    char *who;      /* NULL: not known, or nobody */
+    cs_buf lines;   /* what tells the upstream, when it was asked for twice */
+    exchange *x;    /* HTTP/1, streams; NULL: between requests */
     http2 *h2;
     exchange *exchanges, *ready, **ready_end;
     unsigned exchange_count;

@@ -372,7 +372,7 @@ def passphrase_file(work):
 
 
 class SmallDisk:
-    """A file system of one megabyte that can be filled."""
+    """A file system of two megabytes that can be filled."""
 
     def __init__(self, path):
         self.path, self.filler = path, path / "filler"
@@ -397,7 +397,7 @@ class SmallDisk:
 def small_disk(work):
     path = work / "disk"
     path.mkdir()
-    if os.getuid() != 0 or run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path).returncode != 0:
+    if os.getuid() != 0 or run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path).returncode != 0:
         pytest.skip("a small disk needs root and the right to mount")
     yield SmallDisk(path)
     run("umount", "-l", path)
