@@ -59,7 +59,8 @@ def test_who_gives_up_while_it_waits_leaves_its_place_to_others(busy):
             k.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             k.close()
         return socks[-1]
-    assert answer(paused(busy, send)).startswith(b"HTTP/1.1 400")
+    status = answer(paused(busy, send)).split()[1]
+    assert status in (b"400", b"429")  # the authority's word: no message, or by then too many of them from here
     wait_for(lambda: busy.metric("connections_open") <= 2, 20)
 
 
