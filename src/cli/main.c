@@ -105,9 +105,6 @@ static int show_help(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, said like any other */
-    /* libuv 1.45 and later would take its events by io_uring, which the sandboxes of the processes behind us refuse:
-     * it can be asked around them. */
-    (void)setenv("UV_USE_IO_URING", "0", 1);
     if (argc < 2) {
         list_commands(stderr);
         return CLI_USAGE;
