@@ -8,12 +8,6 @@
 
 enum { SLOTS = 512, SIGNALS_MAX = 4 };
 
-/* libuv 1.45 and later would take its events by io_uring, which the sandboxes refuse, since it can be asked around
- * them. Before main, when there is one thread yet. */
-__attribute__((constructor)) static void no_io_uring(void) {
-    (void)setenv("UV_USE_IO_URING", "0", 1);
-}
-
 struct loop_watch {
     uv_poll_t poll;
     loop_watch_cb *cb;

@@ -24,6 +24,10 @@ typedef struct sandbox_plan {
     unsigned long open_files;  /* limit of descriptors, 0: as it is, raised to the hard limit */
 } sandbox_plan;
 
+/* To be called before the first loop is made: libuv 1.45 and later would take its events by io_uring, which the sandbox
+ * refuses, since it can be asked around it; from here on the kernel has none. No new privileges. sandbox-failed. */
+CS_MUST_USE cs_status sandbox_prepare(cs_err *err);
+
 /* No new privileges, rlimits, Landlock (skipped on kernels without it), seccomp: no execve, no ptrace, no mounts, no
  * namespaces, no kernel modules, no bpf or io_uring, no memory both writable and executable; no fork unless
  * plan->spawn; no socket family but AF_UNIX unless plan->inet. A process that tries exec or ptrace is killed; the

@@ -6,6 +6,8 @@
 
 /* File system: CS_OK also where the kernel has no Landlock. */
 cs_status sandbox_landlock(const sandbox_plan *plan, cs_err *err);
+/* No io_uring, and nothing else. */
+cs_status sandbox_no_ring(cs_err *err);
 /* System calls. */
 cs_status sandbox_seccomp(const sandbox_plan *plan, cs_err *err);
 

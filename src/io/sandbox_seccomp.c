@@ -148,3 +148,12 @@ cs_status sandbox_seccomp(const sandbox_plan *plan, cs_err *err) {
     if (rc != 0) return cs_fail_errno(err, -rc, CS_R_SANDBOX_FAILED, "seccomp");
     return CS_OK;
 }
+
+cs_status sandbox_no_ring(cs_err *err) {
+    CS_SCOPED(filter) f = seccomp_init(SCMP_ACT_ALLOW);
+    if (f == NULL) return cs_fail(err, CS_FAILED, CS_R_SANDBOX_FAILED, "seccomp is not available");
+    int rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+    if (rc != 0) return rule_failed(rc, "io_uring_setup", err);
+    rc = seccomp_load(f);
+    return rc == 0 ? CS_OK : cs_fail_errno(err, -rc, CS_R_SANDBOX_FAILED, "seccomp");
+}

@@ -129,6 +129,7 @@ int main(int argc, char **argv) {
         if (gate_check(&said, cs_clock_system(), cs_rng_system(), &err) != CS_OK) return fail(&err);
         return puts("The configuration is valid") < 0 ? 1 : 0;
     }
+    if (sandbox_prepare(&err) != CS_OK) return fail(&err);
     if (gate_new(&said, cs_clock_system(), cs_rng_system(), &g, &err) != CS_OK) return fail(&err);
     log_format format = LOG_AS_TEXT;
     (void)log_format_parse(gate_conf(g)->log_format, &format);
