@@ -104,11 +104,11 @@ static cs_status look(audit *a, int dir, const char *name, const char *path, cs_
         ssize_t got = p != NULL ? pread(fd, p, (size_t)st.st_size, 0) : -1;
         if (got > 0) cs_buf_commit(&text, (size_t)got);
         audit_file f = {.path = path, .mode = st.st_mode, .text = cs_buf_view(&text)};
-        if (f.text.n > 0) s = audit_keep(a, path, &f.name, err);
         size_t before = a->n, seen = a->seen_n, kept = a->text.n;
+        if (f.text.n > 0) s = audit_keep(a, path, &f.name, err);
         if (s == CS_OK && f.text.n > 0) s = audit_look(a, &f, err);
         if (s == CS_OK && f.text.n > 0) s = audit_config(a, &f, err);
-        if (a->n == before && a->seen_n == seen) a->text.n = kept - strlen(path) - 1; /* nobody points there */
+        if (a->n == before && a->seen_n == seen) a->text.n = kept; /* nobody points there */
     }
     (void)close(fd);
     return s;

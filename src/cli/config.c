@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/rng.h"
 #include "base/text.h"
 #include "cli/issuing.h"
 #include "cli/print.h"
@@ -93,9 +94,34 @@ static cs_status folder_of(const config_said *said, char out[FILES_PATH_MAX], cs
     return files_join(here, strcmp(dir, ".") == 0 ? "" : dir, out, err);
 }
 
+/* VALUE, or @FILE: its one line, so that a secret stands in no process list. */
+static cs_status set_one(recipe_gaps *g, const char *gap, const char *value, cs_err *err) {
+    CS_AUTO(cs_secret) line = NULL;
+    char text[RECIPE_VALUE_MAX + 1];
+    if (value[0] != '@') return recipe_set(g, gap, value, err);
+    TRY(cli_read_secret(value + 1, &line, err));
+    cs_view v = cs_secret_view(line);
+    if (v.n > RECIPE_VALUE_MAX || memchr(v.p, 0, v.n) != NULL)
+        return cs_fail(err, CS_REFUSED, CS_R_USAGE, "%s: %s holds no line of at most %d octets", gap, value + 1,
+                       RECIPE_VALUE_MAX);
+    (void)snprintf(text, sizeof text, "%.*s", (int)v.n, (const char *)v.p);
+    cs_status s = recipe_set(g, gap, text, err);
+    cs_wipe(text, sizeof text);
+    return s;
+}
+
+/* For what two programs share and nobody need remember. */
+static cs_status set_random(recipe_gaps *g, cs_err *err) {
+    uint8_t bytes[20];
+    char text[2 * sizeof bytes + 1];
+    TRY(cs_rng_fill(cs_rng_system(), bytes, sizeof bytes, err));
+    return recipe_set(g, "random", cs_hex(cs_view_of(bytes, sizeof bytes), text), err);
+}
+
 static cs_status set_all(recipe_gaps *g, const config_said *said, const char *name, cs_err *err) {
     char dir[FILES_PATH_MAX];
     TRY(set_names(g, name, err));
+    TRY(set_random(g, err));
     TRY(set_server(g, said->server != NULL ? said->server : "localhost:8443", err));
     TRY(folder_of(said, dir, err));
     for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--) dir[n - 1] = '\0';
@@ -106,7 +132,7 @@ static cs_status set_all(recipe_gaps *g, const config_said *said, const char *na
         if (eq == NULL || eq == said->set.at[i] || (size_t)(eq - said->set.at[i]) >= sizeof gap)
             return cs_fail(err, CS_REFUSED, CS_R_USAGE, "--set \"%.64s\", expected NAME=VALUE", said->set.at[i]);
         (void)snprintf(gap, sizeof gap, "%.*s", (int)(eq - said->set.at[i]), said->set.at[i]);
-        TRY(recipe_set(g, gap, eq + 1, err));
+        TRY(set_one(g, gap, eq + 1, err));
     }
     return CS_OK;
 }
@@ -249,7 +275,9 @@ static cs_status write_files(const config_said *said, const recipe_made *made, c
             TRY(files_join(said->out, made->files[i].path, path, err));
             if (!write && !said->force && files_exists(path))
                 return cs_fail(err, CS_REFUSED, CS_R_FILE_EXISTS, "%s; --force replaces it", path);
-            if (write) TRY(files_write(path, cs_buf_view(&made->files[i].text), 0644, FILES_REPLACE, err));
+            if (write)
+                TRY(files_write(path, cs_buf_view(&made->files[i].text), made->files[i].is_private ? 0600 : 0644,
+                                FILES_REPLACE, err));
         }
     return CS_OK;
 }
@@ -314,7 +342,8 @@ int cli_config(int argc, char **argv) {
         {"ca", 0, CLI_TEXT, &said.ca, "FILE", "whom it trusts (default: ca.pem there)"},
         {"crl", 0, CLI_TEXT, &said.crl, "FILE", "who is revoked (default: crl.pem there)"},
         {"no-crl", 0, CLI_FLAG, &said.no_crl, NULL, "look nobody up: for short-lived certificates"},
-        {"set", 0, CLI_LIST, &said.set, "NAME=VALUE", "a value of the recipe's own"},
+        {"set", 0, CLI_LIST, &said.set, "NAME=VALUE",
+         "a value of the recipe's own; @FILE: the line in it, as for secrets"},
         {"values", 0, CLI_FLAG, &said.values, NULL, "list the recipe's own values and what they are for"},
         {"force", 0, CLI_FLAG, &said.force, NULL, "replace files that are there"},
         CLI_OPT_STATE(said.conf),

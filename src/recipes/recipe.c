@@ -166,12 +166,13 @@ static cs_status on_if(filling *f, cs_view name, bool wanted, cs_err *err) {
     return CS_OK;
 }
 
-static cs_status on_file(filling *f, cs_view path, cs_err *err) {
+static cs_status on_file(filling *f, cs_view path, bool is_private, cs_err *err) {
     recipe_made *m = f->made;
     if (m->n == RECIPE_FILES_MAX) return wrong(f, "too many files:", path, err);
     recipe_file *file = &m->files[m->n];
     TRY(filled(f, path, file->path, sizeof file->path, err));
-    file->text = cs_buf_of(RECIPE_TEXT_MAX);
+    file->text = cs_buf_secret(RECIPE_TEXT_MAX);
+    file->is_private = is_private;
     m->n++;
     f->to = &file->text;
     return CS_OK;
@@ -203,7 +204,8 @@ static cs_status directive(filling *f, cs_view v, cs_err *err) {
     }
     if (word(&v, "set")) return on_set(f, v, err);
     if (f->head_only) return CS_OK;
-    if (word(&v, "file")) return on_file(f, v, err);
+    if (word(&v, "file")) return on_file(f, v, false, err);
+    if (word(&v, "private")) return on_file(f, v, true, err);
     if (word(&v, "then")) {
         f->to = &f->made->then;
         return CS_OK;

@@ -9,6 +9,7 @@
  *   #: set NAME DEFAULT | WHAT      a gap of its own; the default may have gaps
  *   #: if NAME, #: unless NAME, #: end    lines that stand only when the gap's value is not empty (is empty)
  *   #: file PATH                    a file begins; the path may have gaps
+ *   #: private PATH                 the same, for its owner alone: it holds a secret
  *   #: then                         what to do next begins, for people */
 #ifndef CS_RECIPES_RECIPE_H
 #define CS_RECIPES_RECIPE_H
@@ -51,7 +52,8 @@ const char *recipe_value(const recipe_gaps *g, const char *name); /* NULL: there
 
 typedef struct recipe_file {
     char path[RECIPE_PATH_MAX];
-    cs_buf text;
+    bool is_private;
+    cs_buf text; /* wiped */
 } recipe_file;
 typedef struct recipe_made {
     char title[160];

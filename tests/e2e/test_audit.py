@@ -144,3 +144,12 @@ def test_what_may_not_be_read_is_told(work, as_nobody):
     if done.returncode == 126 or "Permission denied" in done.stderr and not done.stdout:
         pytest.skip("nobody may not run the program where it stands")
     assert sum(f["id"] == "file-unreadable" for f in json.loads(done.stdout)["findings"]) == 2
+
+
+def test_a_file_that_gives_nothing_leaves_the_others_names_alone(work, ca):
+    """/proc's files say that they have octets and some give none."""
+    mint.leaf(work, ca, "ended", begins=-9 * mint.DAY, ends=-mint.DAY)
+    done, said = audit(work / "ended.crt", "/sys/kernel/uevent_seqnum", "/sys/power", work / "ended.key")
+    assert {f["file"] for f in said["findings"]} <= {str(work / "ended.crt"), str(work / "ended.key")} | {
+        f["file"] for f in said["findings"] if f["id"] == "file-unreadable"}
+    assert ("certificate-expired", str(work / "ended.crt")) in {(f["id"], f["file"]) for f in said["findings"]}

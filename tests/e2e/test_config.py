@@ -293,7 +293,9 @@ def test_a_client_with_what_is_printed(fleet, recipe, command, file):
 @pytest.mark.skipif(not shutil.which("eapol_test"), reason="no eapol_test here")
 def test_freeradius_and_wpa_supplicant(fleet):
     port = free_port()
-    out, _ = fleet.config("freeradius", "--set", "clients=127.0.0.1", "--set", "secret=as-shared-as-any")
+    out, _ = fleet.config("freeradius", "--set", "clients=127.0.0.1")
+    secret = (out / "radius.secret").read_text().strip()
+    assert len(secret) >= 32 and all((out / f).stat().st_mode & 0o77 == 0 for f in ("radius.secret", "clients.conf"))
     (out / "radiusd.conf").write_text(f"""prefix = /usr
 logdir = {out}
 run_dir = {out}
@@ -333,7 +335,7 @@ $INCLUDE clients.conf
         run("rm", "-rf", where)
         fleet.system.run("config", "wpa_supplicant", name, "--out", where, "--cert", crt, "--key", key, "--ca", fleet.system.ca, "--set",
                          f"radius_name={radius}", check=0)
-        done = run("eapol_test", "-c", where / "wpa_supplicant.conf", "-a", "127.0.0.1", "-p", port, "-s", "as-shared-as-any", "-t", "5", "-r", "0")
+        done = run("eapol_test", "-c", where / "wpa_supplicant.conf", "-a", "127.0.0.1", "-p", port, "-s", secret, "-t", "5", "-r", "0")
         return done.returncode == 0 and done.stdout.rstrip().endswith("SUCCESS")
     p = start()
     ann, bob = (fleet.system.issue("user", f"{who}@wifi.example") for who in ("ann", "bob"))

@@ -4,15 +4,16 @@
 
 static void give(recipe_gaps *g) {
     static const char *const names[] = {
-        "name",        "stem",         "stem_word", "domain",        "domain_re", "local",        "server",
-        "server_host", "server_port",  "dir",       "cert",          "key",       "ca",           "crl",
-        "ca_and_crl",  "uuid_profile", "uuid_root", "uuid_identity", "uuid_wifi", "organization", "and_wifi",
-        "ca_base64",   "p12_base64",   "scep",      "challenge",     "ssid",      "radius_name",  "qr",
-        "not_after",   "where",        "get_apple"};
+        "name",        "stem",        "stem_word",    "domain",    "domain_re",     "local",     "server",
+        "server_host", "server_port", "dir",          "cert",      "key",           "ca",        "crl",
+        "ca_and_crl",  "random",      "uuid_profile", "uuid_root", "uuid_identity", "uuid_wifi", "organization",
+        "and_wifi",    "ca_base64",   "p12_base64",   "scep",      "challenge",     "ssid",      "radius_name",
+        "qr",          "not_after",   "where",        "get_apple"};
     cs_err err;
     *g = (recipe_gaps){.n = 0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_int_equal(recipe_set(g, names[i], "value", &err), CS_OK);
+    assert_int_equal(recipe_set(g, "random", "0123456789abcdef0123456789abcdef01234567", &err), CS_OK);
 }
 
 static bool holds(const cs_buf *b, const char *what) {
